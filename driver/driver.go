@@ -1,0 +1,163 @@
+package driver
+
+import (
+	"context"
+	"crypto/tls"
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// Factory makes a Driver. It must not wait for the network: a driver starts
+// before its servers do.
+type Factory func(ctx context.Context, cfg Config) (Driver, error)
+
+// Config is what every driver needs to know.
+type Config struct {
+	// NameServers are "host:port" addresses, at least one.
+	NameServers []string
+	Credentials Credentials
+	// TLS is nil for plain connections. Servers are verified unless it says
+	// otherwise.
+	TLS *tls.Config
+	// Dial opens connections; nil means net.Dialer. Tests pass the virtual
+	// network's.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Logger is never nil.
+	Logger *slog.Logger
+	// InstanceName tells clients of one process apart; "" lets the driver make
+	// a unique one.
+	InstanceName string
+	// RequestTimeout bounds each request that the driver makes on its own
+	// account (routes, offsets, heartbeats). 0 means 3 s.
+	RequestTimeout time.Duration
+	// HeartbeatInterval and RouteInterval default to 30 s, RocketMQ's own.
+	HeartbeatInterval, RouteInterval time.Duration
+}
+
+// Credentials sign requests where the server's ACL asks for it.
+type Credentials struct {
+	AccessKey, SecretKey, SecurityToken string
+}
+
+// String hides the secrets.
+func (c Credentials) String() string {
+	if c == (Credentials{}) {
+		return "none"
+	}
+	return "access key " + c.AccessKey + ", secret redacted"
+}
+
+// LogValue hides the secrets.
+func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// Driver is one client of one cluster. Its methods may be called concurrently.
+type Driver interface {
+	Name() string
+	Capabilities() Capabilities
+	NewSender(SenderConfig) (Sender, error)
+	NewSubscription(SubscriptionConfig, Sink) (Subscription, error)
+	// Close ends every goroutine and connection. Senders and subscriptions must
+	// be closed before.
+	Close(ctx context.Context) error
+}
+
+// Capabilities are what a driver can do at all; what a server can do shows in
+// its answers. A missing capability is refused with message.ErrUnsupported.
+type Capabilities struct {
+	Batch           bool // SendBatchTo
+	Transactions    bool // the Sender is a Transactor
+	TimerMessages   bool // Delay.After and Delay.At
+	ExactRetryDelay bool // Verdict.Delay is kept to the millisecond or second, not rounded to a level
+	VerifiedTLS     bool
+	Drain           bool // Subscription.Drain waits for handlers
+}
+
+// SenderConfig makes a Sender.
+type SenderConfig struct {
+	// Group is the producer group.
+	Group string
+	// MaxMessageSize limits a body, in bytes.
+	MaxMessageSize int
+	// Check answers the broker's question about a half message whose sender did
+	// not say how it ended. Nil for producers without transactions. It may be
+	// called by several goroutines at once.
+	Check func(ctx context.Context, d *message.Delivery) TxState
+	// CheckTopics are the topics of registered transactions: their brokers learn
+	// of the group before it sends, so that check-backs reach a restarted process.
+	CheckTopics []string
+}
+
+// Outgoing is one message on its way. The Message is the user's and must not be
+// changed; the rest is the framework's.
+type Outgoing struct {
+	*message.Message
+	// ID is the message's unique id (UNIQ_KEY), the same for every attempt.
+	ID string
+	// Extra are properties that interceptors add, such as the trace context.
+	Extra []Property
+}
+
+// Property is one name and value.
+type Property struct{ Name, Value string }
+
+// Receipt is a broker's answer to one send.
+type Receipt struct {
+	Status          message.Status
+	OffsetMessageID string // comma-joined for a batch
+	QueueID         int    // where the broker stored it
+	QueueOffset     int64
+	TransactionID   string
+	RecallHandle    string
+	Addr            string // the broker's address
+}
+
+// Sender sends for one producer group.
+type Sender interface {
+	// Queues returns the queues of topic that can be written to now. It asks the
+	// name servers when the topic is not known.
+	Queues(ctx context.Context, topic string) ([]message.Queue, error)
+	// SendTo makes one attempt at one queue. done is called exactly once, also
+	// when ctx ends; it may run on the caller's goroutine or on a connection's
+	// reader, and must not block. ctx ending never harms the connection.
+	SendTo(ctx context.Context, q message.Queue, m *Outgoing, done func(Receipt, error))
+	// SendBatchTo sends messages of one topic in one request.
+	SendBatchTo(ctx context.Context, q message.Queue, ms []*Outgoing, done func(Receipt, error))
+	// SendOneway hands one message to the connection; nil says only that.
+	SendOneway(ctx context.Context, q message.Queue, m *Outgoing) error
+	// Close unregisters the group. Sends under way end with message.ErrClosed or
+	// their outcome.
+	Close(ctx context.Context) error
+}
+
+// TxState is what is decided about a half message.
+type TxState int
+
+// States of a transaction. The zero value leaves it open: the broker asks again.
+const (
+	TxUnknown TxState = iota
+	TxCommit
+	TxRollback
+)
+
+func (s TxState) String() string {
+	switch s {
+	case TxCommit:
+		return "commit"
+	case TxRollback:
+		return "rollback"
+	}
+	return "unknown"
+}
+
+// Transactor is a Sender that can send half messages.
+type Transactor interface {
+	Sender
+	// SendTx sends m as a half message, runs local when it is stored, and tells
+	// the broker the state. The error is the half message's: a failure to tell
+	// the state is logged, since the broker will ask. A zero Queue lets the
+	// driver choose.
+	SendTx(ctx context.Context, q message.Queue, m *Outgoing, local func(context.Context, Receipt) TxState) (Receipt, TxState, error)
+}

@@ -1,0 +1,116 @@
+package driver
+
+import (
+	"context"
+	"time"
+
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// From says where a group that has no offset yet begins.
+type From int
+
+// Places to begin.
+const (
+	FromLast  From = iota // new messages only, RocketMQ's default
+	FromFirst             // everything that is still stored
+)
+
+// Expression types of a topic's filter.
+const (
+	ExpressionTag = "TAG"
+	ExpressionSQL = "SQL92"
+)
+
+// TopicFilter subscribes to one topic.
+type TopicFilter struct {
+	Topic string
+	// Type is ExpressionTag or ExpressionSQL; "" means tag.
+	Type string
+	// Expression is "*" or "" for all, or "a || b" for tags.
+	Expression string
+}
+
+// AllocateStrategy shares a topic's queues among the members of a group. Both
+// lists are sorted; all members must use the same strategy.
+type AllocateStrategy interface {
+	Name() string // as registered with the broker: AVG, AVG_BY_CIRCLE
+	Allocate(group, clientID string, queues []message.Queue, clientIDs []string) []message.Queue
+}
+
+// SubscriptionConfig makes a Subscription.
+type SubscriptionConfig struct {
+	Group  string
+	Topics []TopicFilter // the group's retry topic is added by the driver
+	From   From
+	// Allocate defaults to averagely.
+	Allocate AllocateStrategy
+	// PullBatch is the most messages in one pull; 0 means 32, which is also
+	// Apache's limit.
+	PullBatch int
+	// Flow control for each queue: no pull is made while more than this is
+	// delivered and not settled. 0 means RocketMQ's 1000 messages, 100 MiB and
+	// 2000 offsets from the first unsettled to the last.
+	MaxUnsettled      int
+	MaxUnsettledBytes int64
+	MaxSpan           int64
+	// MaxRetries is how often a message is retried before it is dead-lettered;
+	// 0 means 16, negative dead-letters the first failure.
+	MaxRetries int
+	// SuspendTimeout is how long the broker may hold an empty pull; 0 means 15 s.
+	SuspendTimeout time.Duration
+	// CommitInterval is how often offsets are committed; 0 means 5 s.
+	CommitInterval time.Duration
+	// StrictRetryDelay refuses to round an exact retry delay up to a level.
+	StrictRetryDelay bool
+}
+
+// Sink takes what a Subscription receives. It is package consumer.
+type Sink interface {
+	// Deliver hands over messages of one queue in offset order. It must not
+	// block: the subscription limits what is unsettled. ctx ends when the queue
+	// is revoked or the subscription stops; nothing settled after that counts.
+	// Every message must be settled exactly once, from any goroutine.
+	Deliver(ctx context.Context, s Settler, ds []*message.Delivery)
+}
+
+// Settler takes the outcome of delivered messages.
+type Settler interface {
+	Settle(d *message.Delivery, v Verdict)
+}
+
+// Action is what becomes of a message after its handler ran.
+type Action int
+
+// Actions. The zero value settles nothing, so that nothing is acknowledged by
+// accident: the message is retried.
+const (
+	ActionRetry      Action = iota // deliver it again after a delay, then dead-letter
+	ActionAck                      // done
+	ActionDeadLetter               // no further attempt
+)
+
+// Verdict is an Action and its delay.
+type Verdict struct {
+	Action Action
+	// Level is the delay level for ActionRetry; 0 lets the broker choose
+	// 3 + reconsumeTimes, RocketMQ's 10 s … 2 h.
+	Level int
+	// Delay, when set, asks for an exact delay instead of a level.
+	Delay time.Duration
+	// MaxRetries overrides the subscription's maximum; 0 does not.
+	MaxRetries int
+}
+
+// Subscription receives for one consumer group.
+type Subscription interface {
+	// Start begins to receive. It does not wait for the topics to exist.
+	Start(ctx context.Context) error
+	// Drain stops pulling, waits until everything delivered is settled, commits
+	// the offsets and leaves the group. When ctx ends first it stops and says
+	// what was left.
+	Drain(ctx context.Context) error
+	// Stop is Drain without the wait: what is not settled is delivered again,
+	// to this or another member.
+	Stop(ctx context.Context) error
+}

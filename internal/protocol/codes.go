@@ -1,0 +1,320 @@
+package protocol
+
+import "strconv"
+
+// Code is a request code or, in a response, a response code.
+type Code int32
+
+// Request codes (org.apache.rocketmq.remoting.protocol.RequestCode).
+const (
+	SendMessage            Code = 10
+	PullMessage            Code = 11
+	QueryMessage           Code = 12
+	QueryConsumerOffset    Code = 14
+	UpdateConsumerOffset   Code = 15
+	UpdateAndCreateTopic   Code = 17
+	GetBrokerRuntimeInfo   Code = 28
+	SearchOffsetByTime     Code = 29
+	GetMaxOffset           Code = 30
+	GetMinOffset           Code = 31
+	GetEarliestStoreTime   Code = 32
+	ViewMessageByID        Code = 33
+	Heartbeat              Code = 34
+	UnregisterClient       Code = 35
+	SendMessageBack        Code = 36
+	EndTransaction         Code = 37
+	GetConsumerList        Code = 38
+	CheckTransactionState  Code = 39
+	NotifyConsumersChanged Code = 40
+	LockBatchMQ            Code = 41
+	UnlockBatchMQ          Code = 42
+	CheckClientConfig      Code = 46
+
+	RegisterBroker       Code = 103
+	UnregisterBroker     Code = 104
+	GetRouteInfo         Code = 105
+	GetClusterInfo       Code = 106
+	GetTopicStats        Code = 202
+	GetTopicList         Code = 206
+	GetConsumeStats      Code = 208
+	ResetClientOffset    Code = 220
+	GetClientStatus      Code = 221
+	GetClientRunningInfo Code = 307
+	ConsumeDirectly      Code = 309
+	SendMessageV2        Code = 310
+	SendBatchMessage     Code = 320
+	GetTopicConfig       Code = 351
+	LitePullMessage      Code = 361
+	RecallMessage        Code = 370
+
+	PopMessage          Code = 200050
+	AckMessage          Code = 200051
+	PeekMessage         Code = 200052
+	ChangeInvisibleTime Code = 200053
+	Notification        Code = 200054
+	PollingInfo         Code = 200055
+	PopRollback         Code = 200056
+	BatchAckMessage     Code = 200151
+)
+
+// Response codes (RemotingSysResponseCode and ResponseCode).
+const (
+	Success               Code = 0
+	SystemError           Code = 1
+	SystemBusy            Code = 2
+	CodeNotSupported      Code = 3
+	TransactionFailed     Code = 4
+	FlushDiskTimeout      Code = 10
+	SlaveNotAvailable     Code = 11
+	FlushSlaveTimeout     Code = 12
+	MessageIllegal        Code = 13
+	ServiceNotAvailable   Code = 14
+	VersionNotSupported   Code = 15
+	NoPermission          Code = 16
+	TopicNotExist         Code = 17
+	TopicExistAlready     Code = 18
+	PullNotFound          Code = 19
+	PullRetryImmediately  Code = 20
+	PullOffsetMoved       Code = 21
+	QueryNotFound         Code = 22
+	SubscriptionParse     Code = 23
+	SubscriptionNotExist  Code = 24
+	SubscriptionNotLatest Code = 25
+	GroupNotExist         Code = 26
+	FilterDataNotExist    Code = 27
+	FilterDataNotLatest   Code = 28
+	InvalidParameter      Code = 29
+	ConsumerNotOnline     Code = 206
+	NoMessage             Code = 208
+	BrokerNotExist        Code = 211
+	FlowControl           Code = 215
+	IllegalOperation      Code = 604
+	GoAway                Code = 1500
+)
+
+// RequestName returns Apache's constant for a request code, for logs and
+// errors; unknown codes are printed as numbers.
+func RequestName(c Code) string {
+	if s, ok := requestNames(c); ok {
+		return s
+	}
+	return "request code " + strconv.Itoa(int(c))
+}
+
+// ResponseName returns Apache's constant for a response code.
+func ResponseName(c Code) string {
+	if s, ok := responseNames(c); ok {
+		return s
+	}
+	return "response code " + strconv.Itoa(int(c))
+}
+
+func requestNames(c Code) (string, bool) {
+	switch c {
+	case SendMessage:
+		return "SEND_MESSAGE", true
+	case PullMessage:
+		return "PULL_MESSAGE", true
+	case QueryMessage:
+		return "QUERY_MESSAGE", true
+	case QueryConsumerOffset:
+		return "QUERY_CONSUMER_OFFSET", true
+	case UpdateConsumerOffset:
+		return "UPDATE_CONSUMER_OFFSET", true
+	case UpdateAndCreateTopic:
+		return "UPDATE_AND_CREATE_TOPIC", true
+	case GetBrokerRuntimeInfo:
+		return "GET_BROKER_RUNTIME_INFO", true
+	case SearchOffsetByTime:
+		return "SEARCH_OFFSET_BY_TIMESTAMP", true
+	case GetMaxOffset:
+		return "GET_MAX_OFFSET", true
+	case GetMinOffset:
+		return "GET_MIN_OFFSET", true
+	case GetEarliestStoreTime:
+		return "GET_EARLIEST_MSG_STORETIME", true
+	case ViewMessageByID:
+		return "VIEW_MESSAGE_BY_ID", true
+	case Heartbeat:
+		return "HEART_BEAT", true
+	case UnregisterClient:
+		return "UNREGISTER_CLIENT", true
+	case SendMessageBack:
+		return "CONSUMER_SEND_MSG_BACK", true
+	case EndTransaction:
+		return "END_TRANSACTION", true
+	case GetConsumerList:
+		return "GET_CONSUMER_LIST_BY_GROUP", true
+	case CheckTransactionState:
+		return "CHECK_TRANSACTION_STATE", true
+	case NotifyConsumersChanged:
+		return "NOTIFY_CONSUMER_IDS_CHANGED", true
+	case LockBatchMQ:
+		return "LOCK_BATCH_MQ", true
+	case UnlockBatchMQ:
+		return "UNLOCK_BATCH_MQ", true
+	case CheckClientConfig:
+		return "CHECK_CLIENT_CONFIG", true
+	case RegisterBroker:
+		return "REGISTER_BROKER", true
+	case UnregisterBroker:
+		return "UNREGISTER_BROKER", true
+	case GetRouteInfo:
+		return "GET_ROUTEINFO_BY_TOPIC", true
+	case GetClusterInfo:
+		return "GET_BROKER_CLUSTER_INFO", true
+	case GetTopicStats:
+		return "GET_TOPIC_STATS_INFO", true
+	case GetTopicList:
+		return "GET_ALL_TOPIC_LIST_FROM_NAMESERVER", true
+	case GetConsumeStats:
+		return "GET_CONSUME_STATS", true
+	case ResetClientOffset:
+		return "RESET_CONSUMER_CLIENT_OFFSET", true
+	case GetClientStatus:
+		return "GET_CONSUMER_STATUS_FROM_CLIENT", true
+	case GetClientRunningInfo:
+		return "GET_CONSUMER_RUNNING_INFO", true
+	case ConsumeDirectly:
+		return "CONSUME_MESSAGE_DIRECTLY", true
+	case SendMessageV2:
+		return "SEND_MESSAGE_V2", true
+	case SendBatchMessage:
+		return "SEND_BATCH_MESSAGE", true
+	case GetTopicConfig:
+		return "GET_TOPIC_CONFIG", true
+	case LitePullMessage:
+		return "LITE_PULL_MESSAGE", true
+	case RecallMessage:
+		return "RECALL_MESSAGE", true
+	case PopMessage:
+		return "POP_MESSAGE", true
+	case AckMessage:
+		return "ACK_MESSAGE", true
+	}
+	return "", false
+}
+
+func responseNames(c Code) (string, bool) {
+	switch c {
+	case Success:
+		return "SUCCESS", true
+	case SystemError:
+		return "SYSTEM_ERROR", true
+	case SystemBusy:
+		return "SYSTEM_BUSY", true
+	case CodeNotSupported:
+		return "REQUEST_CODE_NOT_SUPPORTED", true
+	case TransactionFailed:
+		return "TRANSACTION_FAILED", true
+	case FlushDiskTimeout:
+		return "FLUSH_DISK_TIMEOUT", true
+	case SlaveNotAvailable:
+		return "SLAVE_NOT_AVAILABLE", true
+	case FlushSlaveTimeout:
+		return "FLUSH_SLAVE_TIMEOUT", true
+	case MessageIllegal:
+		return "MESSAGE_ILLEGAL", true
+	case ServiceNotAvailable:
+		return "SERVICE_NOT_AVAILABLE", true
+	case VersionNotSupported:
+		return "VERSION_NOT_SUPPORTED", true
+	case NoPermission:
+		return "NO_PERMISSION", true
+	case TopicNotExist:
+		return "TOPIC_NOT_EXIST", true
+	case TopicExistAlready:
+		return "TOPIC_EXIST_ALREADY", true
+	case PullNotFound:
+		return "PULL_NOT_FOUND", true
+	case PullRetryImmediately:
+		return "PULL_RETRY_IMMEDIATELY", true
+	case PullOffsetMoved:
+		return "PULL_OFFSET_MOVED", true
+	case QueryNotFound:
+		return "QUERY_NOT_FOUND", true
+	case SubscriptionParse:
+		return "SUBSCRIPTION_PARSE_FAILED", true
+	case SubscriptionNotExist:
+		return "SUBSCRIPTION_NOT_EXIST", true
+	case SubscriptionNotLatest:
+		return "SUBSCRIPTION_NOT_LATEST", true
+	case GroupNotExist:
+		return "SUBSCRIPTION_GROUP_NOT_EXIST", true
+	case FilterDataNotExist:
+		return "FILTER_DATA_NOT_EXIST", true
+	case FilterDataNotLatest:
+		return "FILTER_DATA_NOT_LATEST", true
+	case InvalidParameter:
+		return "INVALID_PARAMETER", true
+	case ConsumerNotOnline:
+		return "CONSUMER_NOT_ONLINE", true
+	case NoMessage:
+		return "NO_MESSAGE", true
+	case BrokerNotExist:
+		return "BROKER_NOT_EXIST", true
+	case FlowControl:
+		return "FLOW_CONTROL", true
+	case IllegalOperation:
+		return "ILLEGAL_OPERATION", true
+	case GoAway:
+		return "GO_AWAY", true
+	}
+	return "", false
+}
+
+// Language is what a peer says it is written in (LanguageCode).
+type Language uint8
+
+// Languages that matter to a server; others are kept as numbers.
+const (
+	LanguageJava  Language = 0
+	LanguageCPP   Language = 1
+	LanguageOther Language = 7
+	LanguageGo    Language = 9
+)
+
+var languageNames = [...]string{"JAVA", "CPP", "DOTNET", "PYTHON", "DELPHI", "ERLANG", "RUBY", "OTHER", "HTTP", "GO", "PHP", "OMS", "RUST", "NODE_JS"}
+
+func (l Language) String() string {
+	if int(l) < len(languageNames) {
+		return languageNames[l]
+	}
+	return "OTHER"
+}
+
+func parseLanguage(s string) Language {
+	for i, n := range languageNames {
+		if n == s {
+			return Language(i)
+		}
+	}
+	return LanguageOther
+}
+
+// Versions are ordinals of org.apache.rocketmq.common.MQVersion.Version.
+const (
+	VersionV4_1_0 int32 = 233
+	VersionV4_9_3 int32 = 399
+	VersionV4_9_4 int32 = 401 // from here name servers answer standard JSON
+	VersionV4_9_7 int32 = 407
+	VersionV5_0_0 int32 = 413 // timer messages, POP
+	VersionV5_1_1 int32 = 435
+	VersionV5_3_1 int32 = 475 // above it a server that shuts down answers GO_AWAY
+	VersionV5_4_0 int32 = 493
+
+	// ServerVersion is what broker-lite claims in its responses.
+	ServerVersion = VersionV5_4_0
+	// ClientVersion is what the native client claims: standard JSON routes and
+	// every 5.x behaviour, but no GO_AWAY.
+	ClientVersion = VersionV5_3_1
+)
+
+// widenCode undoes the binary codec's truncation of a request code to 16 bits:
+// POP's 200050… arrive as 3442… and 200151 as 3543.
+func widenCode(c int16) Code {
+	if (c >= 3442 && c <= 3448) || c == 3543 {
+		return Code(c) + 3*65536
+	}
+	return Code(c)
+}

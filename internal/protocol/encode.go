@@ -1,0 +1,230 @@
+package protocol
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+)
+
+// MaxFrameSize caps the length field of a frame, as Apache's decoder does
+// (com.rocketmq.remoting.frameMaxLength, 16 MiB).
+const MaxFrameSize = 16 << 20
+
+// ErrFrameTooLarge reports a frame beyond the cap; nothing of it was allocated.
+var ErrFrameTooLarge = errors.New("frame too large")
+
+// maxHeaderSize is what 24 bits can say.
+const maxHeaderSize = 1<<24 - 1
+
+// AppendCommand appends c as one frame to dst: length, header, body. The
+// fields of h, which may be nil, follow those of c.Fields. On error dst is
+// returned as it was.
+func AppendCommand(dst []byte, c *Command, h Header) ([]byte, error) {
+	return AppendFrame(dst, c, h, c.Body)
+}
+
+// AppendFrame is AppendCommand for a body in several pieces, which saves the
+// caller from joining them; c.Body is ignored.
+func AppendFrame(dst []byte, c *Command, h Header, body ...[]byte) ([]byte, error) {
+	start := len(dst)
+	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0)
+	switch c.Codec {
+	case JSON:
+		dst = appendJSONHeader(dst, c, h)
+	case Binary:
+		var err error
+		if dst, err = appendBinaryHeader(dst, c, h); err != nil {
+			return dst[:start], err
+		}
+	default:
+		return dst[:start], fmt.Errorf("unknown header codec %d", c.Codec)
+	}
+	header := len(dst) - start - 8
+	total := 4 + header
+	for _, b := range body {
+		total += len(b)
+	}
+	if header > maxHeaderSize || total > MaxFrameSize {
+		return dst[:start], fmt.Errorf("%w: %d bytes (header %d), at most %d", ErrFrameTooLarge, total, header, MaxFrameSize)
+	}
+	for _, b := range body {
+		dst = append(dst, b...)
+	}
+	binary.BigEndian.PutUint32(dst[start:], uint32(total))
+	binary.BigEndian.PutUint32(dst[start+4:], uint32(c.Codec)<<24|uint32(header))
+	return dst, nil
+}
+
+// FieldWriter writes extFields in the codec of the frame that is being built.
+type FieldWriter struct {
+	dst   []byte
+	codec Codec
+	count int
+}
+
+// String writes a field. An empty value is written: Java tells "" from absent.
+func (w *FieldWriter) String(key, value string) {
+	w.key(key)
+	if w.codec == JSON {
+		w.dst = appendJSONString(w.dst, value)
+		return
+	}
+	w.dst = binary.BigEndian.AppendUint32(w.dst, uint32(len(value)))
+	w.dst = append(w.dst, value...)
+}
+
+// OptString writes the field unless it is empty.
+func (w *FieldWriter) OptString(key, value string) {
+	if value != "" {
+		w.String(key, value)
+	}
+}
+
+// Int writes a number as Java does, in decimal.
+func (w *FieldWriter) Int(key string, value int64) {
+	w.key(key)
+	if w.codec == JSON {
+		w.dst = append(w.dst, '"')
+		w.dst = strconv.AppendInt(w.dst, value, 10)
+		w.dst = append(w.dst, '"')
+		return
+	}
+	at := len(w.dst)
+	w.dst = append(w.dst, 0, 0, 0, 0)
+	w.dst = strconv.AppendInt(w.dst, value, 10)
+	binary.BigEndian.PutUint32(w.dst[at:], uint32(len(w.dst)-at-4))
+}
+
+// Bool writes "true" or "false".
+func (w *FieldWriter) Bool(key string, value bool) {
+	if value {
+		w.String(key, "true")
+	} else {
+		w.String(key, "false")
+	}
+}
+
+// Bytes writes a value that the caller holds as bytes, such as the properties
+// that it just built.
+func (w *FieldWriter) Bytes(key string, value []byte) {
+	w.key(key)
+	if w.codec == JSON {
+		w.dst = appendJSONString(w.dst, value)
+		return
+	}
+	w.dst = binary.BigEndian.AppendUint32(w.dst, uint32(len(value)))
+	w.dst = append(w.dst, value...)
+}
+
+func (w *FieldWriter) key(key string) {
+	if w.codec == JSON {
+		if w.count > 0 {
+			w.dst = append(w.dst, ',')
+		}
+		w.dst = appendJSONString(w.dst, key)
+		w.dst = append(w.dst, ':')
+	} else {
+		w.dst = binary.BigEndian.AppendUint16(w.dst, uint16(len(key)))
+		w.dst = append(w.dst, key...)
+	}
+	w.count++
+}
+
+func (w *FieldWriter) fields(c *Command, h Header) {
+	for i := range c.Fields {
+		w.String(c.Fields[i].Key, c.Fields[i].Value)
+	}
+	if h != nil {
+		h.AppendFields(w)
+	}
+}
+
+// appendJSONHeader writes the members in the order of Java's fastjson. ext is
+// written even when empty: client-go 2.1 dereferences it.
+func appendJSONHeader(dst []byte, c *Command, h Header) []byte {
+	dst = append(dst, `{"code":`...)
+	dst = strconv.AppendInt(dst, int64(c.Code), 10)
+	dst = append(dst, `,"extFields":{`...)
+	w := FieldWriter{dst: dst, codec: JSON}
+	w.fields(c, h)
+	dst = append(w.dst, `},"flag":`...)
+	dst = strconv.AppendInt(dst, int64(c.Flag), 10)
+	dst = append(dst, `,"language":"`...)
+	dst = append(dst, c.Language.String()...)
+	dst = append(dst, `","opaque":`...)
+	dst = strconv.AppendInt(dst, int64(c.Opaque), 10)
+	if c.Remark != "" {
+		dst = append(dst, `,"remark":`...)
+		dst = appendJSONString(dst, c.Remark)
+	}
+	dst = append(dst, `,"serializeTypeCurrentRPC":"JSON","version":`...)
+	dst = strconv.AppendInt(dst, int64(c.Version), 10)
+	return append(dst, '}')
+}
+
+func appendBinaryHeader(dst []byte, c *Command, h Header) ([]byte, error) {
+	for i := range c.Fields {
+		if len(c.Fields[i].Key) > 32767 {
+			return dst, fmt.Errorf("header field name of %d bytes, at most 32767", len(c.Fields[i].Key))
+		}
+	}
+	dst = binary.BigEndian.AppendUint16(dst, uint16(c.Code))
+	dst = append(dst, byte(c.Language))
+	dst = binary.BigEndian.AppendUint16(dst, uint16(c.Version))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(c.Opaque))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(c.Flag))
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(c.Remark)))
+	dst = append(dst, c.Remark...)
+	at := len(dst)
+	dst = append(dst, 0, 0, 0, 0)
+	w := FieldWriter{dst: dst, codec: Binary}
+	w.fields(c, h)
+	binary.BigEndian.PutUint32(w.dst[at:], uint32(len(w.dst)-at-4))
+	return w.dst, nil
+}
+
+const hexDigits = "0123456789abcdef"
+
+// appendJSONString quotes s. Everything but quotes, backslashes and control
+// characters goes out as it is; bytes that are not UTF-8 become U+FFFD, since
+// Java would refuse the frame.
+func appendJSONString[T string | []byte](dst []byte, s T) []byte {
+	dst = append(dst, '"')
+	start := 0
+	for i := 0; i < len(s); {
+		c := s[i]
+		if c >= 0x20 && c != '"' && c != '\\' && c < utf8.RuneSelf {
+			i++
+			continue
+		}
+		if c >= utf8.RuneSelf {
+			r, n := utf8.DecodeRuneInString(string(s[i:min(i+utf8.UTFMax, len(s))]))
+			if r != utf8.RuneError || n > 1 {
+				i += n
+				continue
+			}
+			dst = append(append(dst, s[start:i]...), "\ufffd"...)
+			i++
+			start = i
+			continue
+		}
+		dst = append(dst, s[start:i]...)
+		switch c {
+		case '"', '\\':
+			dst = append(dst, '\\', c)
+		case '\n':
+			dst = append(dst, '\\', 'n')
+		case '\r':
+			dst = append(dst, '\\', 'r')
+		case '\t':
+			dst = append(dst, '\\', 't')
+		default:
+			dst = append(dst, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
+		}
+		i++
+		start = i
+	}
+	return append(append(dst, s[start:]...), '"')
+}

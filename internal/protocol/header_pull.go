@@ -1,0 +1,136 @@
+package protocol
+
+// Bits of PullRequest.SysFlag (PullSysFlag).
+const (
+	PullCommitOffset int32 = 1 << 0
+	PullSuspend      int32 = 1 << 1 // wait for a message instead of answering 19
+	PullSubscription int32 = 1 << 2 // the request carries its own subscription
+	PullClassFilter  int32 = 1 << 3
+	PullLite         int32 = 1 << 4
+)
+
+// Expression types of a subscription.
+const (
+	ExpressionTag   = "TAG"
+	ExpressionSQL92 = "SQL92"
+)
+
+// PullRequest is the header of codes 11 (PULL_MESSAGE) and 361
+// (LITE_PULL_MESSAGE, 5.x).
+type PullRequest struct {
+	ConsumerGroup  string
+	Topic          string
+	QueueID        int32
+	QueueOffset    int64
+	MaxMessages    int32
+	SysFlag        int32
+	CommitOffset   int64
+	SuspendTimeout int64 // ms
+	Subscription   string
+	SubVersion     int64
+	ExpressionType string   // "" means TAG
+	MaxBytes       OptInt32 // 5.x
+	BrokerName     string   // bname, 5.x
+}
+
+// AppendFields implements Header.
+func (h *PullRequest) AppendFields(w *FieldWriter) {
+	w.String("consumerGroup", h.ConsumerGroup)
+	w.String("topic", h.Topic)
+	w.Int("queueId", int64(h.QueueID))
+	w.Int("queueOffset", h.QueueOffset)
+	w.Int("maxMsgNums", int64(h.MaxMessages))
+	w.Int("sysFlag", int64(h.SysFlag))
+	w.Int("commitOffset", h.CommitOffset)
+	w.Int("suspendTimeoutMillis", h.SuspendTimeout)
+	w.OptString("subscription", h.Subscription)
+	w.Int("subVersion", h.SubVersion)
+	w.OptString("expressionType", h.ExpressionType)
+	if h.MaxBytes.Set {
+		w.Int("maxMsgBytes", int64(h.MaxBytes.Value))
+	}
+	w.OptString("bname", h.BrokerName)
+}
+
+// DecodeFields implements HeaderDecoder.
+func (h *PullRequest) DecodeFields(fields Fields) error {
+	*h = PullRequest{}
+	for _, f := range fields {
+		var err error
+		switch f.Key {
+		case "consumerGroup":
+			h.ConsumerGroup = f.Value
+		case "topic":
+			h.Topic = f.Value
+		case "queueId":
+			h.QueueID, err = f.ParseInt32()
+		case "queueOffset":
+			h.QueueOffset, err = f.ParseInt64()
+		case "maxMsgNums":
+			h.MaxMessages, err = f.ParseInt32()
+		case "sysFlag":
+			h.SysFlag, err = f.ParseInt32()
+		case "commitOffset":
+			h.CommitOffset, err = f.ParseInt64()
+		case "suspendTimeoutMillis":
+			h.SuspendTimeout, err = f.ParseInt64()
+		case "subscription":
+			h.Subscription = f.Value
+		case "subVersion":
+			h.SubVersion, err = f.ParseInt64()
+		case "expressionType":
+			h.ExpressionType = f.Value
+		case "maxMsgBytes":
+			h.MaxBytes.Value, err = f.ParseInt32()
+			h.MaxBytes.Set = true
+		case "bname":
+			h.BrokerName = f.Value
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if h.Topic == "" || h.ConsumerGroup == "" {
+		return &FieldError{Field: "topic or consumerGroup", Want: "a name"}
+	}
+	return nil
+}
+
+// PullResponse answers a pull. Codes: 0 found, 19 nothing yet, 20 nothing that
+// matches, 21 the offset is wrong and NextBeginOffset is the remedy.
+type PullResponse struct {
+	SuggestBroker   int64 // broker id to pull from next
+	NextBeginOffset int64
+	MinOffset       int64
+	MaxOffset       int64
+}
+
+// AppendFields implements Header.
+func (h *PullResponse) AppendFields(w *FieldWriter) {
+	w.Int("suggestWhichBrokerId", h.SuggestBroker)
+	w.Int("nextBeginOffset", h.NextBeginOffset)
+	w.Int("minOffset", h.MinOffset)
+	w.Int("maxOffset", h.MaxOffset)
+}
+
+// DecodeFields implements HeaderDecoder.
+func (h *PullResponse) DecodeFields(fields Fields) error {
+	*h = PullResponse{}
+	for _, f := range fields {
+		var err error
+		switch f.Key {
+		case "suggestWhichBrokerId":
+			h.SuggestBroker, err = f.ParseInt64()
+		case "nextBeginOffset":
+			h.NextBeginOffset, err = f.ParseInt64()
+		case "minOffset":
+			h.MinOffset, err = f.ParseInt64()
+		case "maxOffset":
+			h.MaxOffset, err = f.ParseInt64()
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,103 @@
+package message
+
+import (
+	"context"
+	"iter"
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// Delivery is one received message. Delivery is at least once: the same message
+// can arrive again after a crash, a rebalance or a lost acknowledgement, always
+// with the same ID.
+type Delivery struct {
+	// Topic is the topic that the message was sent to; for a retried message
+	// that is its original topic, not the group's retry topic.
+	Topic string
+	// Body is the payload. It must not be changed.
+	Body []byte
+	// Tag is "" when the message has none.
+	Tag string
+	// ID was given by the producer and stays the same over all retries.
+	ID string
+	// OffsetID names this stored copy by broker and offset; each retry has its own.
+	OffsetID string
+	// Group is the consumer group that receives it.
+	Group string
+	// Queue is where this copy was stored; its Topic may be the retry topic.
+	Queue Queue
+	// QueueOffset is the copy's place in Queue.
+	QueueOffset int64
+	// ReconsumeTimes counts the failed attempts so far: 0 on first delivery.
+	ReconsumeTimes int
+	// BornTimestamp is when the producer sent it, StoreTimestamp when the broker
+	// stored this copy; both in ms since 1970.
+	BornTimestamp, StoreTimestamp int64
+	// BornHost is the producer's address, StoreHost the broker's.
+	BornHost, StoreHost netip.AddrPort
+	// Flag is what the producer set.
+	Flag int32
+	// SysFlag holds RocketMQ's own bits (MessageSysFlag).
+	SysFlag int32
+
+	props string // "k\x01v\x02…", read on demand
+}
+
+// SetRawProperties is for drivers: it hands over the properties as they travel,
+// name \x01 value \x02. They are parsed when asked for.
+func (d *Delivery) SetRawProperties(props string) { d.props = props }
+
+// Property returns a property, the user's or RocketMQ's own, "" when absent.
+func (d *Delivery) Property(name string) string {
+	found := ""
+	for k, v := range d.Properties() {
+		if k == name {
+			found = v
+		}
+	}
+	return found
+}
+
+// Properties yields all properties, the user's and RocketMQ's own.
+func (d *Delivery) Properties() iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for rest := d.props; rest != ""; {
+			var entry string
+			entry, rest, _ = strings.Cut(rest, "\x02")
+			if k, v, ok := strings.Cut(entry, "\x01"); ok && k != "" && v != "" {
+				if !yield(k, v) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// Keys returns the business keys.
+func (d *Delivery) Keys() []string { return strings.Fields(d.Property(propKeys)) }
+
+// OriginID is the id of the first stored copy of a retried or dead-lettered
+// message, "" on first delivery.
+func (d *Delivery) OriginID() string { return d.Property(propOriginMessageID) }
+
+// Born is BornTimestamp as a time.
+func (d *Delivery) Born() time.Time { return time.UnixMilli(d.BornTimestamp) }
+
+// Stored is StoreTimestamp as a time.
+func (d *Delivery) Stored() time.Time { return time.UnixMilli(d.StoreTimestamp) }
+
+type deliveryKey struct{}
+
+// WithDelivery returns a ctx from which DeliveryFrom reads d; package consumer
+// calls it before a handler runs.
+func WithDelivery(ctx context.Context, d *Delivery) context.Context {
+	return context.WithValue(ctx, deliveryKey{}, d)
+}
+
+// DeliveryFrom returns the metadata of the message that a handler is working
+// on, nil outside a handler.
+func DeliveryFrom(ctx context.Context) *Delivery {
+	d, _ := ctx.Value(deliveryKey{}).(*Delivery)
+	return d
+}
