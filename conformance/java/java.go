@@ -1,0 +1,23 @@
+// Package java carries the sources of the Java programs that take part in the
+// conformance suite, so that a test binary can compile them wherever it runs:
+//
+//   - golden writes golden bytes made by Apache RocketMQ's own classes;
+//   - peer is a client program on Apache's Java client that runs named cases
+//     against any name server.
+//
+// Package [github.com/rocketkit/rocketkit/conformance/apache] compiles and runs
+// them against one version of Apache's published jars.
+package java
+
+import "embed"
+
+// Sources holds golden/*.java and peer/*.java.
+//
+//go:embed golden/*.java peer/*.java
+var Sources embed.FS
+
+// POM resolves Apache RocketMQ's published jars with Maven; the property
+// rocketmq.version chooses the version.
+//
+//go:embed pom.xml
+var POM []byte

@@ -1,0 +1,2 @@
+package peer;
+public final class Peer { public static void main(String[] a) {} }
