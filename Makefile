@@ -1,0 +1,19 @@
+# The two commands that need nothing are in README.md; these are for working on
+# the project.
+.PHONY: test race ci lint fmt fuzz bench soak golden conformance-doc
+
+test: ## what README's test command runs
+	go run ./internal/testall
+
+race: ## everything but the Apache legs, with the race detector
+	go run ./internal/testall -race -apache off
+
+ci: ## what a change must pass
+	./.ci/run
+
+fmt:
+	gofmt -w $$(git ls-files '*.go')
+
+lint: ## vet and staticcheck
+	go vet ./...
+	go -C tools build -o ../.cache/bin/ honnef.co/go/tools/cmd/staticcheck && .cache/bin/staticcheck ./...
