@@ -21,7 +21,8 @@ var (
 	// ErrBodyTooLarge: the body is over the producer's or the server's limit.
 	ErrBodyTooLarge = errors.New("message body too large")
 	// ErrNoRoute: no name server knows the topic.
-	ErrNoRoute = errors.New("No route info of this topic") //nolint:staticcheck // RocketMQ's own words, which users search for
+	//lint:ignore ST1005 RocketMQ's own words, which users search for
+	ErrNoRoute = errors.New("No route info of this topic")
 	// ErrNoNameServer: none of the name servers can be reached.
 	ErrNoNameServer = errors.New("no name server reachable")
 	// ErrUnreachable: the broker's advertised address cannot be dialled, or the
