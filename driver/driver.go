@@ -116,8 +116,13 @@ type Receipt struct {
 
 // Sender sends for one producer group.
 type Sender interface {
-	// Queues returns the queues of topic that can be written to now. It asks the
-	// name servers when the topic is not known.
+	// NewID returns a new unique message id (UNIQ_KEY) in the driver's own
+	// format. It is the same for every attempt at one message.
+	NewID() string
+	// Queues returns the queues of topic that can be written to now, sorted by
+	// broker name and id as Apache's clients sort them, so that a key's hash
+	// names the same queue everywhere. It asks the name servers when the topic
+	// is not known. The slice is shared and must not be changed.
 	Queues(ctx context.Context, topic string) ([]message.Queue, error)
 	// SendTo makes one attempt at one queue. done is called exactly once, also
 	// when ctx ends; it may run on the caller's goroutine or on a connection's
@@ -158,6 +163,7 @@ type Transactor interface {
 	// SendTx sends m as a half message, runs local when it is stored, and tells
 	// the broker the state. The error is the half message's: a failure to tell
 	// the state is logged, since the broker will ask. A zero Queue lets the
-	// driver choose.
+	// driver choose. ctx bounds the half message's send only: local may take
+	// longer, and the state is told under a time limit of the driver's own.
 	SendTx(ctx context.Context, q message.Queue, m *Outgoing, local func(context.Context, Receipt) TxState) (Receipt, TxState, error)
 }

@@ -34,9 +34,12 @@ func (m *Message) Validate(maxBody int) error {
 		errs = append(errs, fmt.Errorf("%w: sharding key %q must not contain \\x01 or \\x02", ErrInvalidMessage, m.ShardingKey))
 	}
 	for k, v := range m.Properties {
-		if err := checkProperty(k, v); err != nil {
+		if err := CheckProperty(k, v); err != nil {
 			errs = append(errs, err)
 		}
+	}
+	if n := m.PropertiesSize(); n > MaxPropertiesLength {
+		errs = append(errs, fmt.Errorf("%w: keys, tag and properties take %d bytes, at most %d travel; move what is large into the body", ErrInvalidMessage, n, MaxPropertiesLength))
 	}
 	if err := m.Delay.validate(); err != nil {
 		errs = append(errs, err)
@@ -62,7 +65,33 @@ func (d Delay) validate() error {
 	return nil
 }
 
-func checkProperty(name, value string) error {
+// PropertiesSize is the length in bytes of m's keys, tag, sharding key and
+// properties as they travel, without those that a producer adds (its id, a
+// delay, a trace context).
+func (m *Message) PropertiesSize() int {
+	const separators = 2
+	n := 0
+	add := func(name string, value int) {
+		if value > 0 {
+			n += len(name) + value + separators
+		}
+	}
+	add(propTags, len(m.Tag))
+	add("__SHARDINGKEY", len(m.ShardingKey))
+	keys := max(len(m.Keys)-1, 0) // joined by one character each
+	for _, k := range m.Keys {
+		keys += len(k)
+	}
+	add(propKeys, keys)
+	for k, v := range m.Properties {
+		add(k, len(v))
+	}
+	return n
+}
+
+// CheckProperty reports whether a user's property can travel under that name
+// with that value.
+func CheckProperty(name, value string) error {
 	switch {
 	case name == "" || strings.ContainsAny(name, "\x01\x02"):
 		return fmt.Errorf("%w: property name %q must not be empty or contain \\x01 or \\x02", ErrInvalidMessage, name)
