@@ -28,14 +28,25 @@ func AppendCommand(dst []byte, c *Command, h Header) ([]byte, error) {
 // AppendFrame is AppendCommand for a body in several pieces, which saves the
 // caller from joining them; c.Body is ignored.
 func AppendFrame(dst []byte, c *Command, h Header, body ...[]byte) ([]byte, error) {
+	var e Encoder
+	return e.AppendFrame(dst, c, h, body...)
+}
+
+// Encoder appends frames without allocating: it keeps the FieldWriter, which
+// would otherwise escape through Header's method on every call. The zero value
+// is ready. An Encoder must not be used by two goroutines at once.
+type Encoder struct{ w FieldWriter }
+
+// AppendFrame is the function of that name.
+func (e *Encoder) AppendFrame(dst []byte, c *Command, h Header, body ...[]byte) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0)
 	switch c.Codec {
 	case JSON:
-		dst = appendJSONHeader(dst, c, h)
+		dst = e.appendJSONHeader(dst, c, h)
 	case Binary:
 		var err error
-		if dst, err = appendBinaryHeader(dst, c, h); err != nil {
+		if dst, err = e.appendBinaryHeader(dst, c, h); err != nil {
 			return dst[:start], err
 		}
 	default:
@@ -132,24 +143,28 @@ func (w *FieldWriter) key(key string) {
 	w.count++
 }
 
-func (w *FieldWriter) fields(c *Command, h Header) {
+// appendFields writes the fields of c, then those of h.
+func (e *Encoder) appendFields(dst []byte, c *Command, h Header) []byte {
+	w := &e.w
+	*w = FieldWriter{dst: dst, codec: c.Codec}
 	for i := range c.Fields {
 		w.String(c.Fields[i].Key, c.Fields[i].Value)
 	}
 	if h != nil {
 		h.AppendFields(w)
 	}
+	dst, w.dst = w.dst, nil
+	return dst
 }
 
 // appendJSONHeader writes the members in the order of Java's fastjson. ext is
 // written even when empty: client-go 2.1 dereferences it.
-func appendJSONHeader(dst []byte, c *Command, h Header) []byte {
+func (e *Encoder) appendJSONHeader(dst []byte, c *Command, h Header) []byte {
 	dst = append(dst, `{"code":`...)
 	dst = strconv.AppendInt(dst, int64(c.Code), 10)
 	dst = append(dst, `,"extFields":{`...)
-	w := FieldWriter{dst: dst, codec: JSON}
-	w.fields(c, h)
-	dst = append(w.dst, `},"flag":`...)
+	dst = e.appendFields(dst, c, h)
+	dst = append(dst, `},"flag":`...)
 	dst = strconv.AppendInt(dst, int64(c.Flag), 10)
 	dst = append(dst, `,"language":"`...)
 	dst = append(dst, c.Language.String()...)
@@ -164,7 +179,7 @@ func appendJSONHeader(dst []byte, c *Command, h Header) []byte {
 	return append(dst, '}')
 }
 
-func appendBinaryHeader(dst []byte, c *Command, h Header) ([]byte, error) {
+func (e *Encoder) appendBinaryHeader(dst []byte, c *Command, h Header) ([]byte, error) {
 	for i := range c.Fields {
 		if len(c.Fields[i].Key) > 32767 {
 			return dst, fmt.Errorf("header field name of %d bytes, at most 32767", len(c.Fields[i].Key))
@@ -179,10 +194,9 @@ func appendBinaryHeader(dst []byte, c *Command, h Header) ([]byte, error) {
 	dst = append(dst, c.Remark...)
 	at := len(dst)
 	dst = append(dst, 0, 0, 0, 0)
-	w := FieldWriter{dst: dst, codec: Binary}
-	w.fields(c, h)
-	binary.BigEndian.PutUint32(w.dst[at:], uint32(len(w.dst)-at-4))
-	return w.dst, nil
+	dst = e.appendFields(dst, c, h)
+	binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-4))
+	return dst, nil
 }
 
 const hexDigits = "0123456789abcdef"
