@@ -15,10 +15,7 @@ func OffsetMessageID(storeHost netip.AddrPort, physicalOffset int64) string {
 	var buf [28]byte
 	b := binary.BigEndian.AppendUint64(appendHost(buf[:0], storeHost), uint64(physicalOffset))
 	var out [56]byte
-	const upper = "0123456789ABCDEF"
-	for i, c := range b {
-		out[2*i], out[2*i+1] = upper[c>>4], upper[c&15]
-	}
+	putHex(out[:], b)
 	return string(out[:2*len(b)])
 }
 
