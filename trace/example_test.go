@@ -1,0 +1,26 @@
+package trace_test
+
+import (
+	"context"
+	"fmt"
+
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/trace"
+)
+
+// Applications hand a provider to rocketkit.WithTracerProvider; New is for
+// those who assemble a producer or consumer themselves.
+func ExampleNew() {
+	spans := tracetest.NewSpanRecorder()
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))
+	tracer := trace.New(trace.Options{Provider: provider})
+
+	_, span := tracer.StartProcess(context.Background(), &message.Delivery{Topic: "orders", Group: "shop"})
+	span.End(nil)
+
+	fmt.Println(spans.Ended()[0].Name())
+	// Output: process orders
+}
