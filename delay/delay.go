@@ -1,0 +1,28 @@
+package delay
+
+import (
+	"time"
+
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// Level postpones a message to the server's delay level n: 1–18 by default, for
+// 1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h. A level above the
+// server's last counts as the last.
+func Level(n int) message.Option {
+	return func(m *message.Message) { m.Delay = message.Delay{Level: n} }
+}
+
+// After postpones a message by d, counted by the server from the moment it
+// stores the message, and so immune to differences between clocks. Apache
+// delivers in the second after, never early, and at most 3 days ahead
+// (timerMaxDelaySec).
+func After(d time.Duration) message.Option {
+	return func(m *message.Message) { m.Delay = message.Delay{After: d} }
+}
+
+// At postpones a message to t by the server's clock. A moment that has passed
+// delivers at once.
+func At(t time.Time) message.Option {
+	return func(m *message.Message) { m.Delay = message.Delay{At: t} }
+}
