@@ -81,23 +81,36 @@ func (d *Delivery) Keys() []string { return strings.Fields(d.Property(propKeys))
 // message, "" on first delivery.
 func (d *Delivery) OriginID() string { return d.Property(propOriginMessageID) }
 
+// OriginTopic is the topic that a retried or dead-lettered message was first
+// sent to; for all others it is Topic. A dead-letter queue's messages arrive with
+// the queue's own name as Topic.
+func (d *Delivery) OriginTopic() string {
+	if t := d.Property(propRetryTopic); t != "" {
+		return t
+	}
+	return d.Topic
+}
+
 // Born is BornTimestamp as a time.
 func (d *Delivery) Born() time.Time { return time.UnixMilli(d.BornTimestamp) }
 
 // Stored is StoreTimestamp as a time.
 func (d *Delivery) Stored() time.Time { return time.UnixMilli(d.StoreTimestamp) }
 
-type deliveryKey struct{}
+// DeliveryKey is the key under which DeliveryFrom finds a *Delivery in a ctx. It
+// is exported for implementations of context.Context that answer it themselves;
+// everyone else uses WithDelivery and DeliveryFrom.
+type DeliveryKey struct{}
 
-// WithDelivery returns a ctx from which DeliveryFrom reads d; package consumer
-// calls it before a handler runs.
+// WithDelivery returns a ctx from which DeliveryFrom reads d, for tests that
+// call a handler themselves.
 func WithDelivery(ctx context.Context, d *Delivery) context.Context {
-	return context.WithValue(ctx, deliveryKey{}, d)
+	return context.WithValue(ctx, DeliveryKey{}, d)
 }
 
 // DeliveryFrom returns the metadata of the message that a handler is working
 // on, nil outside a handler.
 func DeliveryFrom(ctx context.Context) *Delivery {
-	d, _ := ctx.Value(deliveryKey{}).(*Delivery)
+	d, _ := ctx.Value(DeliveryKey{}).(*Delivery)
 	return d
 }

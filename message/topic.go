@@ -60,4 +60,5 @@ const (
 	propKeys            = "KEYS"
 	propTags            = "TAGS"
 	propOriginMessageID = "ORIGIN_MESSAGE_ID"
+	propRetryTopic      = "RETRY_TOPIC"
 )

@@ -109,7 +109,7 @@ func CheckProperty(name, value string) error {
 // (MessageConst.STRING_HASH_SET and the ones that trigger server behaviour).
 func reserved(name string) bool {
 	switch name {
-	case propKeys, propTags, "WAIT", "DELAY", "RETRY_TOPIC", "REAL_TOPIC", "REAL_QID", "TRAN_MSG", "PGROUP",
+	case propKeys, propTags, "WAIT", "DELAY", propRetryTopic, "REAL_TOPIC", "REAL_QID", "TRAN_MSG", "PGROUP",
 		"MIN_OFFSET", "MAX_OFFSET", "BUYER_ID", propOriginMessageID, "TRANSFER_FLAG", "CORRECTION_FLAG", "MQ2_FLAG",
 		"RECONSUME_TIME", "MSG_REGION", "TRACE_ON", "UNIQ_KEY", "MAX_RECONSUME_TIMES", "CONSUME_START_TIME",
 		"TRAN_PREPARED_QUEUE_OFFSET", "TRANSACTION_CHECK_TIMES", "CHECK_IMMUNITY_TIME_IN_SECONDS",
