@@ -1,0 +1,168 @@
+package config
+
+import (
+	"net"
+	"strconv"
+	"time"
+)
+
+// Roles that brokerRole may take.
+const (
+	RoleAsyncMaster = "ASYNC_MASTER"
+	RoleSyncMaster  = "SYNC_MASTER"
+	RoleSlave       = "SLAVE"
+)
+
+// ConsumeQueueEntry is the size of a consume queue entry in bytes, the unit of
+// mappedFileSizeConsumeQueue.
+const ConsumeQueueEntry = 20
+
+// Config is what a broker is started with. The key of Apache's broker.conf that
+// sets a field is named behind it.
+type Config struct {
+	ClusterName string   // brokerClusterName
+	BrokerName  string   // brokerName
+	BrokerID    int64    // brokerId; 0 is the master, all that broker-lite can be
+	BrokerIP1   string   // brokerIP1: the host that clients are told to dial; "" lets Advertise choose
+	BindAddress string   // bindAddress
+	ListenPort  int      // listenPort; 0 picks a free one
+	NameServers []string // namesrvAddr, host:port each
+	Role        string   // brokerRole
+	Permission  int      // brokerPermission: 4 read + 2 write
+
+	AutoCreateTopic       bool   // autoCreateTopicEnable
+	AutoCreateGroup       bool   // autoCreateSubscriptionGroup
+	DefaultTopicQueueNums int    // defaultTopicQueueNums: of TBW102; an auto-created topic gets min(client's, this)
+	ClusterTopic          bool   // clusterTopicEnable
+	BrokerTopic           bool   // brokerTopicEnable
+	TraceTopic            bool   // traceTopicEnable
+	TraceTopicName        string // msgTraceTopicName
+
+	StorePath         string        // storePathRootDir
+	CommitLogPath     string        // storePathCommitLog; "" is commitlog under StorePath
+	IndexPath         string        // storePathIndex
+	CommitLogFileSize int64         // mappedFileSizeCommitLog, bytes
+	ConsumeQueueSize  int64         // mappedFileSizeConsumeQueue, bytes; see QueueFileEntries
+	SyncFlush         bool          // flushDiskType=SYNC_FLUSH
+	FlushInterval     time.Duration // flushIntervalCommitLog
+	SyncFlushTimeout  time.Duration // syncFlushTimeout
+	MaxMessageSize    int           // maxMessageSize, bytes of a body
+	DeleteWhen        string        // deleteWhen: hours of the day, "04" or "04;16"
+	FileReservedHours int           // fileReservedTime
+	DiskMaxUsedRatio  int           // diskMaxUsedSpaceRatio, percent
+
+	MessageDelayLevel string        // messageDelayLevel
+	TimerEnable       bool          // timerWheelEnable
+	TimerMaxDelay     time.Duration // timerMaxDelaySec
+	PropertyFilter    bool          // enablePropertyFilter: SQL92
+
+	RejectTransactions       bool          // rejectTransactionMessage
+	TransactionTimeout       time.Duration // transactionTimeOut: age before the first check
+	TransactionCheckMax      int           // transactionCheckMax
+	TransactionCheckInterval time.Duration // transactionCheckInterval
+
+	LongPolling      bool          // longPollingEnable
+	ShortPollingTime time.Duration // shortPollingTimeMills, the wait when long polling is off
+	MaxTransferBytes int           // maxTransferBytesOnMessageInMemory
+	MaxTransferCount int           // maxTransferCountOnMessageInMemory
+
+	RegisterPeriod       time.Duration // registerNameServerPeriod, 10 s to 60 s as Apache clamps it
+	RegisterTimeout      time.Duration // registerBrokerTimeoutMills
+	ClientExpiry         time.Duration // channelExpiredTimeout: silence after which a client is dropped
+	FlushOffsetsInterval time.Duration // flushConsumerOffsetInterval
+
+	RegionID string // regionId, the MSG_REGION of send responses
+	TraceOn  bool   // traceOn, the TRACE_ON of send responses
+}
+
+// Standalone has Apache's defaults for a server of its own. home is the user's
+// home directory, under which Apache keeps its store, and hostName the
+// machine's name, Apache's default for brokerName.
+func Standalone(home, hostName string) Config {
+	c := defaults()
+	c.StorePath = home + "/store"
+	if hostName != "" {
+		c.BrokerName = hostName
+	}
+	return c
+}
+
+// Embedded is for a broker inside a test or an application: loopback only, a
+// free port, small files. dir is its store, which may be any name when the file
+// system is in memory.
+func Embedded(dir string) Config {
+	c := defaults()
+	c.BrokerName = "broker-a"
+	c.BrokerIP1 = "127.0.0.1"
+	c.BindAddress = "127.0.0.1"
+	c.ListenPort = 0
+	c.StorePath = dir
+	c.CommitLogFileSize = 64 << 20
+	c.ConsumeQueueSize = 15_000 * ConsumeQueueEntry
+	return c
+}
+
+// defaults are those of BrokerConfig, MessageStoreConfig and
+// NettyServerConfig (5.4.0); they are the same in 4.9.7 where it has them.
+func defaults() Config {
+	return Config{
+		ClusterName: "DefaultCluster",
+		BrokerName:  "DEFAULT_BROKER",
+		BindAddress: "0.0.0.0",
+		ListenPort:  10911,
+		Role:        RoleAsyncMaster,
+		Permission:  6,
+
+		AutoCreateTopic:       true,
+		AutoCreateGroup:       true,
+		DefaultTopicQueueNums: 8,
+		ClusterTopic:          true,
+		BrokerTopic:           true,
+		TraceTopicName:        "RMQ_SYS_TRACE_TOPIC",
+
+		CommitLogFileSize: 1 << 30,
+		ConsumeQueueSize:  300_000 * ConsumeQueueEntry,
+		FlushInterval:     500 * time.Millisecond,
+		SyncFlushTimeout:  5 * time.Second,
+		MaxMessageSize:    4 << 20,
+		DeleteWhen:        "04",
+		FileReservedHours: 72,
+		DiskMaxUsedRatio:  75,
+
+		MessageDelayLevel: "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h",
+		TimerEnable:       true,
+		TimerMaxDelay:     3 * 24 * time.Hour,
+
+		TransactionTimeout:       6 * time.Second,
+		TransactionCheckMax:      15,
+		TransactionCheckInterval: 30 * time.Second,
+
+		LongPolling:      true,
+		ShortPollingTime: time.Second,
+		MaxTransferBytes: 256 << 10,
+		MaxTransferCount: 32,
+
+		RegisterPeriod:       30 * time.Second,
+		RegisterTimeout:      24 * time.Second,
+		ClientExpiry:         120 * time.Second,
+		FlushOffsetsInterval: 5 * time.Second,
+
+		RegionID: "DefaultRegion",
+		TraceOn:  true,
+	}
+}
+
+// QueueFileEntries is ConsumeQueueSize in entries, rounded up as Apache does.
+func (c *Config) QueueFileEntries() int {
+	return int((c.ConsumeQueueSize + ConsumeQueueEntry - 1) / ConsumeQueueEntry)
+}
+
+// ListenAddr is what to listen on. Java's 0.0.0.0 takes IPv6 too, as Go's empty
+// host does.
+func (c *Config) ListenAddr() string {
+	host := c.BindAddress
+	if host == "0.0.0.0" {
+		host = ""
+	}
+	return net.JoinHostPort(host, strconv.Itoa(c.ListenPort))
+}

@@ -1,0 +1,251 @@
+package config
+
+import (
+	"errors"
+	"math"
+	"net"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// key is one entry of broker.conf that broker-lite acts on.
+type key struct {
+	name  string
+	alias string // another spelling that documents use
+	inert string // why the key changes nothing yet; "" when it does
+	// set parses a value; its error completes "want …".
+	set func(c *Config, v string) error
+	get func(c *Config) string
+}
+
+// keys are all of them, in the order in which Print writes them.
+func keys() []key {
+	const noRetention = "old files are not deleted yet"
+	return []key{
+		{
+			name: "namesrvAddr",
+			set:  func(c *Config, v string) (err error) { c.NameServers, err = ParseNameServers(v); return err },
+			get:  func(c *Config) string { return strings.Join(c.NameServers, ";") },
+		},
+		text("brokerClusterName", func(c *Config) *string { return &c.ClusterName }),
+		text("brokerName", func(c *Config) *string { return &c.BrokerName }),
+		number("brokerId", 0, math.MaxInt64, func(c *Config) *int64 { return &c.BrokerID }),
+		text("brokerIP1", func(c *Config) *string { return &c.BrokerIP1 }),
+		text("bindAddress", func(c *Config) *string { return &c.BindAddress }),
+		number("listenPort", 0, 65535, func(c *Config) *int { return &c.ListenPort }),
+		oneOf("brokerRole", []string{RoleAsyncMaster, RoleSyncMaster, RoleSlave}, func(c *Config) *string { return &c.Role }),
+		number("brokerPermission", 0, 7, func(c *Config) *int { return &c.Permission }),
+
+		flag("autoCreateTopicEnable", func(c *Config) *bool { return &c.AutoCreateTopic }),
+		flag("autoCreateSubscriptionGroup", func(c *Config) *bool { return &c.AutoCreateGroup }),
+		number("defaultTopicQueueNums", 1, 1024, func(c *Config) *int { return &c.DefaultTopicQueueNums }),
+		flag("clusterTopicEnable", func(c *Config) *bool { return &c.ClusterTopic }),
+		flag("brokerTopicEnable", func(c *Config) *bool { return &c.BrokerTopic }),
+		flag("traceTopicEnable", func(c *Config) *bool { return &c.TraceTopic }),
+		text("msgTraceTopicName", func(c *Config) *string { return &c.TraceTopicName }),
+
+		text("storePathRootDir", func(c *Config) *string { return &c.StorePath }),
+		text("storePathCommitLog", func(c *Config) *string { return &c.CommitLogPath }),
+		text("storePathIndex", func(c *Config) *string { return &c.IndexPath }).without("there is no message index yet"),
+		number("mappedFileSizeCommitLog", 64<<10, 1<<40, func(c *Config) *int64 { return &c.CommitLogFileSize }).also("mapedFileSizeCommitLog"),
+		number("mappedFileSizeConsumeQueue", ConsumeQueueEntry, 1<<40, func(c *Config) *int64 { return &c.ConsumeQueueSize }).also("mapedFileSizeConsumeQueue"),
+		{name: "flushDiskType", set: setFlush, get: flushType},
+		duration("flushIntervalCommitLog", time.Millisecond, time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.FlushInterval }),
+		duration("syncFlushTimeout", time.Millisecond, time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.SyncFlushTimeout }),
+		number("maxMessageSize", 1, maxMessageSize, func(c *Config) *int { return &c.MaxMessageSize }),
+		text("deleteWhen", func(c *Config) *string { return &c.DeleteWhen }).by(setDeleteWhen).without(noRetention),
+		number("fileReservedTime", 1, 24*365*100, func(c *Config) *int { return &c.FileReservedHours }).without(noRetention),
+		number("diskMaxUsedSpaceRatio", 10, 95, func(c *Config) *int { return &c.DiskMaxUsedRatio }).without(noRetention),
+
+		text("messageDelayLevel", func(c *Config) *string { return &c.MessageDelayLevel }).by(setDelayLevels),
+		flag("timerWheelEnable", func(c *Config) *bool { return &c.TimerEnable }),
+		duration("timerMaxDelaySec", time.Second, time.Second, 10*365*24*time.Hour, func(c *Config) *time.Duration { return &c.TimerMaxDelay }),
+		flag("enablePropertyFilter", func(c *Config) *bool { return &c.PropertyFilter }).without("SQL92 filters are not there yet"),
+
+		flag("rejectTransactionMessage", func(c *Config) *bool { return &c.RejectTransactions }),
+		duration("transactionTimeOut", time.Millisecond, time.Millisecond, 24*time.Hour, func(c *Config) *time.Duration { return &c.TransactionTimeout }),
+		number("transactionCheckMax", 1, 1<<20, func(c *Config) *int { return &c.TransactionCheckMax }),
+		duration("transactionCheckInterval", time.Millisecond, time.Millisecond, 24*time.Hour, func(c *Config) *time.Duration { return &c.TransactionCheckInterval }),
+
+		flag("longPollingEnable", func(c *Config) *bool { return &c.LongPolling }),
+		duration("shortPollingTimeMills", time.Millisecond, time.Millisecond, time.Minute, func(c *Config) *time.Duration { return &c.ShortPollingTime }),
+		number("maxTransferBytesOnMessageInMemory", 1<<10, maxMessageSize, func(c *Config) *int { return &c.MaxTransferBytes }),
+		number("maxTransferCountOnMessageInMemory", 1, 1<<20, func(c *Config) *int { return &c.MaxTransferCount }),
+
+		duration("registerNameServerPeriod", time.Millisecond, 10*time.Second, time.Minute, func(c *Config) *time.Duration { return &c.RegisterPeriod }),
+		duration("registerBrokerTimeoutMills", time.Millisecond, time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.RegisterTimeout }),
+		duration("channelExpiredTimeout", time.Millisecond, time.Second, 24*time.Hour, func(c *Config) *time.Duration { return &c.ClientExpiry }),
+		duration("flushConsumerOffsetInterval", time.Millisecond, 500*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.FlushOffsetsInterval }),
+		text("regionId", func(c *Config) *string { return &c.RegionID }),
+		flag("traceOn", func(c *Config) *bool { return &c.TraceOn }),
+	}
+}
+
+// maxMessageSize leaves room in a 16 MiB frame for header and properties.
+const maxMessageSize = 16<<20 - 64<<10
+
+func (k key) also(alias string) key { k.alias = alias; return k }
+
+func (k key) without(why string) key { k.inert = why; return k }
+
+func (k key) by(set func(c *Config, v string) error) key { k.set = set; return k }
+
+func text(name string, field func(c *Config) *string) key {
+	return key{
+		name: name,
+		set:  func(c *Config, v string) error { *field(c) = v; return nil },
+		get:  func(c *Config) string { return *field(c) },
+	}
+}
+
+func flag(name string, field func(c *Config) *bool) key {
+	return key{
+		name: name,
+		set: func(c *Config, v string) error {
+			switch strings.ToLower(v) {
+			case "true":
+				*field(c) = true
+			case "false":
+				*field(c) = false
+			default:
+				return errors.New("true or false")
+			}
+			return nil
+		},
+		get: func(c *Config) string { return strconv.FormatBool(*field(c)) },
+	}
+}
+
+func number[T int | int64](name string, low, high int64, field func(c *Config) *T) key {
+	return key{
+		name: name,
+		set: func(c *Config, v string) error {
+			n, err := strconv.ParseInt(v, 10, 64)
+			if err != nil || n < low || n > high {
+				return errors.New("a whole number, " + between(low, high))
+			}
+			*field(c) = T(n)
+			return nil
+		},
+		get: func(c *Config) string { return strconv.FormatInt(int64(*field(c)), 10) },
+	}
+}
+
+func between(low, high int64) string {
+	if high == math.MaxInt64 {
+		return "at least " + strconv.FormatInt(low, 10)
+	}
+	return strconv.FormatInt(low, 10) + " to " + strconv.FormatInt(high, 10)
+}
+
+// duration is a count of unit, as Apache writes times.
+func duration(name string, unit, low, high time.Duration, field func(c *Config) *time.Duration) key {
+	units := "milliseconds"
+	if unit == time.Second {
+		units = "seconds"
+	}
+	return key{
+		name: name,
+		set: func(c *Config, v string) error {
+			n, err := strconv.ParseInt(v, 10, 64)
+			if err != nil || n < int64(low/unit) || n > int64(high/unit) {
+				return errors.New(units + " as a whole number, " + between(int64(low/unit), int64(high/unit)))
+			}
+			*field(c) = time.Duration(n) * unit
+			return nil
+		},
+		get: func(c *Config) string { return strconv.FormatInt(int64(*field(c)/unit), 10) },
+	}
+}
+
+func oneOf(name string, values []string, field func(c *Config) *string) key {
+	return key{
+		name: name,
+		set: func(c *Config, v string) error {
+			for _, known := range values {
+				if v == known {
+					*field(c) = v
+					return nil
+				}
+			}
+			return errors.New("one of " + strings.Join(values, ", "))
+		},
+		get: func(c *Config) string { return *field(c) },
+	}
+}
+
+func setFlush(c *Config, v string) error {
+	switch v {
+	case "SYNC_FLUSH":
+		c.SyncFlush = true
+	case "ASYNC_FLUSH":
+		c.SyncFlush = false
+	default:
+		return errors.New("ASYNC_FLUSH or SYNC_FLUSH")
+	}
+	return nil
+}
+
+func flushType(c *Config) string {
+	if c.SyncFlush {
+		return "SYNC_FLUSH"
+	}
+	return "ASYNC_FLUSH"
+}
+
+func setDeleteWhen(c *Config, v string) error {
+	for hour := range strings.SplitSeq(v, ";") {
+		n, err := strconv.Atoi(hour)
+		if err != nil || n < 0 || n > 23 {
+			return errors.New(`hours of the day, "04" or "04;16"`)
+		}
+	}
+	c.DeleteWhen = v
+	return nil
+}
+
+func setDelayLevels(c *Config, v string) error {
+	if _, err := ParseDelayLevels(v); err != nil {
+		return err
+	}
+	c.MessageDelayLevel = v
+	return nil
+}
+
+// ParseDelayLevels reads messageDelayLevel: delays with the unit s, m, h or d,
+// separated by one space, the first being level 1. Its error completes "want".
+func ParseDelayLevels(v string) ([]time.Duration, error) {
+	bad := errors.New(`delays such as "1s 5s 1m 2h 1d", at most 10 years each`)
+	var levels []time.Duration
+	for level := range strings.FieldsSeq(v) {
+		unit, ok := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour}[level[len(level)-1]]
+		n, err := strconv.ParseInt(level[:len(level)-1], 10, 64)
+		if !ok || err != nil || n <= 0 || n > int64(10*365*24*time.Hour/unit) {
+			return nil, bad
+		}
+		levels = append(levels, time.Duration(n)*unit)
+	}
+	if len(levels) == 0 {
+		return nil, bad
+	}
+	return levels, nil
+}
+
+// ParseNameServers reads namesrvAddr, host:port pairs separated by ';'. Its
+// error completes "want".
+func ParseNameServers(v string) ([]string, error) {
+	bad := errors.New(`addresses as host:port separated by ";", such as 127.0.0.1:9876;192.168.0.1:9876`)
+	var servers []string
+	for addr := range strings.SplitSeq(v, ";") {
+		if addr = strings.TrimSpace(addr); addr == "" {
+			continue
+		}
+		host, port, err := net.SplitHostPort(addr)
+		if n, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil || n == 0 || host == "" || strings.ContainsAny(host, ", \t/") {
+			return nil, bad
+		}
+		servers = append(servers, addr)
+	}
+	return servers, nil
+}
