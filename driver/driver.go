@@ -126,7 +126,9 @@ type Sender interface {
 	Queues(ctx context.Context, topic string) ([]message.Queue, error)
 	// SendTo makes one attempt at one queue. done is called exactly once, also
 	// when ctx ends; it may run on the caller's goroutine or on a connection's
-	// reader, and must not block. ctx ending never harms the connection.
+	// reader, and must not block. ctx ending never harms the connection. An error
+	// is message.ErrOutcomeUnknown whenever something may have been written. The
+	// Outgoing belongs to the driver until done is called. See WithoutTimer.
 	SendTo(ctx context.Context, q message.Queue, m *Outgoing, done func(Receipt, error))
 	// SendBatchTo sends messages of one topic in one request.
 	SendBatchTo(ctx context.Context, q message.Queue, ms []*Outgoing, done func(Receipt, error))
@@ -135,6 +137,18 @@ type Sender interface {
 	// Close unregisters the group. Sends under way end with message.ErrClosed or
 	// their outcome.
 	Close(ctx context.Context) error
+}
+
+// WithoutTimer returns ctx in a cheaper form for drivers that keep deadlines
+// themselves: its Deadline and Err are ctx's, but its Done closes only when the
+// caller of the send cancels, not at the deadline. So it needs no timer and no
+// channel, which the producer's ctx makes when Done is first called. What
+// belongs to a Sender that is being closed must be ended by its Close.
+func WithoutTimer(ctx context.Context) context.Context {
+	if u, ok := ctx.(interface{ WithoutTimer() context.Context }); ok {
+		return u.WithoutTimer()
+	}
+	return ctx
 }
 
 // TxState is what is decided about a half message.
