@@ -14,9 +14,10 @@ func BenchmarkEncodeSend(b *testing.B) {
 			c, h := sendCommand()
 			c.Codec = codec
 			var buf []byte
+			var e Encoder
 			b.ReportAllocs()
 			for b.Loop() {
-				buf, _ = AppendCommand(buf[:0], &c, &h)
+				buf, _ = e.AppendFrame(buf[:0], &c, &h, c.Body)
 			}
 			b.SetBytes(int64(len(buf)))
 		})

@@ -98,7 +98,7 @@ func DecodeTopicRoute(data []byte) (*TopicRoute, error) {
 		FilterServers  map[string][]string        `json:"filterServerTable"`
 		QueueMappings  map[string]json.RawMessage `json:"topicQueueMappingByBroker"`
 	}
-	if err := DecodeBody(data, &v); err != nil {
+	if err := decodeBody("TopicRoute", data, &v); err != nil {
 		return nil, err
 	}
 	r := TopicRoute(v)

@@ -56,7 +56,7 @@ func DecodeTopicStats(data []byte) (*TopicStats, error) {
 		Offsets map[queueKey]TopicOffset `json:"offsetTable"`
 		PutTPS  float64                  `json:"topicPutTps"`
 	}
-	if err := DecodeBody(data, &v); err != nil {
+	if err := decodeBody("TopicStats", data, &v); err != nil {
 		return nil, err
 	}
 	s := &TopicStats{Offsets: make(map[MessageQueue]TopicOffset, len(v.Offsets)), PutTPS: v.PutTPS}
@@ -86,7 +86,7 @@ func DecodeOffsetTable(data []byte) (map[MessageQueue]int64, error) {
 	var v struct {
 		Offsets map[queueKey]int64 `json:"offsetTable"`
 	}
-	if err := DecodeBody(data, &v); err != nil {
+	if err := decodeBody("offset table", data, &v); err != nil {
 		return nil, err
 	}
 	m := make(map[MessageQueue]int64, len(v.Offsets))

@@ -283,7 +283,13 @@ func (l Language) String() string {
 	return "OTHER"
 }
 
+// parseLanguage reads a name or, as fastjson does for enums, an ordinal.
 func parseLanguage(s string) Language {
+	if s != "" && s[0] >= '0' && s[0] <= '9' {
+		if n, err := strconv.ParseUint(s, 10, 8); err == nil {
+			return Language(n)
+		}
+	}
 	for i, n := range languageNames {
 		if n == s {
 			return Language(i)

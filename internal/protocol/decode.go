@@ -22,11 +22,11 @@ func FrameSize(b []byte) (int, error) {
 		return 0, nil
 	}
 	n := binary.BigEndian.Uint32(b)
-	if n > MaxFrameSize {
-		return 0, fmt.Errorf("%w: length field says %d bytes, at most %d", ErrFrameTooLarge, n, MaxFrameSize)
+	if n > MaxFrameSize-4 {
+		return 0, fmt.Errorf("%w: length field says %d bytes, at most %d", ErrFrameTooLarge, n, MaxFrameSize-4)
 	}
 	if n < 4 {
-		return 0, malformed("length field says %d bytes", n)
+		return 0, malformed("length field says %d bytes, at least 4", n)
 	}
 	return int(n) + 4, nil
 }
@@ -104,8 +104,25 @@ func decodeBinaryHeader(h string, c *Command) error {
 		if f.Value, ext, err = cut(ext, 4, "field value"); err != nil {
 			return err
 		}
-		c.Fields = append(c.Fields, f)
+		if f.Key == "" || f.Value == "" {
+			continue // Java reads a string of length 0 as null, and null as absent
+		}
+		if err := c.addField(f); err != nil {
+			return err
+		}
 	}
+	return nil
+}
+
+// maxFields bounds what a hostile header can make us allocate. Real headers
+// have about twenty fields.
+const maxFields = 512
+
+func (c *Command) addField(f Field) error {
+	if len(c.Fields) == maxFields {
+		return malformed("more than %d fields", maxFields)
+	}
+	c.Fields = append(c.Fields, f)
 	return nil
 }
 

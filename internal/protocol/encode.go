@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// MaxFrameSize caps the length field of a frame, as Apache's decoder does
-// (com.rocketmq.remoting.frameMaxLength, 16 MiB).
+// MaxFrameSize caps a whole frame, length field included, as Apache's decoder
+// does (com.rocketmq.remoting.frameMaxLength, 16 MiB).
 const MaxFrameSize = 16 << 20
 
 // ErrFrameTooLarge reports a frame beyond the cap; nothing of it was allocated.
@@ -53,7 +53,7 @@ func (e *Encoder) AppendFrame(dst []byte, c *Command, h Header, body ...[]byte) 
 		return dst[:start], fmt.Errorf("unknown header codec %d", c.Codec)
 	}
 	header := len(dst) - start - 8
-	total := 4 + header
+	total := 8 + header
 	for _, b := range body {
 		total += len(b)
 	}
@@ -63,7 +63,7 @@ func (e *Encoder) AppendFrame(dst []byte, c *Command, h Header, body ...[]byte) 
 	for _, b := range body {
 		dst = append(dst, b...)
 	}
-	binary.BigEndian.PutUint32(dst[start:], uint32(total))
+	binary.BigEndian.PutUint32(dst[start:], uint32(total-4))
 	binary.BigEndian.PutUint32(dst[start+4:], uint32(c.Codec)<<24|uint32(header))
 	return dst, nil
 }
@@ -75,7 +75,8 @@ type FieldWriter struct {
 	count int
 }
 
-// String writes a field. An empty value is written: Java tells "" from absent.
+// String writes a field. An empty value is written: in JSON Java tells "" from
+// absent. In the binary codec it does not, so a peer sees no field.
 func (w *FieldWriter) String(key, value string) {
 	w.key(key)
 	if w.codec == JSON {
@@ -228,6 +229,10 @@ func appendJSONString[T string | []byte](dst []byte, s T) []byte {
 		switch c {
 		case '"', '\\':
 			dst = append(dst, '\\', c)
+		case '\b':
+			dst = append(dst, '\\', 'b')
+		case '\f':
+			dst = append(dst, '\\', 'f')
 		case '\n':
 			dst = append(dst, '\\', 'n')
 		case '\r':

@@ -28,12 +28,16 @@ func EncodeBody(v any) ([]byte, error) {
 // DecodeBody reads a JSON body, standard or in fastjson's dialect, into v.
 // Unknown members are ignored, null leaves a value as it is.
 func DecodeBody(data []byte, v any) error {
+	return decodeBody(fmt.Sprintf("%T", v), data, v)
+}
+
+func decodeBody(what string, data []byte, v any) error {
 	std, err := NormalizeJSON(data)
 	if err != nil {
-		return fmt.Errorf("decode %T: %w", v, err)
+		return fmt.Errorf("decode %s: %w", what, err)
 	}
 	if err := json.Unmarshal(std, v); err != nil {
-		return fmt.Errorf("decode %T: %w: %w", v, ErrMalformedBody, err)
+		return fmt.Errorf("decode %s: %w: %w", what, ErrMalformedBody, err)
 	}
 	return nil
 }

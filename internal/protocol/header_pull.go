@@ -1,5 +1,7 @@
 package protocol
 
+import "math/bits"
+
 // Bits of PullRequest.SysFlag (PullSysFlag).
 const (
 	PullCommitOffset int32 = 1 << 0
@@ -52,32 +54,43 @@ func (h *PullRequest) AppendFields(w *FieldWriter) {
 	w.OptString("bname", h.BrokerName)
 }
 
+// pullRequired are the fields without which Java refuses a pull.
+var pullRequired = [...]string{"consumerGroup", "topic", "queueId", "queueOffset", "maxMsgNums", "sysFlag", "commitOffset", "suspendTimeoutMillis", "subVersion"}
+
 // DecodeFields implements HeaderDecoder.
 func (h *PullRequest) DecodeFields(fields Fields) error {
 	*h = PullRequest{}
+	seen := 0
 	for _, f := range fields {
 		var err error
 		switch f.Key {
 		case "consumerGroup":
-			h.ConsumerGroup = f.Value
+			h.ConsumerGroup, seen = f.Value, seen|1
 		case "topic":
-			h.Topic = f.Value
+			h.Topic, seen = f.Value, seen|1<<1
 		case "queueId":
 			h.QueueID, err = f.ParseInt32()
+			seen |= 1 << 2
 		case "queueOffset":
 			h.QueueOffset, err = f.ParseInt64()
+			seen |= 1 << 3
 		case "maxMsgNums":
 			h.MaxMessages, err = f.ParseInt32()
+			seen |= 1 << 4
 		case "sysFlag":
 			h.SysFlag, err = f.ParseInt32()
+			seen |= 1 << 5
 		case "commitOffset":
 			h.CommitOffset, err = f.ParseInt64()
+			seen |= 1 << 6
 		case "suspendTimeoutMillis":
 			h.SuspendTimeout, err = f.ParseInt64()
-		case "subscription":
-			h.Subscription = f.Value
+			seen |= 1 << 7
 		case "subVersion":
 			h.SubVersion, err = f.ParseInt64()
+			seen |= 1 << 8
+		case "subscription":
+			h.Subscription = f.Value
 		case "expressionType":
 			h.ExpressionType = f.Value
 		case "maxMsgBytes":
@@ -90,8 +103,18 @@ func (h *PullRequest) DecodeFields(fields Fields) error {
 			return err
 		}
 	}
-	if h.Topic == "" || h.ConsumerGroup == "" {
-		return &FieldError{Field: "topic or consumerGroup", Want: "a name"}
+	return h.checkRequired(seen)
+}
+
+func (h *PullRequest) checkRequired(seen int) error {
+	if h.ConsumerGroup == "" {
+		seen &^= 1
+	}
+	if h.Topic == "" {
+		seen &^= 1 << 1
+	}
+	if i := bits.TrailingZeros(^uint(seen)); i < len(pullRequired) {
+		return &FieldError{Field: pullRequired[i], Want: "a value"}
 	}
 	return nil
 }

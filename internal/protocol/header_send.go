@@ -1,5 +1,7 @@
 package protocol
 
+import "math/bits"
+
 // SendRequest is the header of codes 10 (SEND_MESSAGE, long names, as
 // client-go sends), 310 (SEND_MESSAGE_V2, one-letter names, as Java sends) and
 // 320 (SEND_BATCH_MESSAGE, one-letter names, Batch set).
@@ -15,7 +17,7 @@ type SendRequest struct {
 	SysFlag               int32
 	BornTimestamp         int64 // ms
 	Flag                  int32
-	Properties            []byte // aliases the decoded header's string or the encoder's buffer
+	Properties            []byte // "k\x01v\x02…"; a copy after decoding
 	ReconsumeTimes        int32
 	UnitMode              bool
 	MaxReconsumeTimes     OptInt32
@@ -77,13 +79,26 @@ func sendField(key string) int {
 	return -1
 }
 
+// Fields, as places in the key tables, without which Java refuses a send: with
+// one-letter names it checks each, with long names it fails where it uses them.
+const (
+	sendRequiredV1 = 1<<1 | 1<<4 | 1<<5 | 1<<6 | 1<<7
+	sendRequiredV2 = 1<<8 - 1
+)
+
 // DecodeFields implements HeaderDecoder. h.Code must be set: it says which
-// errors to name.
+// fields must be there. Either spelling is read for any code.
 func (h *SendRequest) DecodeFields(fields Fields) error {
 	*h = SendRequest{Code: h.Code}
+	seen := 0
 	for _, f := range fields {
 		var err error
-		switch sendField(f.Key) {
+		i := sendField(f.Key)
+		if i < 0 || i >= len(sendKeysV1) {
+			continue
+		}
+		seen |= 1 << i
+		switch i {
 		case 0:
 			h.ProducerGroup = f.Value
 		case 1:
@@ -118,10 +133,26 @@ func (h *SendRequest) DecodeFields(fields Fields) error {
 			return err
 		}
 	}
-	if h.Topic == "" {
-		return &FieldError{Field: "topic", Want: "the topic's name"}
+	return h.checkRequired(seen)
+}
+
+func (h *SendRequest) checkRequired(seen int) error {
+	required := sendRequiredV2
+	if h.Code == SendMessage {
+		required = sendRequiredV1
 	}
-	return nil
+	if h.Topic == "" {
+		seen &^= 1 << 1
+	}
+	if required &^= seen; required == 0 {
+		return nil
+	}
+	i := bits.TrailingZeros(uint(required))
+	name := sendKeysV1[i]
+	if h.Code != SendMessage {
+		name = sendKeysV2[i] + " (" + name + ")"
+	}
+	return &FieldError{Field: name, Want: "a value"}
 }
 
 // SendResponse answers a send. For a batch MessageID is comma-joined. client-go

@@ -30,7 +30,11 @@ func ParseOffsetMessageID(id string) (storeHost netip.AddrPort, physicalOffset i
 	}
 	d := recordDecoder{b: b}
 	storeHost = d.host(len(id) == 56)
-	return storeHost, int64(d.uint64()), nil
+	physicalOffset = int64(d.uint64())
+	if d.bad {
+		return netip.AddrPort{}, 0, fmt.Errorf("message id %q: its port is above 65535", id)
+	}
+	return storeHost, physicalOffset, nil
 }
 
 // HashCode is Java's String.hashCode, over UTF-16 units. A tag's hash is the

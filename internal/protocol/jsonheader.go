@@ -9,41 +9,20 @@ import (
 
 // decodeJSONHeader reads RemotingCommand's JSON. It is tolerant where peers
 // differ: unknown members are skipped, extFields may be null, its values may be
-// strings, numbers, booleans or null, and the language may be unknown.
+// strings, numbers or booleans, a null value is an absent field, and the
+// language may be unknown.
 func decodeJSONHeader(h string, c *Command) error {
 	s := jsonScanner{s: h}
-	err := s.object(func(key string) error {
-		switch key {
-		case "code":
-			return s.int32((*int32)(&c.Code))
-		case "flag":
-			return s.int32(&c.Flag)
-		case "opaque":
-			return s.int32(&c.Opaque)
-		case "version":
-			return s.int32(&c.Version)
-		case "language":
-			v, err := s.scalar()
-			c.Language = parseLanguage(v)
+	more, err := s.begin()
+	for more && err == nil {
+		var key string
+		if key, err = s.key(); err != nil {
 			return err
-		case "remark":
-			v, err := s.scalar()
-			c.Remark = v
-			return err
-		case "extFields":
-			if s.null() {
-				return nil
-			}
-			return s.object(func(key string) error {
-				v, err := s.scalar()
-				if err == nil {
-					c.Fields = append(c.Fields, Field{key, v})
-				}
-				return err
-			})
 		}
-		return s.skip(0)
-	})
+		if err = s.headerMember(key, c); err == nil {
+			more, err = s.more()
+		}
+	}
 	if err != nil {
 		return err
 	}
@@ -53,9 +32,56 @@ func decodeJSONHeader(h string, c *Command) error {
 	return nil
 }
 
-// maxJSONDepth bounds the nesting that skip follows, so that a hostile header
-// cannot exhaust the stack.
-const maxJSONDepth = 32
+// headerMember reads the value of one member of RemotingCommand into c.
+func (s *jsonScanner) headerMember(key string, c *Command) (err error) {
+	switch key {
+	case "code":
+		return s.int32((*int32)(&c.Code))
+	case "flag":
+		return s.int32(&c.Flag)
+	case "opaque":
+		return s.int32(&c.Opaque)
+	case "version":
+		return s.int32(&c.Version)
+	case "language":
+		var name string
+		name, err = s.scalar()
+		c.Language = parseLanguage(name)
+		return err
+	case "remark":
+		c.Remark, err = s.scalar()
+		return err
+	case "extFields":
+		return s.extFields(c)
+	}
+	return s.skip()
+}
+
+func (s *jsonScanner) extFields(c *Command) error {
+	if s.null() {
+		return nil
+	}
+	more, err := s.begin()
+	for more && err == nil {
+		var f Field
+		if f.Key, err = s.key(); err != nil {
+			return err
+		}
+		if !s.null() {
+			if f.Value, err = s.scalar(); err != nil {
+				return err
+			}
+			if err = c.addField(f); err != nil {
+				return err
+			}
+		}
+		more, err = s.more()
+	}
+	return err
+}
+
+// maxJSONDepth bounds the nesting that skip follows.
+const maxJSONDepth = 64
 
 // jsonScanner walks a JSON text. Strings without escapes are slices of it.
 type jsonScanner struct {
@@ -96,65 +122,76 @@ func (s *jsonScanner) null() bool {
 	return false
 }
 
-// object calls member with each key; member must consume the value.
-func (s *jsonScanner) object(member func(key string) error) error {
+// begin passes over an object's opening brace; more is false when it is empty.
+func (s *jsonScanner) begin() (more bool, err error) {
 	if !s.eat('{') {
-		return s.fail("want an object")
+		return false, s.fail("want an object")
 	}
-	if s.eat('}') {
-		return nil
+	return !s.eat('}'), nil
+}
+
+// key reads a member's name and the colon.
+func (s *jsonScanner) key() (string, error) {
+	s.space()
+	key, err := s.string()
+	if err == nil && !s.eat(':') {
+		err = s.fail("want ':'")
 	}
-	for {
-		s.space()
-		key, err := s.string()
-		if err != nil {
-			return err
-		}
-		if !s.eat(':') {
-			return s.fail("want ':'")
-		}
-		if err := member(key); err != nil {
-			return err
-		}
-		if s.eat(',') {
-			continue
-		}
-		if s.eat('}') {
-			return nil
-		}
-		return s.fail("want ',' or '}'")
+	return key, err
+}
+
+// more passes over what follows a member's value.
+func (s *jsonScanner) more() (bool, error) {
+	switch {
+	case s.eat(','):
+		return true, nil
+	case s.eat('}'):
+		return false, nil
 	}
+	return false, s.fail("want ',' or '}'")
 }
 
 // scalar reads a string, number, boolean or null as text; null is "".
 func (s *jsonScanner) scalar() (string, error) {
 	s.space()
-	if s.i >= len(s.s) {
-		return "", s.fail("want a value")
-	}
-	switch c := s.s[s.i]; {
-	case c == '"':
-		return s.string()
-	case c == '{' || c == '[':
-		// Some peers put objects there; nobody reads them, so keep the text.
-		start := s.i
-		err := s.skip(0)
-		return s.s[start:s.i], err
-	}
 	start := s.i
-	for s.i < len(s.s) && !strings.ContainsRune(",}] \t\r\n", rune(s.s[s.i])) {
-		s.i++
-	}
-	word := s.s[start:s.i]
-	if word == "null" {
-		return "", nil
-	}
-	if word != "true" && word != "false" {
-		if _, err := strconv.ParseFloat(word, 64); err != nil {
-			return "", s.fail("want a value")
+	if s.i < len(s.s) {
+		switch s.s[s.i] {
+		case '"':
+			return s.string()
+		case '{', '[':
+			// Some peers put objects there; nobody reads them, so keep the text.
+			err := s.skip()
+			return s.s[start:s.i], err
 		}
 	}
-	return word, nil
+	if err := s.word(); err != nil || s.s[start:s.i] == "null" {
+		return "", err
+	}
+	return s.s[start:s.i], nil
+}
+
+// word passes over a number, true, false or null.
+func (s *jsonScanner) word() error {
+	start := s.i
+	digits := false
+scan:
+	for ; s.i < len(s.s); s.i++ {
+		switch c := s.s[s.i]; {
+		case c >= '0' && c <= '9':
+			digits = true
+		case c == ',' || c == '}' || c == ']' || c == ':' || c <= ' ':
+			break scan
+		}
+	}
+	switch word := s.s[start:s.i]; {
+	case word == "true" || word == "false" || word == "null":
+		return nil
+	case digits && strings.Trim(word, "0123456789+-.eE") == "":
+		return nil
+	}
+	s.i = start
+	return s.fail("want a value")
 }
 
 func (s *jsonScanner) int32(dst *int32) error {
@@ -170,33 +207,98 @@ func (s *jsonScanner) int32(dst *int32) error {
 	return nil
 }
 
-// skip passes over any value.
-func (s *jsonScanner) skip(depth int) error {
-	if depth > maxJSONDepth {
-		return s.fail("nested too deeply")
-	}
-	s.space()
-	if s.i < len(s.s) && s.s[s.i] == '{' {
-		return s.object(func(string) error { return s.skip(depth + 1) })
-	}
-	if !s.eat('[') {
-		_, err := s.scalar()
-		return err
-	}
-	if s.eat(']') {
-		return nil
-	}
-	for {
-		if err := s.skip(depth + 1); err != nil {
+// skip passes over any value without allocating.
+func (s *jsonScanner) skip() error {
+	var objects uint64 // bit d: the value open at depth d is an object
+	for depth := 0; ; {
+		// A value begins here, inside an object after its key.
+		s.space()
+		switch {
+		case s.eat('{'), s.eat('['):
+			if depth == maxJSONDepth {
+				return s.fail("nested too deeply")
+			}
+			isObject := s.s[s.i-1] == '{'
+			objects &^= 1 << depth
+			if isObject {
+				objects |= 1 << depth
+			}
+			depth++
+			if s.peek() == '}' || s.peek() == ']' {
+				break
+			}
+			if isObject {
+				if err := s.skipKey(); err != nil {
+					return err
+				}
+			}
+			continue
+		case s.i < len(s.s) && s.s[s.i] == '"':
+			if err := s.skipString(); err != nil {
+				return err
+			}
+		default:
+			if err := s.word(); err != nil {
+				return err
+			}
+		}
+		// A value ended, or an empty one is about to.
+		more, err := s.closeValues(&depth, objects)
+		if err != nil || !more {
 			return err
 		}
-		if s.eat(']') {
-			return nil
-		}
-		if !s.eat(',') {
-			return s.fail("want ',' or ']'")
+	}
+}
+
+// closeValues passes over closing brackets and, when more is true, the comma
+// and key before the next value.
+func (s *jsonScanner) closeValues(depth *int, objects uint64) (more bool, err error) {
+	for *depth > 0 {
+		isObject := objects&(1<<(*depth-1)) != 0
+		switch {
+		case isObject && s.eat('}'), !isObject && s.eat(']'):
+			*depth--
+		case s.eat(','):
+			if isObject {
+				return true, s.skipKey()
+			}
+			return true, nil
+		default:
+			return false, s.fail("want ',' or a closing bracket")
 		}
 	}
+	return false, nil
+}
+
+func (s *jsonScanner) peek() byte {
+	s.space()
+	if s.i < len(s.s) {
+		return s.s[s.i]
+	}
+	return 0
+}
+
+func (s *jsonScanner) skipKey() error {
+	s.space()
+	if err := s.skipString(); err != nil {
+		return err
+	}
+	if !s.eat(':') {
+		return s.fail("want ':'")
+	}
+	return nil
+}
+
+func (s *jsonScanner) skipString() error {
+	if s.i >= len(s.s) || s.s[s.i] != '"' {
+		return s.fail("want a string")
+	}
+	s.i++
+	if err := s.seekQuote(); err != nil {
+		return err
+	}
+	s.i++
+	return nil
 }
 
 func (s *jsonScanner) string() (string, error) {
@@ -219,50 +321,66 @@ func (s *jsonScanner) string() (string, error) {
 	return "", s.fail("unterminated string")
 }
 
-// escaped finishes a string that has an escape at s.i.
+// escaped finishes a string that has an escape at s.i. What it makes is never
+// longer than what it reads.
 func (s *jsonScanner) escaped(start int) (string, error) {
-	b := make([]byte, 0, s.i-start+16)
-	b = append(b, s.s[start:s.i]...)
-	for s.i < len(s.s) {
+	head := s.s[start:s.i]
+	if err := s.seekQuote(); err != nil {
+		return "", err
+	}
+	end := s.i
+	s.i = start + len(head)
+	var b strings.Builder
+	b.Grow(end - start)
+	b.WriteString(head)
+	for s.i < end {
 		c := s.s[s.i]
 		s.i++
-		switch c {
-		case '"':
-			return string(b), nil
-		default:
-			b = append(b, c)
+		if c != '\\' {
+			b.WriteByte(c)
 			continue
-		case '\\':
 		}
-		if s.i >= len(s.s) {
-			break
-		}
-		c = s.s[s.i]
+		c = s.s[s.i] // exists: seekQuote went past it
 		s.i++
 		switch c {
 		case '"', '\\', '/', '\'':
-			b = append(b, c)
+			b.WriteByte(c)
 		case 'b':
-			b = append(b, '\b')
+			b.WriteByte('\b')
 		case 'f':
-			b = append(b, '\f')
+			b.WriteByte('\f')
 		case 'n':
-			b = append(b, '\n')
+			b.WriteByte('\n')
 		case 'r':
-			b = append(b, '\r')
+			b.WriteByte('\r')
 		case 't':
-			b = append(b, '\t')
+			b.WriteByte('\t')
 		case 'u':
 			r, err := s.unicode()
 			if err != nil {
 				return "", err
 			}
-			b = utf8.AppendRune(b, r)
+			b.WriteRune(r)
 		default:
 			return "", s.fail("unknown escape")
 		}
 	}
-	return "", s.fail("unterminated string")
+	s.i = end + 1
+	return b.String(), nil
+}
+
+// seekQuote moves to the closing quote of the string that s.i is in.
+func (s *jsonScanner) seekQuote() error {
+	for ; s.i < len(s.s); s.i++ {
+		switch s.s[s.i] {
+		case '\\':
+			s.i++
+		case '"':
+			return nil
+		}
+	}
+	s.i = len(s.s)
+	return s.fail("unterminated string")
 }
 
 // unicode reads the four digits after \u, and the second half of a pair.

@@ -73,8 +73,9 @@ func CheckProperty(name, value string) error {
 	return nil
 }
 
-// AppendProperty appends one entry. As Java does when reading, an entry with an
-// empty name or value is dropped.
+// AppendProperty appends one entry to dst, which holds properties and nothing
+// else. As Java does when reading, an entry with an empty name or value is
+// dropped.
 func AppendProperty(dst []byte, name, value string) []byte {
 	if name == "" || value == "" {
 		return dst
@@ -132,7 +133,7 @@ func Property(props []byte, name string) (string, bool) {
 	return string(found), found != nil
 }
 
-// RemoveProperty appends to dst all entries of props but those of name.
+// RemoveProperty appends to dst all entries of props but those of names.
 func RemoveProperty(dst, props []byte, names ...string) []byte {
 next:
 	for k, v := range EachProperty(props) {

@@ -237,7 +237,7 @@ func DecodeRecord(b []byte, r *Record) (int, error) {
 	r.Topic = string(d.take(topicLen))
 	r.Properties = d.take(int(int16(d.uint16())))
 	if d.bad || len(d.b) != 0 {
-		return 0, fmt.Errorf("%w: parts do not add up to size %d", ErrMalformedRecord, size)
+		return 0, fmt.Errorf("%w: parts do not add up to size %d, or a port is above 65535", ErrMalformedRecord, size)
 	}
 	return size, nil
 }
@@ -301,6 +301,9 @@ func (d *recordDecoder) host(v6 bool) netip.AddrPort {
 	}
 	ip := d.take(n)
 	port := d.uint32()
+	if port > 65535 {
+		d.bad = true // Java refuses it too
+	}
 	a, _ := netip.AddrFromSlice(ip)
 	return netip.AddrPortFrom(a, uint16(port))
 }
