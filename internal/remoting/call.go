@@ -18,25 +18,32 @@ func (c *Conn) Call(ctx context.Context, cmd *protocol.Command, h protocol.Heade
 		w = &waiter{ch: make(chan outcome, 1)}
 	}
 	w.c = c
-	opaque, err := c.submit(ctx, cmd, h, w, false, body)
-	if err == nil {
-		var out outcome
-		select {
-		case out = <-w.ch:
-		case <-ctx.Done():
-			if c.forget(opaque) {
-				out.err = &CallError{c.addr, true, ctx.Err()}
-			} else {
-				out = <-w.ch // its completion is under way
-			}
-		}
-		w.c = nil
-		c.waiters.Put(w)
-		return out.resp, out.err
+	var out outcome
+	if opaque, err := c.submit(ctx, cmd, h, w, false, body); err != nil {
+		out.err = err
+	} else {
+		out = c.await(ctx, w, opaque)
 	}
 	w.c = nil
 	c.waiters.Put(w)
-	return nil, err
+	return out.resp, out.err
+}
+
+// await waits for a call's completion or ctx's end.
+func (c *Conn) await(ctx context.Context, w *waiter, opaque int32) outcome {
+	ended := ctx.Done()
+	if ended == nil {
+		return <-w.ch
+	}
+	select {
+	case out := <-w.ch:
+		return out
+	case <-ended:
+		if c.forget(opaque) {
+			return outcome{err: &CallError{c.addr, true, ctx.Err()}}
+		}
+		return <-w.ch // its completion is under way
+	}
 }
 
 // waiter is the Completion of a Call.

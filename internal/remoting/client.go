@@ -231,6 +231,9 @@ func closeAll(ctx context.Context, conns []*Conn) error {
 		conn.shut(errLocal, true)
 	}
 	for i, conn := range conns {
+		if conn.ended() {
+			continue
+		}
 		select {
 		case <-conn.Done():
 		case <-ctx.Done():

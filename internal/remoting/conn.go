@@ -29,8 +29,9 @@ type Conn struct {
 	// waits for at the end.
 	helpers sync.WaitGroup
 
-	in  frameReader // the reader's
-	vec net.Buffers // the writer's
+	in      frameReader  // the reader's
+	vec     net.Buffers  // the writer's
+	writeBy lazyDeadline // the writer's
 
 	mu      sync.Mutex // guards the following
 	pending table
@@ -159,6 +160,16 @@ func (c *Conn) closeNet(broken bool) {
 func (c *Conn) isDown() bool {
 	select {
 	case <-c.closed:
+		return true
+	default:
+		return false
+	}
+}
+
+// ended reports whether all goroutines of the connection have ended.
+func (c *Conn) ended() bool {
+	select {
+	case <-c.done:
 		return true
 	default:
 		return false

@@ -35,6 +35,22 @@ func ended(ctx context.Context) error {
 	return nil
 }
 
+// lazyDeadline is a network deadline that is moved less often than it is used,
+// since moving one costs more than reading the clock: it is set to an eighth
+// more than was asked for, and moved when that is used up.
+type lazyDeadline struct{ at time.Time }
+
+// move returns the deadline to set so that at least timeout is left; false: what
+// is set will do.
+func (d *lazyDeadline) move(timeout time.Duration) (time.Time, bool) {
+	now := time.Now()
+	if d.at.Sub(now) >= timeout {
+		return d.at, false
+	}
+	d.at = now.Add(timeout + timeout/8)
+	return d.at, true
+}
+
 // arm makes the timer go off at the deadline unless it does so earlier anyway.
 // c.mu is held.
 func (c *Conn) arm(deadline time.Time) {

@@ -11,11 +11,18 @@ import (
 	"github.com/rocketkit/rocketkit/internal/protocol"
 )
 
+// maxKeptFields is how much room for header fields a connection keeps between
+// frames; a hostile header can have millions.
+const maxKeptFields = 256
+
 // readLoop serves what arrives, until the connection is down.
 func (c *Conn) readLoop() {
 	defer c.end()
 	var cmd protocol.Command
 	for {
+		if cap(cmd.Fields) > maxKeptFields {
+			cmd.Fields = nil
+		}
 		frame, err := c.in.next()
 		if err != nil {
 			c.readFailed(err)
@@ -68,7 +75,7 @@ func (c *Conn) waitToServe() bool {
 		return true
 	}
 	c.mu.Lock()
-	for !c.down && c.out.unwritten >= c.MaxUnwritten/2 {
+	for !c.down && c.out.unwritten > c.MaxUnwritten/2 {
 		room := c.out.waitRoom()
 		c.mu.Unlock()
 		<-room

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"sync"
-	"time"
 
 	"github.com/rocketkit/rocketkit/internal/protocol"
 )
@@ -169,18 +168,15 @@ func roundUp(n int) int {
 
 // source reads from the network and keeps the idle deadline.
 type source struct {
-	c        *Conn
-	deadline time.Time
+	c      *Conn
+	readBy lazyDeadline
 }
 
 func (s *source) Read(b []byte) (int, error) {
 	c := s.c
-	if idle := c.IdleTimeout; idle > 0 {
-		// Moving a deadline costs more than reading the clock: it is set to an
-		// eighth more and moved when that is used up.
-		if now := time.Now(); s.deadline.Sub(now) < idle {
-			s.deadline = now.Add(idle + idle/8)
-			if err := c.nc.SetReadDeadline(s.deadline); err != nil {
+	if c.IdleTimeout > 0 {
+		if at, ok := s.readBy.move(c.IdleTimeout); ok {
+			if err := c.nc.SetReadDeadline(at); err != nil {
 				return 0, err
 			}
 		}

@@ -107,7 +107,7 @@ func (s *Server) Serve(l net.Listener) error {
 			return fmt.Errorf("accepting at %v: %w", l.Addr(), err)
 		}
 		pause = min(max(2*pause, minAcceptPause), maxAcceptPause)
-		s.shared.Logger.Warn("accept failed, trying again", "addr", l.Addr(), "error", err, "after", pause)
+		s.shared.Logger.Warn("accept failed, trying again", "addr", l.Addr().String(), "error", err, "after", pause)
 		select {
 		case <-time.After(pause):
 		case <-s.stop:
@@ -131,7 +131,7 @@ func (s *Server) closeListener(l net.Listener) {
 	s.mu.Unlock()
 	if mine {
 		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			s.shared.Logger.Warn("closing a listener failed", "addr", l.Addr(), "error", err)
+			s.shared.Logger.Warn("closing a listener failed", "addr", l.Addr().String(), "error", err)
 		}
 	}
 }
@@ -139,7 +139,7 @@ func (s *Server) closeListener(l net.Listener) {
 // accept starts serving a connection, after a handshake where TLS is possible.
 func (s *Server) accept(nc net.Conn) {
 	if s.tls == nil {
-		s.open(nc)
+		s.open(nc, nil)
 		return
 	}
 	s.mu.Lock()
@@ -152,21 +152,23 @@ func (s *Server) accept(nc net.Conn) {
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()
-		secured, err := greet(nc, s.tls)
+		out, read, err := greet(nc, s.tls)
 		s.mu.Lock()
 		delete(s.greeting, nc)
 		s.mu.Unlock()
 		if err != nil {
-			s.shared.Logger.Warn("closing a connection: no handshake", "peer", nc.RemoteAddr(), "error", err)
+			if !errors.Is(err, net.ErrClosed) { // not by Shutdown
+				s.shared.Logger.Warn("closing a connection: no handshake", "peer", nc.RemoteAddr().String(), "error", err)
+			}
 			_ = nc.Close() // given up
 			return
 		}
-		s.open(secured)
+		s.open(out, read)
 	}()
 }
 
-// open starts serving a connection.
-func (s *Server) open(nc net.Conn) {
+// open starts serving a connection, some of whose bytes may have been read.
+func (s *Server) open(nc net.Conn, read []byte) {
 	s.mu.Lock()
 	if s.down || s.full() {
 		s.mu.Unlock()
@@ -174,6 +176,7 @@ func (s *Server) open(nc net.Conn) {
 		return
 	}
 	c := newConn(nc, s.shared)
+	c.in.buf, c.in.w = read, len(read)
 	s.conns[c] = struct{}{}
 	s.mu.Unlock()
 	if s.onOpen != nil {

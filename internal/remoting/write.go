@@ -31,6 +31,8 @@ type outbox struct {
 	queued    uint64        // bytes ever queued
 	sent      uint64        // bytes ever written
 	idle      bool          // the writer waits for a token
+	frames    int           // in chunks
+	burst     bool          // several frames gathered last time
 	room      chan struct{} // closed when unwritten has fallen; nil: nobody waits
 }
 
@@ -39,6 +41,7 @@ func (o *outbox) append(s *shared, e *encoder) {
 	frame := e.buf
 	o.unwritten += len(frame)
 	o.queued += uint64(len(frame))
+	o.frames++
 	if n := len(o.chunks); n > 0 && cap(o.chunks[n-1])-len(o.chunks[n-1]) >= len(frame) {
 		o.chunks[n-1] = append(o.chunks[n-1], frame...)
 		return
@@ -172,15 +175,21 @@ func (c *Conn) takeBatch() ([][]byte, bool) {
 		c.out.idle = true
 		c.mu.Unlock()
 		<-c.wake
-		// Whoever woke it is likely to be one of many: let them queue theirs.
-		runtime.Gosched()
 		c.mu.Lock()
+		if c.out.burst || c.pending.count > 1 {
+			// Whoever woke the writer is one of several: it lets the others queue
+			// theirs. A lone caller would only lose time by that.
+			c.mu.Unlock()
+			runtime.Gosched()
+			c.mu.Lock()
+		}
 	}
 	if len(c.out.chunks) == 0 || (c.down && c.flushBy.IsZero()) {
 		return nil, false
 	}
 	batch := c.out.chunks
 	c.out.chunks = nil
+	c.out.burst, c.out.frames = c.out.frames > 1, 0
 	return batch, true
 }
 
@@ -215,10 +224,12 @@ func (c *Conn) writeBatch(batch [][]byte) error {
 	return nil
 }
 
-// write gives the network one piece, with a fresh deadline.
+// write gives the network one piece.
 func (c *Conn) write(vec net.Buffers) (int, error) {
-	if err := c.nc.SetWriteDeadline(time.Now().Add(c.WriteTimeout)); err != nil {
-		return 0, err
+	if at, ok := c.writeBy.move(c.WriteTimeout); ok {
+		if err := c.nc.SetWriteDeadline(at); err != nil {
+			return 0, err
+		}
 	}
 	if c.isDown() { // shut may have set its deadline just before
 		c.mu.Lock()
@@ -246,7 +257,7 @@ func (c *Conn) account(n int) {
 	defer c.mu.Unlock()
 	c.out.sent += uint64(n)
 	c.out.unwritten -= n
-	if c.out.unwritten < c.MaxUnwritten/2 {
+	if c.out.unwritten <= c.MaxUnwritten/2 {
 		c.out.openRoom()
 	}
 }
