@@ -1,0 +1,257 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/internal/remoting"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// brokers keeps one broker for each address in use.
+type brokers struct {
+	c      *client
+	byAddr sync.Map // "host:port" → *broker
+}
+
+func newBrokers(c *client) *brokers { return &brokers{c: c} }
+
+func (bs *brokers) get(addr string) *broker {
+	if v, ok := bs.byAddr.Load(addr); ok {
+		return v.(*broker)
+	}
+	v, _ := bs.byAddr.LoadOrStore(addr, &broker{c: bs.c, addr: addr, turn: make(chan struct{}, 1)})
+	return v.(*broker)
+}
+
+// retain forgets the brokers that no route names any more and that are not
+// connected. A connection is left to end by itself: a name server that was just
+// restarted may not know of the broker yet.
+func (bs *brokers) retain(keep map[string]string) {
+	bs.byAddr.Range(func(k, v any) bool {
+		if _, ok := keep[k.(string)]; !ok && v.(*broker).ready() == nil {
+			bs.byAddr.Delete(k)
+		}
+		return true
+	})
+}
+
+func (bs *brokers) each(f func(*broker)) {
+	bs.byAddr.Range(func(_, v any) bool {
+		f(v.(*broker))
+		return true
+	})
+}
+
+// broker is one broker's address: its connection and the version it reports.
+type broker struct {
+	c       *client
+	addr    string
+	conn    atomic.Pointer[remoting.Conn] // greeted; may be closed by now
+	version atomic.Int32                  // MQVersion ordinal of its last response, 0 before
+	// turn holds one token for who registers or unregisters groups: Apache serves
+	// the two on different threads, so the last word must wait for the others.
+	turn chan struct{}
+
+	mu      sync.Mutex // guards the following
+	opening *opening
+}
+
+// opening is one attempt to connect that any number of callers wait for.
+type opening struct {
+	done chan struct{}
+	conn *remoting.Conn
+	err  error
+}
+
+// ready is the open connection, nil when one must be made first.
+func (b *broker) ready() *remoting.Conn {
+	c := b.conn.Load()
+	if c == nil {
+		return nil
+	}
+	select {
+	case <-c.Closed():
+		return nil
+	default:
+		return c
+	}
+}
+
+// connect is ready, and waits for a new connection where there is none. ctx ends
+// only this caller's wait.
+func (b *broker) connect(ctx context.Context) (*remoting.Conn, error) {
+	if c := b.ready(); c != nil {
+		return c, nil
+	}
+	b.mu.Lock()
+	o := b.opening
+	if o == nil {
+		o = &opening{done: make(chan struct{})}
+		b.opening = o
+		if !b.c.run(func() { b.open(o) }) {
+			b.opening = nil
+			b.mu.Unlock()
+			return nil, message.ErrClosed
+		}
+	}
+	b.mu.Unlock()
+	select {
+	case <-o.done:
+		return o.conn, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// open connects and greets: the broker learns of this client's groups before
+// the connection is used, so that it never refuses a pull from a member that it
+// does not know, and its version is known before the first message.
+func (b *broker) open(o *opening) {
+	o.conn, o.err = b.c.net.Conn(b.c.ctx, b.addr)
+	if o.err == nil {
+		o.err = b.greet(o.conn)
+	}
+	if o.err != nil {
+		o.conn = nil
+	} else {
+		b.conn.Store(o.conn)
+	}
+	b.mu.Lock()
+	b.opening = nil
+	b.mu.Unlock()
+	close(o.done)
+}
+
+// greet sends a heartbeat. A broker's refusal is logged only: it may well take
+// messages.
+func (b *broker) greet(conn *remoting.Conn) error {
+	b.turn <- struct{}{} // whoever has it is bounded by the request's time limit
+	defer func() { <-b.turn }()
+	body, err := b.c.heartbeat()
+	if err != nil {
+		return err
+	}
+	cmd := command(protocol.Heartbeat)
+	resp, err := conn.Call(remoting.WithTimeout(context.Background(), b.c.cfg.RequestTimeout), &cmd, nil, body)
+	if err != nil {
+		return err
+	}
+	b.sawVersion(resp)
+	if resp.Code != protocol.Success {
+		b.c.log.Warn("broker refused a heartbeat", "error", refusal("heartbeat", "", b.addr, resp))
+	}
+	return nil
+}
+
+func (b *broker) sawVersion(resp *protocol.Command) {
+	if v := resp.Version; v != b.version.Load() {
+		b.version.Store(v)
+	}
+}
+
+// call makes a request on the driver's own account and waits for its answer. A
+// response that is neither a success nor among allowed is an error; op and name
+// (the broker's) are for errors.
+func (b *broker) call(ctx context.Context, name, op string, code protocol.Code, h protocol.Header, allowed ...protocol.Code) (*protocol.Command, error) {
+	ctx = remoting.WithTimeout(ctx, b.c.cfg.RequestTimeout)
+	conn, err := b.connect(ctx)
+	if err != nil {
+		return nil, callError(op, name, b.addr, err)
+	}
+	cmd := command(code)
+	resp, err := conn.Call(ctx, &cmd, h)
+	if err != nil {
+		return nil, callError(op, name, b.addr, err)
+	}
+	b.sawVersion(resp)
+	if resp.Code == protocol.Success {
+		return resp, nil
+	}
+	for _, a := range allowed {
+		if resp.Code == a {
+			return resp, nil
+		}
+	}
+	return nil, refusal(op, name, b.addr, resp)
+}
+
+// start makes a request and leaves the outcome to done, which gets a broker's
+// refusal as an error too. It does not wait: without a connection a goroutine
+// goes on.
+func (b *broker) start(ctx context.Context, name, op string, code protocol.Code, h protocol.Header, done func(*protocol.Command, error), body ...[]byte) {
+	send := func(conn *remoting.Conn) {
+		cmd := command(code)
+		conn.Start(ctx, &cmd, h, remoting.CompletionFunc(func(resp *protocol.Command, err error) {
+			switch {
+			case err != nil:
+				done(nil, callError(op, name, b.addr, err))
+			case resp.Code != protocol.Success:
+				b.sawVersion(resp)
+				done(resp, refusal(op, name, b.addr, resp))
+			default:
+				b.sawVersion(resp)
+				done(resp, nil)
+			}
+		}), body...)
+	}
+	if conn := b.ready(); conn != nil {
+		send(conn)
+		return
+	}
+	started := b.c.run(func() {
+		conn, err := b.connect(ctx)
+		if err != nil {
+			done(nil, callError(op, name, b.addr, err))
+			return
+		}
+		send(conn)
+	})
+	if !started {
+		done(nil, callError(op, name, b.addr, message.ErrClosed))
+	}
+}
+
+// errNoBroker says that no route names the broker any more.
+func errNoBroker(name, topic string) error {
+	return fmt.Errorf("%w: broker %s is not in the route of topic %s, or has no master; it may be down or removed", message.ErrUnreachable, name, topic)
+}
+
+// master is the broker that takes a queue's messages and offsets.
+func (c *client) master(q message.Queue) (*broker, error) {
+	if r := c.routes.known(q.Topic); r != nil {
+		if b := r.brokers[q.Broker]; b != nil && b.master() != "" {
+			return c.brokers.get(b.master()), nil
+		}
+	}
+	return nil, errNoBroker(q.Broker, q.Topic)
+}
+
+// reader is the broker to pull a queue from, by the id that the last pull
+// suggested.
+func (c *client) reader(q message.Queue, suggested int64) (b *broker, master bool, err error) {
+	if r := c.routes.known(q.Topic); r != nil {
+		if addrs := r.brokers[q.Broker]; addrs != nil {
+			if addr, master := addrs.reader(suggested); addr != "" {
+				return c.brokers.get(addr), master, nil
+			}
+		}
+	}
+	return nil, false, errNoBroker(q.Broker, q.Topic)
+}
+
+// connectionLost is told of every connection that ends, name servers' too. A
+// broker forgets a client whose connection is gone, so it is greeted again soon.
+func (c *client) connectionLost(conn *remoting.Conn, err error) {
+	if c.ctx.Err() != nil {
+		return
+	}
+	if !errors.Is(err, context.Canceled) {
+		c.log.Debug("connection lost", "addr", conn.RemoteAddr(), "error", err)
+	}
+	c.beats.lost()
+}

@@ -1,0 +1,176 @@
+package native
+
+import (
+	"bytes"
+	"compress/zlib"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// batch turns the body of a pull's answer into deliveries. They are made in one
+// piece, with one string for all properties and ids; bodies stay where they are.
+type batch struct {
+	q    *queue
+	body []byte
+
+	out        []*message.Delivery // to hand to the sink, in offset order
+	unreadable []unreadable        // in the window, but not for the sink
+	after      int64               // the offset after the last whole record, -1 before
+}
+
+type unreadable struct {
+	d   *message.Delivery
+	err error
+}
+
+func newBatch(q *queue, body []byte) *batch { return &batch{q: q, body: body, after: -1} }
+
+// decode reads every record, drops those whose tag was not asked for, and puts
+// the others into the window.
+func (b *batch) decode() error {
+	recs, decodeErr := b.records()
+	text := recordText(recs)
+	ds := make([]message.Delivery, len(recs))
+	b.out = make([]*message.Delivery, 0, len(recs))
+	for i := range recs {
+		rec := &recs[i]
+		b.after = rec.QueueOffset + 1
+		if w := &b.q.win; rec.QueueOffset < b.q.next || w.n > 0 && rec.QueueOffset <= w.at(w.n-1).offset {
+			continue // a broker that sends more than was asked for
+		}
+		props := text[:len(rec.Properties)]
+		text = text[len(rec.Properties):]
+		b.add(rec, props, &ds[i])
+	}
+	return decodeErr
+}
+
+// add delivers one record.
+func (b *batch) add(rec *protocol.Record, props string, d *message.Delivery) {
+	q := b.q
+	fillDelivery(d, rec, props)
+	d.Group, d.Queue = q.s.cfg.Group, q.mq
+	if !q.f.match(d.Tag) {
+		return
+	}
+	s := q.win.push(slot{offset: rec.QueueOffset, size: int64(rec.Size), physical: rec.PhysicalOffset, state: slotOut, d: d})
+	if rec.SysFlag&protocol.SysCompressed == 0 {
+		b.out = append(b.out, d)
+		return
+	}
+	s.extra().raw = rec.Body
+	body, err := decompress(rec.Body, rec.SysFlag)
+	if err != nil {
+		b.unreadable = append(b.unreadable, unreadable{d, err})
+		return
+	}
+	d.Body = body
+	b.out = append(b.out, d)
+}
+
+// records reads the records one after the other, up to the first that is not
+// one.
+func (b *batch) records() ([]protocol.Record, error) {
+	recs := make([]protocol.Record, 0, b.q.batch())
+	for rest := b.body; len(rest) > 0; {
+		var rec protocol.Record
+		n, err := protocol.DecodeRecord(rest, &rec)
+		if err != nil {
+			return recs, err
+		}
+		recs = append(recs, rec)
+		rest = rest[n:]
+	}
+	return recs, nil
+}
+
+// recordText joins the properties of all records into one string.
+func recordText(recs []protocol.Record) string {
+	n := 0
+	for i := range recs {
+		n += len(recs[i].Properties)
+	}
+	var text strings.Builder
+	text.Grow(n)
+	for i := range recs {
+		text.Write(recs[i].Properties)
+	}
+	return text.String()
+}
+
+// fillDelivery reads what a record says. A retried message is delivered under
+// the topic that it was first sent to, with the id that it had then.
+func fillDelivery(d *message.Delivery, rec *protocol.Record, props string) {
+	*d = message.Delivery{
+		Topic: rec.Topic, Body: rec.Body,
+		OffsetID:    protocol.OffsetMessageID(rec.StoreHost, rec.PhysicalOffset),
+		QueueOffset: rec.QueueOffset, ReconsumeTimes: int(rec.ReconsumeTimes),
+		BornTimestamp: rec.BornTimestamp, StoreTimestamp: rec.StoreTimestamp,
+		BornHost: rec.BornHost, StoreHost: rec.StoreHost, Flag: rec.Flag, SysFlag: rec.SysFlag,
+	}
+	d.SetRawProperties(props)
+	retried := strings.HasPrefix(rec.Topic, message.RetryPrefix)
+	origin := ""
+	for k, v := range protocol.EachProperty(props) {
+		switch k {
+		case protocol.PropTags:
+			d.Tag = v
+		case protocol.PropUniqueKey:
+			d.ID = v
+		case protocol.PropRetryTopic:
+			if retried {
+				d.Topic = v
+			}
+		case protocol.PropOriginMessageID:
+			origin = v
+		}
+	}
+	// A message without the producer's id is known by its first stored copy.
+	if d.ID == "" {
+		d.ID = origin
+	}
+	if d.ID == "" {
+		d.ID = d.OffsetID
+	}
+}
+
+// ErrCompression says that a body is compressed in a way that this client does
+// not read.
+var ErrCompression = errors.New("unknown compression")
+
+// maxInflated bounds a decompressed body, so that a few bytes cannot take all
+// memory. Servers take bodies of 4 MiB by default.
+const maxInflated = 64 << 20
+
+// decompress undoes what a producer's compressor did (CompressionType): zlib is
+// 3, and 0 for clients before there was a choice. LZ4 and Zstandard are not read:
+// such a message is dead-lettered as it is stored, from where it can be fetched
+// when they are.
+func decompress(body []byte, sysFlag int32) ([]byte, error) {
+	switch kind := sysFlag & protocol.SysCompressionMask; kind {
+	case 0, protocol.SysZlib:
+		r, err := zlib.NewReader(bytes.NewReader(body))
+		if err != nil {
+			return nil, fmt.Errorf("compressed body: %w", err)
+		}
+		out, err := io.ReadAll(io.LimitReader(r, maxInflated+1))
+		if err != nil {
+			return nil, fmt.Errorf("compressed body: %w", err)
+		}
+		if len(out) > maxInflated {
+			return nil, fmt.Errorf("compressed body: over %d bytes when unpacked", maxInflated)
+		}
+		return out, r.Close()
+	case protocol.SysLZ4:
+		return nil, fmt.Errorf("%w: LZ4; let the producer use ZLIB or none", ErrCompression)
+	case protocol.SysZstd:
+		return nil, fmt.Errorf("%w: ZSTD; let the producer use ZLIB or none", ErrCompression)
+	default:
+		return nil, fmt.Errorf("%w: number %d in sysFlag %#x", ErrCompression, kind>>8, sysFlag)
+	}
+}

@@ -1,0 +1,56 @@
+package native
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+
+	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// nameServers asks one of the configured name servers: a random one first, the
+// next in line when it does not answer, and that one from then on.
+type nameServers struct {
+	c     *client
+	addrs []string
+	at    atomic.Uint32 // the one in use
+}
+
+func newNameServers(c *client, addrs []string) *nameServers {
+	n := &nameServers{c: c, addrs: addrs}
+	n.at.Store(uint32(rand.IntN(len(addrs))))
+	return n
+}
+
+// call asks until one answers, each once and under the driver's time limit.
+// When none does, the error is a message.ErrNoNameServer with every cause.
+func (n *nameServers) call(ctx context.Context, code protocol.Code, h protocol.Header) (*protocol.Command, string, error) {
+	first := n.at.Load()
+	var failed causes
+	for i := range uint32(len(n.addrs)) {
+		at := (first + i) % uint32(len(n.addrs))
+		resp, err := n.callOne(ctx, n.addrs[at], code, h)
+		if err == nil {
+			n.at.CompareAndSwap(first, at)
+			return resp, n.addrs[at], nil
+		}
+		if ctx.Err() != nil {
+			return nil, "", context.Cause(ctx)
+		}
+		failed = append(failed, fmt.Errorf("%s: %w", n.addrs[at], err))
+	}
+	return nil, "", fmt.Errorf("%w: %w", message.ErrNoNameServer, failed)
+}
+
+func (n *nameServers) callOne(ctx context.Context, addr string, code protocol.Code, h protocol.Header) (*protocol.Command, error) {
+	ctx, cancel := n.c.bounded(ctx)
+	defer cancel()
+	conn, err := n.c.net.Conn(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	cmd := command(code)
+	return conn.Call(ctx, &cmd, h)
+}

@@ -1,0 +1,228 @@
+package native
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/internal/remoting"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// answerTime is how long past the broker's waiting time a pull may take
+// (Apache's clients: 30 s for a wait of 15 s).
+const answerTime = 15 * time.Second
+
+// parkedAfter is when a pull that has no answer is surely waiting at the broker.
+const parkedAfter = 50 * time.Millisecond
+
+// puller is a queue's side of its long polls, one at a time.
+type puller struct {
+	q         *queue
+	busy      bool
+	term      int       // answers to pulls of earlier terms do not count
+	at        time.Time // not to be made before
+	sent      time.Time // when the last one was made
+	carried   bool      // it carried an offset to commit
+	suggested int64     // broker id to pull from
+	pause     backoff
+	empty     int // empty answers in a row that came at once
+}
+
+func (p *puller) init(q *queue) { *p = puller{q: q, suggested: protocol.MasterID} }
+
+// forget lets the answer to the pull under way not count.
+func (p *puller) forget() {
+	p.term++
+	p.busy, p.at = false, time.Time{}
+}
+
+// pulled is a broker's answer, copied from the connection.
+type pulled struct {
+	code   protocol.Code
+	header protocol.PullResponse
+	body   []byte
+	err    error
+}
+
+// hasRoom is the flow control, by the configured limits and nothing else: no
+// pull while the queue's handlers have enough to do.
+func (q *queue) hasRoom() bool {
+	cfg, w := &q.s.cfg, &q.win
+	if w.live == 0 {
+		return true
+	}
+	return w.live+q.batch() <= cfg.MaxUnsettled && w.bytes < cfg.MaxUnsettledBytes && w.span() < cfg.MaxSpan
+}
+
+// batch is the most messages in one pull.
+func (q *queue) batch() int { return min(q.s.cfg.PullBatch, q.s.cfg.MaxUnsettled) }
+
+// pullDue pulls when it is time and there is room.
+func (q *queue) pullDue(now time.Time) time.Time {
+	p := &q.pull
+	switch {
+	case p.busy || !q.hasRoom():
+		return now.Add(time.Hour) // until the answer, or a settlement
+	case now.Before(p.at):
+		return p.at
+	}
+	b, master, err := q.s.c.reader(q.mq, p.suggested)
+	if err != nil {
+		p.failed(now, err)
+		return p.at
+	}
+	p.busy, p.sent = true, now
+	h := q.pullHeader(master)
+	p.carried = h.SysFlag&protocol.PullCommitOffset != 0
+	term := p.term
+	ctx := remoting.WithTimeout(context.Background(), q.s.cfg.SuspendTimeout+answerTime)
+	b.start(ctx, q.mq.Broker, pullOp, protocol.PullMessage, h, func(resp *protocol.Command, err error) {
+		r := &pulled{err: err}
+		if resp != nil {
+			r.read(resp, err)
+		}
+		q.post(func() { q.answered(term, r) })
+	})
+	return now.Add(time.Hour)
+}
+
+const pullOp = "pull"
+
+func (q *queue) pullHeader(master bool) *protocol.PullRequest {
+	h := &protocol.PullRequest{
+		ConsumerGroup: q.s.cfg.Group, Topic: q.mq.Topic, QueueID: int32(q.mq.ID), QueueOffset: q.next,
+		MaxMessages: int32(q.batch()), SysFlag: protocol.PullSuspend,
+		SuspendTimeout: q.s.cfg.SuspendTimeout.Milliseconds(),
+		SubVersion:     q.f.data.SubVersion, ExpressionType: q.f.data.ExpressionType, BrokerName: q.mq.Broker,
+	}
+	// A commit that travels with a pull costs nothing; slaves do not keep offsets,
+	// and Apache takes none of 0.
+	if low := q.low(); master && low > 0 {
+		h.SysFlag |= protocol.PullCommitOffset
+		h.CommitOffset = low
+	}
+	return h
+}
+
+// read copies an answer. It runs on the connection's reader.
+func (r *pulled) read(resp *protocol.Command, err error) {
+	r.code = resp.Code
+	switch resp.Code {
+	case protocol.Success, protocol.PullNotFound, protocol.PullRetryImmediately, protocol.PullOffsetMoved:
+		r.err = r.header.DecodeFields(resp.Fields)
+		r.body = bytes.Clone(resp.Body)
+	default:
+		r.err = err
+	}
+}
+
+// answered goes on after a pull.
+func (q *queue) answered(term int, r *pulled) {
+	p := &q.pull
+	if term != p.term {
+		return
+	}
+	p.busy = false
+	if q.life.Err() != nil {
+		return // nothing is delivered any more
+	}
+	now := time.Now()
+	if r.err != nil {
+		q.refusedPull(r)
+		p.failed(now, r.err)
+		return
+	}
+	p.suggested = r.header.SuggestBroker
+	advanced := r.header.NextBeginOffset > q.next
+	switch r.code {
+	case protocol.Success:
+		p.pause.reset()
+		p.empty = 0
+		if err := q.deliver(r); err != nil {
+			p.failed(now, err)
+		}
+		return
+	case protocol.PullOffsetMoved:
+		q.offsetMoved(r.header.NextBeginOffset)
+	default: // nothing new, or nothing that matches up to there
+		q.next = max(q.next, r.header.NextBeginOffset)
+	}
+	p.at = now
+	if advanced || now.Sub(p.sent) >= parkedAfter {
+		p.pause.reset()
+		p.empty = 0
+		return
+	}
+	// A broker that does not let pulls wait must not be asked without a pause.
+	if p.empty++; p.empty > 2 {
+		p.at = now.Add(p.pause.next())
+	}
+}
+
+// offsetMoved goes on where the broker says: the offset is before the first
+// message that it still has, beyond its last one, or was reset.
+func (q *queue) offsetMoved(next int64) {
+	if q.win.n > 0 {
+		q.moveTo(next, "the broker no longer has, or not yet, the offset that was asked for")
+		return
+	}
+	if next != q.next {
+		q.s.c.log.Info("queue continues at another offset", "group", q.s.cfg.Group, "queue", q.mq, "from", q.next, "to", next)
+	}
+	q.next = next
+	q.commitAt = time.Now()
+}
+
+// refusedPull does what makes the next attempt succeed, where that is known.
+func (q *queue) refusedPull(r *pulled) {
+	switch r.code {
+	case protocol.SubscriptionNotExist, protocol.SubscriptionNotLatest,
+		protocol.FilterDataNotExist, protocol.FilterDataNotLatest:
+		q.s.c.beats.kick() // the broker lacks this group's subscription
+	case protocol.TopicNotExist:
+		q.s.c.routes.refresh(q.mq.Topic)
+	}
+	if errors.Is(r.err, message.ErrUnreachable) {
+		q.s.c.routes.refresh(q.mq.Topic)
+	}
+}
+
+// failed puts the next pull off. The first failure in a row is logged as a
+// warning.
+func (p *puller) failed(now time.Time, err error) {
+	q := p.q
+	log := q.s.c.log.Debug
+	if p.pause.last == 0 && q.s.c.ctx.Err() == nil {
+		log = q.s.c.log.Warn
+	}
+	p.at = now.Add(p.pause.next())
+	log("pull failed; trying again", "group", q.s.cfg.Group, "queue", q.mq, "offset", q.next, "error", err)
+}
+
+// deliver hands the messages of an answer to the sink. An error means that the
+// queue cannot go on past q.next.
+func (q *queue) deliver(r *pulled) error {
+	b := newBatch(q, r.body)
+	err := b.decode()
+	switch {
+	case err == nil:
+		q.next = max(q.next, r.header.NextBeginOffset)
+	case b.after >= 0:
+		q.next = max(q.next, b.after)
+	}
+	if len(b.out) > 0 {
+		q.s.sink.Deliver(q.work, q, b.out)
+	}
+	for _, u := range b.unreadable {
+		q.s.c.log.Error("a message's body cannot be read; dead-lettering it", "group", q.s.cfg.Group, "queue", q.mq, "offset", u.d.QueueOffset, "id", u.d.ID, "error", u.err)
+		q.deadLetter(q.win.find(u.d.QueueOffset), deadLetterVerdict)
+	}
+	if err != nil {
+		return fmt.Errorf("the messages after offset %d cannot be read, so that the queue does not go on: %w", q.next, err)
+	}
+	return nil
+}

@@ -1,0 +1,394 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/internal/remoting"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// queue is one queue that this member owns, and the driver.Settler of its
+// messages. Its goroutine (run) owns everything but the mailbox.
+type queue struct {
+	s    *subscription
+	mq   message.Queue
+	prev *queue // the same queue's last term here; it must end first
+	f    *filter
+	box  mailbox
+	done chan struct{} // closed when the goroutine ends
+
+	// life ends when the queue is to be given up: no more pulls. work is the ctx
+	// of the handlers; it ends when nothing that they settle counts any more.
+	life, work       context.Context
+	endLife, endWork context.CancelFunc
+
+	win  window
+	next int64 // the offset to pull
+	pull puller
+
+	committed  int64 // the broker's last word; -1 before
+	committing bool
+	commitAt   time.Time
+	waiting    int // slots in slotWaiting
+}
+
+// mailbox is how other goroutines reach the queue's.
+type mailbox struct {
+	wake chan struct{} // capacity 1: there is mail
+
+	mu      sync.Mutex // guards the following
+	settled []settlement
+	notes   []func() // run on the queue's goroutine
+	leave   leaveMode
+	closed  bool
+}
+
+type settlement struct {
+	d *message.Delivery
+	v driver.Verdict
+}
+
+func newQueue(s *subscription, mq message.Queue, prev *queue) *queue {
+	q := &queue{
+		s: s, mq: mq, prev: prev, f: s.filter[mq.Topic],
+		box: mailbox{wake: make(chan struct{}, 1)}, done: make(chan struct{}),
+		committed: -1,
+	}
+	q.life, q.endLife = context.WithCancel(s.c.ctx)
+	q.work, q.endWork = context.WithCancel(s.c.ctx)
+	q.pull.init(q)
+	return q
+}
+
+// Settle implements driver.Settler. What is settled after the queue was given
+// up, or twice, does not count.
+func (q *queue) Settle(d *message.Delivery, v driver.Verdict) {
+	q.box.mu.Lock()
+	first := len(q.box.settled) == 0
+	if !q.box.closed {
+		q.box.settled = append(q.box.settled, settlement{d, v})
+	}
+	q.box.mu.Unlock()
+	if first {
+		poke(q.box.wake)
+	}
+}
+
+// post runs f on the queue's goroutine, unless the queue has ended.
+func (q *queue) post(f func()) {
+	q.box.mu.Lock()
+	if !q.box.closed {
+		q.box.notes = append(q.box.notes, f)
+	}
+	q.box.mu.Unlock()
+	poke(q.box.wake)
+}
+
+// leave asks the queue's goroutine to end: at once, or when everything that was
+// delivered is settled.
+func (q *queue) leave(mode leaveMode) {
+	q.box.mu.Lock()
+	q.box.leave = max(q.box.leave, mode)
+	q.box.mu.Unlock()
+	q.endLife()
+	if mode == leaveNow {
+		q.endWork()
+	}
+	poke(q.box.wake)
+}
+
+// run is the queue's goroutine.
+func (q *queue) run() {
+	defer close(q.done)
+	defer q.closeBox()
+	defer q.endWork()
+	defer q.endLife()
+	if !q.begin() {
+		return
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	var mail mail
+	for {
+		q.read(&mail)
+		for _, st := range mail.settled {
+			q.settle(st)
+		}
+		clear(mail.settled) // lets go of the deliveries
+		for _, note := range mail.notes {
+			note()
+		}
+		clear(mail.notes)
+		if q.mayEnd(mail.leave) {
+			break
+		}
+		timer.Reset(time.Until(q.duties()))
+		select {
+		case <-q.box.wake:
+		case <-timer.C:
+		case <-q.s.c.ctx.Done():
+			return
+		}
+	}
+	q.endWork()
+	q.finish()
+}
+
+// mail is what the mailbox held. Its slices are swapped with the mailbox's, so
+// that neither is allocated anew.
+type mail struct {
+	settled []settlement
+	notes   []func()
+	leave   leaveMode
+}
+
+func (q *queue) read(m *mail) {
+	b := &q.box
+	b.mu.Lock()
+	b.settled, m.settled = m.settled[:0], b.settled
+	b.notes, m.notes = m.notes[:0], b.notes
+	m.leave = b.leave
+	b.mu.Unlock()
+}
+
+func (q *queue) closeBox() {
+	q.box.mu.Lock()
+	q.box.closed = true
+	q.box.settled, q.box.notes = nil, nil
+	q.box.mu.Unlock()
+}
+
+// duties does what is due and returns when the next is.
+func (q *queue) duties() time.Time {
+	now := time.Now()
+	next := now.Add(time.Hour)
+	if q.life.Err() == nil {
+		next = earlier(next, q.pullDue(now))
+		next = earlier(next, q.redeliverDue(now))
+	}
+	return earlier(next, q.commitDue(now))
+}
+
+func earlier(a, b time.Time) time.Time {
+	if b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// mayEnd reports whether the queue can be given up now.
+func (q *queue) mayEnd(mode leaveMode) bool {
+	switch mode {
+	case leaveNow:
+		return true
+	case leaveDrained:
+		return q.win.live == q.waiting
+	}
+	return false
+}
+
+// begin finds the offset to start from, however long that takes. It returns
+// false when the queue is given up before.
+func (q *queue) begin() bool {
+	if q.prev != nil {
+		select {
+		case <-q.prev.done:
+		case <-q.life.Done():
+			return false
+		}
+		q.prev = nil
+	}
+	var pause backoff
+	for q.life.Err() == nil {
+		offset, err := q.startOffset()
+		if err == nil {
+			q.next = offset
+			q.commitAt = time.Now().Add(q.s.cfg.CommitInterval)
+			q.s.c.log.Debug("queue taken on", "group", q.s.cfg.Group, "queue", q.mq, "offset", offset)
+			return true
+		}
+		if q.life.Err() == nil {
+			q.s.c.log.Warn("could not find where to begin; trying again", "group", q.s.cfg.Group, "queue", q.mq, "error", err)
+		}
+		select {
+		case <-q.life.Done():
+		case <-time.After(pause.next()):
+		}
+	}
+	return false
+}
+
+// startOffset is where the group goes on, or begins (RebalancePushImpl.
+// computePullFromWhere): at the offset that the broker has for it; without one
+// at the first message, or after the last one for FromLast, but never beyond a
+// retried message.
+func (q *queue) startOffset() (int64, error) {
+	b, err := q.s.c.master(q.mq)
+	if err != nil {
+		q.s.c.routes.refresh(q.mq.Topic)
+		return 0, err
+	}
+	h := protocol.ConsumerOffsetRequest{
+		Code: protocol.QueryConsumerOffset, ConsumerGroup: q.s.cfg.Group,
+		Topic: q.mq.Topic, QueueID: int32(q.mq.ID), BrokerName: q.mq.Broker,
+	}
+	op := fmt.Sprintf("query the offset of group %s in queue %d of topic %s", q.s.cfg.Group, q.mq.ID, q.mq.Topic)
+	resp, err := b.call(q.life, q.mq.Broker, op, protocol.QueryConsumerOffset, &h, protocol.QueryNotFound)
+	if err != nil {
+		return 0, err
+	}
+	if resp.Code == protocol.Success {
+		var o protocol.OffsetResponse
+		if err := o.DecodeFields(resp.Fields); err != nil {
+			return 0, fmt.Errorf("%s: %w", op, err)
+		}
+		if o.Offset >= 0 {
+			return o.Offset, nil
+		}
+	}
+	if q.s.cfg.From == driver.FromFirst || q.mq.Topic == message.RetryTopic(q.s.cfg.Group) {
+		return 0, nil // when that is gone already, the first pull says where the queue begins
+	}
+	return q.maxOffset(b)
+}
+
+func (q *queue) maxOffset(b *broker) (int64, error) {
+	h := protocol.OffsetRequest{Code: protocol.GetMaxOffset, Topic: q.mq.Topic, QueueID: int32(q.mq.ID), BrokerName: q.mq.Broker}
+	op := fmt.Sprintf("find the end of queue %d of topic %s", q.mq.ID, q.mq.Topic)
+	resp, err := b.call(q.life, q.mq.Broker, op, protocol.GetMaxOffset, &h)
+	if err != nil {
+		return 0, err
+	}
+	var o protocol.OffsetResponse
+	if err := o.DecodeFields(resp.Fields); err != nil {
+		return 0, fmt.Errorf("%s: %w", op, err)
+	}
+	return o.Offset, nil
+}
+
+// low is the offset to commit: nothing unfinished lies before it.
+func (q *queue) low() int64 { return q.win.low(q.next) }
+
+// commitDue commits the offset when it is time and it has moved.
+func (q *queue) commitDue(now time.Time) time.Time {
+	if q.committing || q.low() == q.committed {
+		return now.Add(q.s.cfg.CommitInterval)
+	}
+	if now.Before(q.commitAt) {
+		return q.commitAt
+	}
+	q.commitAt = now.Add(q.s.cfg.CommitInterval)
+	offset := q.low()
+	b, err := q.s.c.master(q.mq)
+	if err != nil {
+		q.commitFailed(offset, err)
+		return q.commitAt
+	}
+	q.committing = true
+	h := q.commitHeader(offset)
+	b.start(remoting.WithTimeout(context.Background(), q.s.c.cfg.RequestTimeout), q.mq.Broker, commitOp, protocol.UpdateConsumerOffset, h,
+		func(_ *protocol.Command, err error) {
+			q.post(func() {
+				q.committing = false
+				if err != nil {
+					q.commitFailed(offset, err)
+					return
+				}
+				q.committed = offset
+			})
+		})
+	return q.commitAt
+}
+
+const commitOp = "commit an offset"
+
+func (q *queue) commitHeader(offset int64) *protocol.ConsumerOffsetRequest {
+	return &protocol.ConsumerOffsetRequest{
+		Code: protocol.UpdateConsumerOffset, ConsumerGroup: q.s.cfg.Group,
+		Topic: q.mq.Topic, QueueID: int32(q.mq.ID), CommitOffset: offset, BrokerName: q.mq.Broker,
+	}
+}
+
+func (q *queue) commitFailed(offset int64, err error) {
+	q.s.c.log.Warn("could not commit an offset", "group", q.s.cfg.Group, "queue", q.mq, "offset", offset, "error", err)
+}
+
+// finish commits for the last time: what was settled before the queue was given
+// up, and nothing after it.
+func (q *queue) finish() {
+	q.quiesce()
+	q.s.unready.Add(int64(q.win.live - q.waiting))
+	offset := q.low()
+	if offset == q.committed {
+		return
+	}
+	b, err := q.s.c.master(q.mq)
+	if err == nil {
+		_, err = b.call(q.s.c.ctx, q.mq.Broker, commitOp, protocol.UpdateConsumerOffset, q.commitHeader(offset))
+	}
+	if err != nil && !errors.Is(err, context.Canceled) {
+		q.commitFailed(offset, err)
+	}
+}
+
+// quiesce waits until no request is on its way that carries an older offset: a
+// broker may serve it after the last commit. A pull that is parked has been
+// served already.
+func (q *queue) quiesce() {
+	var m mail
+	began := time.Now()
+	for {
+		wait := time.Duration(0)
+		if q.committing {
+			wait = q.s.c.cfg.RequestTimeout - time.Since(began)
+		} else if q.pull.busy && q.pull.carried {
+			wait = parkedAfter - time.Since(q.pull.sent)
+		}
+		if wait <= 0 {
+			return
+		}
+		select {
+		case <-q.box.wake:
+		case <-time.After(wait):
+		case <-q.s.c.ctx.Done():
+			return
+		}
+		q.read(&m)
+		for _, note := range m.notes {
+			note()
+		}
+		clear(m.notes)
+	}
+}
+
+// moveTo goes on at another offset. What is at work is forgotten: its ctx ends,
+// and settling it has no effect.
+func (q *queue) moveTo(offset int64, why string) {
+	if q.life.Err() != nil {
+		return
+	}
+	q.s.c.log.Warn("queue continues at another offset", "group", q.s.cfg.Group, "queue", q.mq, "from", q.next, "to", offset, "at work", q.win.live, "why", why)
+	q.endWork()
+	q.work, q.endWork = context.WithCancel(q.s.c.ctx)
+	q.win, q.waiting = window{}, 0
+	q.next = offset
+	q.pull.forget()
+	q.committed, q.commitAt = -1, time.Now()
+}
+
+// backoff are growing pauses between attempts that fail: 100 ms to 3 s, which is
+// RocketMQ's pause after a failed pull.
+type backoff struct{ last time.Duration }
+
+func (b *backoff) next() time.Duration {
+	b.last = min(max(2*b.last, 100*time.Millisecond), 3*time.Second)
+	return b.last
+}
+
+func (b *backoff) reset() { b.last = 0 }

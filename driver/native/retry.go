@@ -1,0 +1,293 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/internal/remoting"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// holdTime is how long a message that the broker did not take back waits here
+// for its next attempt (ConsumeMessageConcurrentlyService: 5 s).
+const holdTime = 5 * time.Second
+
+// deadLetterVerdict is what the driver itself says of a message that cannot be
+// delivered.
+var deadLetterVerdict = driver.Verdict{Action: driver.ActionDeadLetter}
+
+// settle applies a verdict. Settlements of messages that are not out, or of an
+// earlier copy, do not count.
+func (q *queue) settle(st settlement) {
+	s := q.win.find(st.d.QueueOffset)
+	if s == nil || s.d != st.d || s.state != slotOut {
+		return
+	}
+	switch v := st.v; {
+	case v.Action == driver.ActionAck:
+		q.win.finish(s)
+	case v.Action == driver.ActionDeadLetter || s.d.ReconsumeTimes >= q.maxRetries(v):
+		q.deadLetter(s, v)
+	case v.Delay > 0:
+		q.retryExactly(s, v)
+	default:
+		q.sendBack(s, v, int32(max(v.Level, 0)))
+	}
+}
+
+// maxRetries is the maximum that counts for a verdict.
+func (q *queue) maxRetries(v driver.Verdict) int {
+	switch {
+	case v.MaxRetries > 0:
+		return v.MaxRetries
+	case v.MaxRetries < 0:
+		return 0
+	}
+	return q.s.cfg.MaxRetries
+}
+
+// sendBack hands a message back to its broker (code 36), which delivers it again
+// after the level's delay or, past the maximum, moves it to the dead letters.
+func (q *queue) sendBack(s *slot, v driver.Verdict, level int32) {
+	h := &protocol.SendBackRequest{
+		Offset: s.physical, Group: q.s.cfg.Group, DelayLevel: level,
+		OriginMessageID: s.d.ID, OriginTopic: s.d.Topic,
+		MaxReconsumeTimes: protocol.SomeInt32(int32(q.maxRetries(v))), BrokerName: q.mq.Broker,
+	}
+	q.tell(s, protocol.SendMessageBack, h, nil, func(s *slot, err error) {
+		switch {
+		case err == nil:
+			q.win.finish(s)
+		case level >= 0:
+			q.hold(s, err, holdTime)
+		case refusedOutright(err):
+			q.deadLetterBySend(s, v, err)
+		default:
+			q.holdLetter(s, v, err)
+		}
+	})
+}
+
+// refusedOutright: the broker itself said no.
+func refusedOutright(err error) bool {
+	var b *message.BrokerError
+	return errors.As(err, &b)
+}
+
+// deadLetter gives a message up for good.
+func (q *queue) deadLetter(s *slot, v driver.Verdict) { q.sendBack(s, v, -1) }
+
+// deadLetterBySend is the other way into the dead letters, for a broker that
+// refuses to take a message back: a send to the retry topic that has one attempt
+// more than its maximum.
+func (q *queue) deadLetterBySend(s *slot, v driver.Verdict, cause error) {
+	times := int32(s.d.ReconsumeTimes)
+	h := q.republish(s, times+1, times, 0)
+	q.tell(s, protocol.SendMessageV2, h, q.storedBody(s), func(s *slot, err error) {
+		if err == nil {
+			q.win.finish(s)
+			return
+		}
+		q.holdLetter(s, v, causes{cause, err})
+	})
+}
+
+// retryExactly asks for a delay that no level has: the message is sent to the
+// retry topic as a timer message, without a level, which would win. Brokers
+// before 5.0 ignore the timer, so that they never get one.
+func (q *queue) retryExactly(s *slot, v driver.Verdict) {
+	b, err := q.s.c.master(q.mq)
+	if err == nil && b.version.Load() < protocol.VersionV5_0_0 {
+		err = &UnsupportedError{
+			Op: "retry after " + v.Delay.String(), Broker: q.mq.Broker, Addr: b.addr,
+			Why:    fmt.Sprintf("exact delays need RocketMQ 5.0; the broker reports version %d, 5.0.0 is %d", b.version.Load(), protocol.VersionV5_0_0),
+			Remedy: "retry by levels or upgrade the broker",
+		}
+	}
+	if err != nil {
+		q.noExactDelay(s, v, err)
+		return
+	}
+	h := q.republish(s, int32(s.d.ReconsumeTimes)+1, int32(q.maxRetries(v)), time.Now().Add(v.Delay).UnixMilli())
+	q.tell(s, protocol.SendMessageV2, h, q.storedBody(s), func(s *slot, err error) {
+		switch {
+		case err == nil:
+			q.win.finish(s)
+		case isCode(err, protocol.MessageIllegal) || isCode(err, protocol.SystemError):
+			q.noExactDelay(s, v, err) // too far ahead, or the timer is off
+		default:
+			q.hold(s, err, holdTime)
+		}
+	})
+}
+
+// noExactDelay rounds up to the next level or, when that is not allowed, keeps
+// the message here for exactly that long.
+func (q *queue) noExactDelay(s *slot, v driver.Verdict, why error) {
+	if q.s.cfg.StrictRetryDelay || errors.Is(why, message.ErrUnreachable) {
+		q.hold(s, why, v.Delay)
+		return
+	}
+	level := levelFor(v.Delay)
+	q.s.c.log.Warn("retry delay rounded up to a level", "group", q.s.cfg.Group, "queue", q.mq, "id", s.d.ID, "delay", v.Delay, "level", level, "why", why)
+	q.sendBack(s, v, level)
+}
+
+// levelFor is the first of RocketMQ's default levels that is not shorter, or the
+// last one.
+func levelFor(d time.Duration) int32 {
+	for i, l := range delayLevels() {
+		if l >= d {
+			return int32(i + 1)
+		}
+	}
+	return int32(len(delayLevels()))
+}
+
+// delayLevels are the defaults of messageDelayLevel; clients are not told of
+// others.
+func delayLevels() []time.Duration {
+	const s, m, h = time.Second, time.Minute, time.Hour
+	return []time.Duration{s, 5 * s, 10 * s, 30 * s, m, 2 * m, 3 * m, 4 * m, 5 * m, 6 * m, 7 * m, 8 * m, 9 * m, 10 * m, 20 * m, 30 * m, h, 2 * h}
+}
+
+// storedBody is the body as the broker has it, compressed or not.
+func (q *queue) storedBody(s *slot) []byte {
+	if s.rare != nil && s.rare.raw != nil {
+		return s.rare.raw
+	}
+	return s.d.Body
+}
+
+// republish is the header of a message's next copy in the retry topic. What the
+// broker counts and compares is kept: the id, the first topic and copy, the
+// attempts. What belonged to the last delivery goes.
+func (q *queue) republish(s *slot, times, maxTimes int32, deliverAt int64) *protocol.SendRequest {
+	d := s.d
+	return &protocol.SendRequest{
+		Code: protocol.SendMessageV2, ProducerGroup: q.s.cfg.Group, Topic: message.RetryTopic(q.s.cfg.Group),
+		DefaultTopic: protocol.DefaultTopic, DefaultTopicQueueNums: autoQueues,
+		QueueID: -1, // the broker chooses
+		SysFlag: d.SysFlag & (protocol.SysCompressed | protocol.SysCompressionMask | protocol.SysMultiTags), Flag: d.Flag,
+		BornTimestamp: d.BornTimestamp, Properties: retryProperties(d, deliverAt),
+		ReconsumeTimes: times, MaxReconsumeTimes: protocol.SomeInt32(maxTimes), BrokerName: q.mq.Broker,
+	}
+}
+
+// retryProperties are the properties of a message's next copy.
+func retryProperties(d *message.Delivery, deliverAt int64) []byte {
+	var props []byte
+	origin, id := "", ""
+	for k, v := range d.Properties() {
+		switch k {
+		case protocol.PropDelayLevel, protocol.PropTimerDelaySec, protocol.PropTimerDelayMs, protocol.PropTimerDeliverMs,
+			protocol.PropTimerOutMs, protocol.PropRealTopic, protocol.PropRealQueueID, protocol.PropTransactionPrepared,
+			protocol.PropWaitStore, protocol.PropRetryTopic, protocol.PropReconsumeTime, protocol.PropMaxReconsumeTimes,
+			"TIMER_ENQUEUE_MS", "TIMER_DEQUEUE_MS", "TIMER_ROLL_TIMES":
+			continue
+		case protocol.PropOriginMessageID:
+			origin = v
+			continue
+		case protocol.PropUniqueKey:
+			id = v
+		}
+		props = protocol.AppendProperty(props, k, v)
+	}
+	if id == "" {
+		props = protocol.AppendProperty(props, protocol.PropUniqueKey, d.ID) // lest the broker makes up another
+	}
+	if origin == "" {
+		origin = d.OffsetID
+	}
+	props = protocol.AppendProperty(props, protocol.PropOriginMessageID, origin)
+	props = protocol.AppendProperty(props, protocol.PropRetryTopic, d.Topic)
+	if deliverAt > 0 {
+		props = appendNumber(props, protocol.PropTimerDeliverMs, deliverAt)
+	}
+	return props
+}
+
+// tell makes a request about a settled message and calls then on the queue's
+// goroutine, unless the message is not the queue's any more.
+func (q *queue) tell(s *slot, code protocol.Code, h protocol.Header, body []byte, then func(*slot, error)) {
+	s.state = slotSettling
+	offset, d := s.offset, s.d
+	finish := func(err error) {
+		if s := q.win.find(offset); s != nil && s.d == d && s.state == slotSettling {
+			then(s, err)
+		}
+	}
+	b, err := q.s.c.master(q.mq)
+	if err != nil {
+		finish(err)
+		return
+	}
+	op := "hand a message of topic " + d.Topic + " back"
+	ctx := remoting.WithTimeout(context.Background(), q.s.c.cfg.RequestTimeout)
+	b.start(ctx, q.mq.Broker, op, code, h, func(resp *protocol.Command, err error) {
+		if resp != nil {
+			if _, stored := statusOf(resp.Code); stored {
+				err = nil
+			}
+		}
+		q.post(func() { finish(err) })
+	}, body)
+}
+
+// hold keeps a message here, because the broker did not take it back: it is
+// delivered again after a while, and the offset does not pass it.
+func (q *queue) hold(s *slot, err error, d time.Duration) {
+	q.s.c.log.Warn("message not taken back; it stays here and is delivered again", "group", q.s.cfg.Group, "queue", q.mq, "offset", s.offset, "id", s.d.ID, "after", d, "error", err)
+	q.park(s, d)
+}
+
+// holdLetter keeps a message here that could not be dead-lettered, to try that
+// again; its handler does not see it again.
+func (q *queue) holdLetter(s *slot, v driver.Verdict, err error) {
+	q.s.c.log.Warn("message not dead-lettered; trying again", "group", q.s.cfg.Group, "queue", q.mq, "offset", s.offset, "id", s.d.ID, "after", holdTime, "error", err)
+	q.park(s, holdTime)
+	s.extra().letter = &v
+}
+
+func (q *queue) park(s *slot, d time.Duration) {
+	s.state = slotWaiting
+	s.extra().due = time.Now().Add(d)
+	q.waiting++
+}
+
+// redeliverDue delivers what waits here and is due. The copy counts one more
+// attempt; the one that failed before is not changed, since its handler may
+// still look at it.
+func (q *queue) redeliverDue(now time.Time) time.Time {
+	next := now.Add(time.Hour)
+	if q.waiting == 0 {
+		return next
+	}
+	var letters []*slot
+	q.win.each(func(s *slot) {
+		switch {
+		case s.state != slotWaiting:
+		case s.rare.due.After(now):
+			next = earlier(next, s.rare.due)
+		case s.rare.letter != nil:
+			letters = append(letters, s)
+		default:
+			d := *s.d
+			d.ReconsumeTimes++
+			s.d, s.state = &d, slotOut
+			q.waiting--
+			q.s.sink.Deliver(q.work, q, []*message.Delivery{&d})
+		}
+	})
+	for _, s := range letters {
+		q.waiting--
+		v := *s.rare.letter
+		s.rare.letter = nil
+		q.deadLetter(s, v)
+	}
+	return next
+}

@@ -1,0 +1,102 @@
+package native
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// route is a topic's route as it was once answered. It is never changed.
+type route struct {
+	topic     string
+	brokers   map[string]*brokerAddrs // by broker name
+	publish   []message.Queue         // that a message can be sent to, in Apache's order
+	subscribe []message.Queue         // that can be read, in Apache's order
+	auto      bool                    // the topic does not exist: this is the default topic's
+}
+
+// brokerAddrs are the addresses that one broker name stands for.
+type brokerAddrs struct {
+	name  string
+	addrs map[int64]string // by broker id; 0 is the master
+}
+
+func (b *brokerAddrs) master() string { return b.addrs[protocol.MasterID] }
+
+// reader is where to pull from: the broker with the suggested id, else the
+// master, else any slave.
+func (b *brokerAddrs) reader(id int64) (addr string, master bool) {
+	if a, ok := b.addrs[id]; ok {
+		return a, id == protocol.MasterID
+	}
+	if a := b.master(); a != "" {
+		return a, true
+	}
+	for _, id := range slices.Sorted(maps.Keys(b.addrs)) {
+		return b.addrs[id], false
+	}
+	return "", false
+}
+
+// newRoute reads a name server's answer by Apache's rules
+// (MQClientInstance.topicRouteData2TopicPublishInfo and …SubscribeInfo):
+// messages go to the write queues of brokers with write permission and a
+// master, and are read from the read queues of brokers with read permission.
+func newRoute(topic string, data *protocol.TopicRoute) *route {
+	r := &route{topic: topic, brokers: make(map[string]*brokerAddrs, len(data.BrokerDatas))}
+	for _, b := range data.BrokerDatas {
+		r.brokers[b.BrokerName] = &brokerAddrs{name: b.BrokerName, addrs: b.BrokerAddrs}
+	}
+	for _, q := range data.QueueDatas {
+		b := r.brokers[q.BrokerName]
+		if b == nil {
+			continue
+		}
+		if q.Perm&protocol.PermWrite != 0 && b.master() != "" {
+			r.publish = appendQueues(r.publish, topic, q.BrokerName, q.WriteQueueNums)
+		}
+		if q.Perm&protocol.PermRead != 0 {
+			r.subscribe = appendQueues(r.subscribe, topic, q.BrokerName, q.ReadQueueNums)
+		}
+	}
+	slices.SortFunc(r.publish, compareQueues)
+	slices.SortFunc(r.subscribe, compareQueues)
+	return r
+}
+
+// maxQueues bounds what one answer can make of a queue count.
+const maxQueues = 1 << 16
+
+func appendQueues(dst []message.Queue, topic, broker string, n int32) []message.Queue {
+	for i := range min(n, maxQueues) {
+		dst = append(dst, message.Queue{Topic: topic, Broker: broker, ID: int(i)})
+	}
+	return dst
+}
+
+// autoQueues is how many queues a client asks for when a send creates its topic
+// (defaultTopicQueueNums of Apache's producers).
+const autoQueues = 4
+
+// autoRoute is where to send the first message of a topic that does not exist:
+// to the brokers that have the default topic, which create it.
+func autoRoute(topic string, data *protocol.TopicRoute) *route {
+	d := *data
+	d.QueueDatas = slices.Clone(data.QueueDatas)
+	for i := range d.QueueDatas {
+		q := &d.QueueDatas[i]
+		q.WriteQueueNums = min(autoQueues, q.ReadQueueNums)
+		q.ReadQueueNums = 0 // nothing can be read yet
+	}
+	r := newRoute(topic, &d)
+	r.auto = true
+	return r
+}
+
+// equal reports whether two snapshots say the same.
+func (r *route) equal(o *route) bool {
+	return r.auto == o.auto && slices.Equal(r.publish, o.publish) && slices.Equal(r.subscribe, o.subscribe) &&
+		maps.EqualFunc(r.brokers, o.brokers, func(a, b *brokerAddrs) bool { return maps.Equal(a.addrs, b.addrs) })
+}

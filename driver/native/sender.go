@@ -1,0 +1,319 @@
+package native
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/internal/remoting"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// sender is a driver.Transactor for one producer group.
+type sender struct {
+	c      *client
+	cfg    driver.SenderConfig
+	ops    sync.Pool // of *sendOp
+	checks workers
+	next   atomic.Uint32 // SendTx: the queue in turn
+	closed atomic.Bool
+	ctx    context.Context // ends with the sender; for the user's Check
+	cancel context.CancelCauseFunc
+}
+
+// Limits on a broker's questions about half messages.
+const (
+	maxChecks        = 16   // at work at once
+	maxChecksWaiting = 2000 // more are dropped; the broker asks again
+)
+
+// NewSender implements driver.Driver. Several senders may share a group.
+func (c *client) NewSender(cfg driver.SenderConfig) (driver.Sender, error) {
+	if err := message.CheckGroup(cfg.Group); err != nil {
+		return nil, err
+	}
+	s := &sender{c: c, cfg: cfg}
+	s.checks = workers{c: c, limit: maxChecks, waiting: maxChecksWaiting}
+	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil, fmt.Errorf("new sender of group %q: %w", cfg.Group, message.ErrClosed)
+	}
+	c.senders[cfg.Group] = append(c.senders[cfg.Group], s)
+	c.mu.Unlock()
+	c.routes.want(cfg.CheckTopics...)
+	c.beats.kick()
+	return s, nil
+}
+
+// NewID implements driver.Sender.
+func (s *sender) NewID() string { return s.c.ids.Next() }
+
+// Queues implements driver.Sender.
+func (s *sender) Queues(ctx context.Context, topic string) ([]message.Queue, error) {
+	if s.closed.Load() {
+		return nil, message.ErrClosed
+	}
+	r, err := s.c.routes.forSending(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	if len(r.publish) == 0 {
+		return nil, fmt.Errorf("%w: topic %s has no queue that can be written to: its brokers are without a master or its perm forbids writing", message.ErrUnreachable, topic)
+	}
+	return r.publish, nil
+}
+
+// SendTo implements driver.Sender. It waits for nothing but room on the
+// connection; when the broker is not connected, a goroutine goes on.
+func (s *sender) SendTo(ctx context.Context, q message.Queue, m *driver.Outgoing, done func(driver.Receipt, error)) {
+	op := s.op(ctx, q, done)
+	if err := op.single(m); err != nil {
+		op.fail(err)
+		return
+	}
+	op.start()
+}
+
+// SendBatchTo implements driver.Sender.
+func (s *sender) SendBatchTo(ctx context.Context, q message.Queue, ms []*driver.Outgoing, done func(driver.Receipt, error)) {
+	op := s.op(ctx, q, done)
+	if err := op.batch(ms); err != nil {
+		op.fail(err)
+		return
+	}
+	op.start()
+}
+
+// SendOneway implements driver.Sender. It waits for the connection.
+func (s *sender) SendOneway(ctx context.Context, q message.Queue, m *driver.Outgoing) error {
+	op := s.op(ctx, q, nil)
+	defer op.release()
+	if err := op.single(m); err != nil {
+		return err
+	}
+	b, err := op.target()
+	if err != nil {
+		return err
+	}
+	conn, err := b.connect(ctx)
+	if err != nil {
+		return sendError(op.name(), q.Broker, b.addr, err)
+	}
+	if err := op.supported(b); err != nil {
+		return err
+	}
+	if err := conn.Oneway(ctx, &op.cmd, &op.header, op.body[:]...); err != nil {
+		return sendError(op.name(), q.Broker, b.addr, err)
+	}
+	return nil
+}
+
+// Close implements driver.Sender: brokers forget the group unless another
+// sender of this client shares it.
+func (s *sender) Close(ctx context.Context) error {
+	if s.closed.Swap(true) {
+		return nil
+	}
+	s.cancel(message.ErrClosed)
+	c := s.c
+	c.mu.Lock()
+	rest := slices.DeleteFunc(slices.Clone(c.senders[s.cfg.Group]), func(o *sender) bool { return o == s })
+	if len(rest) > 0 {
+		c.senders[s.cfg.Group] = rest
+	} else {
+		delete(c.senders, s.cfg.Group)
+	}
+	c.mu.Unlock()
+	if len(rest) > 0 {
+		return nil
+	}
+	c.unregister(ctx, &protocol.UnregisterRequest{ClientID: c.id, ProducerGroup: s.cfg.Group})
+	return nil
+}
+
+// op takes a fresh sendOp from the pool.
+func (s *sender) op(ctx context.Context, q message.Queue, done func(driver.Receipt, error)) *sendOp {
+	op, ok := s.ops.Get().(*sendOp)
+	if !ok {
+		op = new(sendOp)
+	}
+	op.s, op.ctx, op.q, op.done = s, ctx, q, done
+	op.holds.Store(1)
+	return op
+}
+
+// sendOp is one send under way, and everything that it needs: nothing else is
+// allocated for a message.
+type sendOp struct {
+	s    *sender
+	ctx  context.Context
+	q    message.Queue
+	done func(driver.Receipt, error)
+	b    *broker
+
+	cmd    protocol.Command
+	header protocol.SendRequest
+	props  []byte
+	entry  []byte    // a batch's body
+	body   [1][]byte // what is sent: the message's own body, or entry
+	timer  bool      // needs a broker with timer messages
+	topic  string
+
+	holds atomic.Int32 // who still uses it: the one who starts it, the answer
+}
+
+// single prepares one message.
+func (o *sendOp) single(m *driver.Outgoing) error {
+	if err := o.s.checkSize(m.Topic, len(m.Body)); err != nil {
+		return err
+	}
+	o.props = appendProperties(o.props[:0], m)
+	if err := checkProperties(m.Topic, o.props); err != nil {
+		return err
+	}
+	o.prepare(protocol.SendMessageV2, m.Topic, m.Flag)
+	o.body[0] = m.Body
+	o.timer = needsTimer(m.Delay)
+	return nil
+}
+
+// batch prepares messages of one topic as one request.
+func (o *sendOp) batch(ms []*driver.Outgoing) error {
+	if len(ms) == 0 {
+		return fmt.Errorf("%w: the batch is empty", message.ErrInvalidMessage)
+	}
+	topic := ms[0].Topic
+	o.entry = o.entry[:0]
+	for _, m := range ms {
+		switch {
+		case m.Topic != topic:
+			return fmt.Errorf("%w: a batch holds topics %s and %s; send them apart", message.ErrInvalidMessage, topic, m.Topic)
+		case !m.Delay.IsZero():
+			return fmt.Errorf("%w: a batch cannot be delayed: RocketMQ refuses it; send its messages one by one", message.ErrInvalidMessage)
+		}
+		o.props = appendProperties(o.props[:0], m)
+		if err := checkProperties(topic, o.props); err != nil {
+			return err
+		}
+		entry := protocol.BatchEntry{Flag: m.Flag, Body: m.Body, Properties: o.props}
+		var err error
+		if o.entry, err = protocol.AppendBatchEntry(o.entry, &entry); err != nil {
+			return fmt.Errorf("%w: topic %q: %w", message.ErrBodyTooLarge, topic, err)
+		}
+	}
+	if err := o.s.checkSize(topic, len(o.entry)); err != nil {
+		return err
+	}
+	o.props = o.props[:0]
+	o.prepare(protocol.SendBatchMessage, topic, 0)
+	o.header.Batch = true
+	o.body[0] = o.entry
+	return nil
+}
+
+func (o *sendOp) prepare(code protocol.Code, topic string, flag int32) {
+	o.cmd = command(code)
+	o.topic = topic
+	o.header = protocol.SendRequest{
+		Code: code, ProducerGroup: o.s.cfg.Group, Topic: topic,
+		DefaultTopic: protocol.DefaultTopic, DefaultTopicQueueNums: autoQueues,
+		QueueID: int32(o.q.ID), BornTimestamp: time.Now().UnixMilli(), Flag: flag,
+		Properties: o.props, BrokerName: o.q.Broker,
+	}
+}
+
+// start sends it. done is called by now or later.
+func (o *sendOp) start() {
+	b, err := o.target()
+	if err != nil {
+		o.fail(err)
+		return
+	}
+	if conn := b.ready(); conn != nil {
+		o.startOn(conn)
+		return
+	}
+	if !o.s.c.run(o.connectAndStart) {
+		o.fail(message.ErrClosed)
+	}
+}
+
+func (o *sendOp) connectAndStart() {
+	conn, err := o.b.connect(o.ctx)
+	if err != nil {
+		o.fail(sendError(o.name(), o.q.Broker, o.b.addr, err))
+		return
+	}
+	o.startOn(conn)
+}
+
+func (o *sendOp) startOn(conn *remoting.Conn) {
+	if err := o.supported(o.b); err != nil {
+		o.fail(err)
+		return
+	}
+	o.holds.Add(1)
+	conn.Start(driver.WithoutTimer(o.ctx), &o.cmd, &o.header, o, o.body[:]...)
+	o.release()
+}
+
+// target finds the broker, whose address is known from the route.
+func (o *sendOp) target() (*broker, error) {
+	if o.s.closed.Load() {
+		return nil, fmt.Errorf("%s: %w", o.name(), message.ErrClosed)
+	}
+	b, err := o.s.c.master(o.q)
+	if err != nil {
+		o.s.c.routes.refresh(o.q.Topic)
+		return nil, fmt.Errorf("%s: %w", o.name(), err)
+	}
+	o.b = b
+	return b, nil
+}
+
+func (o *sendOp) name() string { return "send to topic " + o.topic }
+
+// Complete implements remoting.Completion.
+func (o *sendOp) Complete(resp *protocol.Command, err error) {
+	var r driver.Receipt
+	if err != nil {
+		err = o.lost(err)
+	} else {
+		o.b.sawVersion(resp)
+		r, err = o.receipt(resp)
+	}
+	done := o.done
+	o.release()
+	done(r, err)
+}
+
+// fail ends an op that was not started.
+func (o *sendOp) fail(err error) {
+	done := o.done
+	o.release()
+	done(driver.Receipt{}, err)
+}
+
+// release gives the op back when neither the one who started it nor the answer
+// needs it any more.
+func (o *sendOp) release() {
+	if o.holds.Add(-1) > 0 {
+		return
+	}
+	const keep = 64 << 10 // larger buffers are for the garbage collector
+	s := o.s
+	if cap(o.entry) > keep {
+		o.entry = nil
+	}
+	o.s, o.ctx, o.done, o.b, o.q = nil, nil, nil, nil, message.Queue{}
+	o.body[0], o.topic, o.timer = nil, "", false
+	o.header = protocol.SendRequest{}
+	s.ops.Put(o)
+}

@@ -1,0 +1,278 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// RocketMQ's defaults for consumers (DefaultMQPushConsumer).
+const (
+	defaultPullBatch      = 32
+	defaultUnsettled      = 1000
+	defaultUnsettledBytes = 100 << 20
+	defaultSpan           = 2000
+	defaultRetries        = 16
+	defaultSuspend        = 15 * time.Second
+	defaultCommitInterval = 5 * time.Second
+)
+
+// subscription is this client's membership in one consumer group.
+type subscription struct {
+	c       *client
+	cfg     driver.SubscriptionConfig // never changed after NewSubscription
+	sink    driver.Sink
+	filter  map[string]*filter // by topic, the retry topic's too; never changed
+	wake    chan struct{}      // capacity 1: share the queues anew
+	done    chan struct{}      // closed when the group is left
+	ctx     context.Context    // ends when the group is to be left
+	cancel  context.CancelCauseFunc
+	unready atomic.Int64 // messages that were at work when the group was left
+
+	// queues are those that this member owns, ending those that it gives up. Both
+	// belong to the loop.
+	queues, ending map[message.Queue]*queue
+
+	mu      sync.Mutex // guards the following
+	started bool
+	mode    leaveMode
+	toReset []map[protocol.MessageQueue]int64
+}
+
+// leaveMode says how a queue, or the whole group, is given up.
+type leaveMode int
+
+const (
+	stay leaveMode = iota
+	leaveDrained
+	leaveNow
+)
+
+// filter is what the group wants of one topic.
+type filter struct {
+	data protocol.SubscriptionData
+	tags map[string]struct{} // nil: all
+}
+
+// match decides on the exact tag; the broker compared hashes only.
+func (f *filter) match(tag string) bool {
+	if f.tags == nil {
+		return true
+	}
+	_, ok := f.tags[tag]
+	return ok
+}
+
+// NewSubscription implements driver.Driver.
+func (c *client) NewSubscription(cfg driver.SubscriptionConfig, sink driver.Sink) (driver.Subscription, error) {
+	if err := message.CheckGroup(cfg.Group); err != nil {
+		return nil, err
+	}
+	s := &subscription{
+		c: c, cfg: subscriptionDefaults(cfg), sink: sink,
+		filter: make(map[string]*filter), wake: make(chan struct{}, 1), done: make(chan struct{}),
+		queues: make(map[message.Queue]*queue), ending: make(map[message.Queue]*queue),
+	}
+	if err := s.parseFilters(); err != nil {
+		return nil, err
+	}
+	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
+	return s, nil
+}
+
+func subscriptionDefaults(cfg driver.SubscriptionConfig) driver.SubscriptionConfig {
+	if cfg.Allocate == nil {
+		cfg.Allocate = Averagely()
+	}
+	if cfg.PullBatch <= 0 {
+		cfg.PullBatch = defaultPullBatch
+	}
+	if cfg.MaxUnsettled <= 0 {
+		cfg.MaxUnsettled = defaultUnsettled
+	}
+	if cfg.MaxUnsettledBytes <= 0 {
+		cfg.MaxUnsettledBytes = defaultUnsettledBytes
+	}
+	if cfg.MaxSpan <= 0 {
+		cfg.MaxSpan = defaultSpan
+	}
+	switch {
+	case cfg.MaxRetries == 0:
+		cfg.MaxRetries = defaultRetries
+	case cfg.MaxRetries < 0:
+		cfg.MaxRetries = 0
+	}
+	if cfg.SuspendTimeout <= 0 {
+		cfg.SuspendTimeout = defaultSuspend
+	}
+	if cfg.CommitInterval <= 0 {
+		cfg.CommitInterval = defaultCommitInterval
+	}
+	return cfg
+}
+
+// parseFilters reads the topics' expressions and adds the retry topic.
+func (s *subscription) parseFilters() error {
+	if len(s.cfg.Topics) == 0 {
+		return fmt.Errorf("subscribe group %q: no topics", s.cfg.Group)
+	}
+	version := time.Now().UnixMilli()
+	var errs []error
+	for _, t := range slices.Concat(s.cfg.Topics, []driver.TopicFilter{{Topic: message.RetryTopic(s.cfg.Group)}}) {
+		if s.filter[t.Topic] != nil {
+			errs = append(errs, fmt.Errorf("subscribe group %q: topic %q is named twice", s.cfg.Group, t.Topic))
+			continue
+		}
+		f, err := newFilter(t, version)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("subscribe group %q: %w", s.cfg.Group, err))
+			continue
+		}
+		s.filter[t.Topic] = f
+	}
+	return errors.Join(errs...)
+}
+
+func newFilter(t driver.TopicFilter, version int64) (*filter, error) {
+	if err := message.CheckTopic(t.Topic); err != nil {
+		return nil, err
+	}
+	switch t.Type {
+	case "", driver.ExpressionTag:
+		data, err := protocol.BuildTagSubscription(t.Topic, t.Expression)
+		if err != nil {
+			return nil, err
+		}
+		data.SubVersion = version
+		f := &filter{data: data}
+		if !data.MatchesAll() {
+			f.tags = make(map[string]struct{}, len(data.TagsSet))
+			for _, tag := range data.TagsSet {
+				f.tags[tag] = struct{}{}
+			}
+		}
+		return f, nil
+	case driver.ExpressionSQL: // the broker decides; it refuses what it cannot
+		return &filter{data: protocol.SubscriptionData{
+			Topic: t.Topic, SubString: t.Expression, ExpressionType: protocol.ExpressionSQL92, SubVersion: version,
+		}}, nil
+	}
+	return nil, &UnsupportedError{Op: "subscribe to topic " + t.Topic, Why: fmt.Sprintf("expression type %q", t.Type), Remedy: "use TAG or SQL92"}
+}
+
+// filters are the subscriptions as a heartbeat carries them.
+func (s *subscription) filters() []protocol.SubscriptionData {
+	data := make([]protocol.SubscriptionData, 0, len(s.filter))
+	for _, f := range s.filter {
+		data = append(data, f.data)
+	}
+	return data
+}
+
+func (s *subscription) takes(topic string) bool { return s.filter[topic] != nil }
+
+func (s *subscription) topics() []string {
+	topics := make([]string, 0, len(s.filter))
+	for t := range s.filter {
+		topics = append(topics, t)
+	}
+	slices.Sort(topics)
+	return topics
+}
+
+// kick shares the queues anew soon.
+func (s *subscription) kick() { poke(s.wake) }
+
+// Start implements driver.Subscription. It does not wait for the network.
+func (s *subscription) Start(context.Context) error {
+	s.mu.Lock()
+	again := s.started || s.mode != stay
+	s.started = true
+	s.mu.Unlock()
+	if again {
+		return fmt.Errorf("start group %q: it was started or stopped before; make a new subscription", s.cfg.Group)
+	}
+	c := s.c
+	c.mu.Lock()
+	taken := c.subs[s.cfg.Group] != nil
+	if !taken && !c.closed {
+		c.subs[s.cfg.Group] = s
+	}
+	c.mu.Unlock()
+	if taken {
+		return s.neverStarted(fmt.Errorf("start group %q: this client is a member already; merge the handlers into one consumer or open another client", s.cfg.Group))
+	}
+	if !c.run(s.loop) {
+		return s.neverStarted(fmt.Errorf("start group %q: %w", s.cfg.Group, message.ErrClosed))
+	}
+	c.routes.want(s.topics()...)
+	return nil
+}
+
+func (s *subscription) neverStarted(err error) error {
+	s.mu.Lock()
+	s.started, s.mode = false, leaveNow
+	s.mu.Unlock()
+	return err
+}
+
+// Drain implements driver.Subscription. Messages that wait here for their next
+// attempt, because the broker refused to take them back, are not waited for:
+// another member gets them. It can return up to two request timeouts after ctx,
+// since the offsets are still committed.
+func (s *subscription) Drain(ctx context.Context) error {
+	return s.leave(ctx, leaveDrained)
+}
+
+// Stop implements driver.Subscription. See Drain on its duration.
+func (s *subscription) Stop(ctx context.Context) error {
+	return s.leave(ctx, leaveNow)
+}
+
+func (s *subscription) leave(ctx context.Context, mode leaveMode) error {
+	s.mu.Lock()
+	s.mode = max(s.mode, mode)
+	started := s.started
+	s.mu.Unlock()
+	s.cancel(message.ErrClosed)
+	if !started {
+		return nil
+	}
+	s.kick()
+	select {
+	case <-s.done:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	s.mode = leaveNow
+	s.mu.Unlock()
+	s.kick()
+	<-s.done
+	if n := s.unready.Load(); n > 0 {
+		return fmt.Errorf("leave group %q: %d messages were at work and will be delivered again: %w", s.cfg.Group, n, ctx.Err())
+	}
+	return nil
+}
+
+func (s *subscription) leaving() leaveMode {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mode
+}
+
+// reset moves queues to offsets that an administrator chose.
+func (s *subscription) reset(table map[protocol.MessageQueue]int64) {
+	s.mu.Lock()
+	s.toReset = append(s.toReset, table)
+	s.mu.Unlock()
+	s.kick()
+}
