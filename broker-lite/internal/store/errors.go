@@ -1,0 +1,62 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+)
+
+var (
+	// ErrClosed is the answer to every call after Close.
+	ErrClosed = errors.New("store is closed")
+	// ErrOverloaded refuses an append while too many bytes wait to be written:
+	// the disk is slower than the producers. Nothing was stored; try again.
+	ErrOverloaded = errors.New("store is overloaded: too many bytes wait to be written")
+	// ErrBadAppend refuses an append whose parts do not fit together. Nothing
+	// was stored, and trying again will not help.
+	ErrBadAppend = errors.New("append refused")
+	// ErrTooLarge refuses an append that no commit log file can hold.
+	ErrTooLarge = errors.New("append larger than a commit log file")
+	// ErrNoRecord says that no record starts at a physical offset.
+	ErrNoRecord = errors.New("no record at this physical offset")
+)
+
+// CorruptionError reports damage that is not the torn end of an interrupted
+// write, and that the store therefore does not repair.
+type CorruptionError struct {
+	Segment string // path of the file
+	Offset  int64  // physical offset in the commit log
+	Reason  string
+}
+
+func (e *CorruptionError) Error() string {
+	return fmt.Sprintf("commit log file %s is damaged at physical offset %d: %s; restore the file from a copy, or move the store directory away to start empty",
+		e.Segment, e.Offset, e.Reason)
+}
+
+// WriteError reports a write that failed, most often for want of space. The
+// appends that get it are not stored; later ones are tried again.
+type WriteError struct {
+	File   string
+	Offset int64 // in the file
+	Err    error
+}
+
+func (e *WriteError) Error() string {
+	return fmt.Sprintf("write %s at %d: %v; free disk space, or move the store to another volume", e.File, e.Offset, e.Err)
+}
+
+func (e *WriteError) Unwrap() error { return e.Err }
+
+// FailedError says that the store has stopped taking appends because a sync
+// failed: what the disk holds of the last writes is unknown, and a later sync
+// would not tell. What could be read can be read still.
+type FailedError struct {
+	File string
+	Err  error
+}
+
+func (e *FailedError) Error() string {
+	return fmt.Sprintf("store takes no more appends: sync of %s failed: %v; check the disk, then restart the broker, which recovers what was stored", e.File, e.Err)
+}
+
+func (e *FailedError) Unwrap() error { return e.Err }

@@ -1,0 +1,171 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+
+	"github.com/rocketkit/rocketkit/internal/protocol"
+)
+
+// load finds the consume queues on disk. entries is the sum of their maximum
+// offsets; tidy is false when files are missing or have odd sizes.
+func (t *queueTable) load() (entries int64, tidy bool, err error) {
+	topics, err := t.files.fs.ReadDir(t.dir)
+	if err != nil {
+		return 0, false, err
+	}
+	for _, topic := range topics {
+		if !topic.IsDir() {
+			continue
+		}
+		ids, err := t.files.fs.ReadDir(filepath.Join(t.dir, topic.Name()))
+		if err != nil {
+			return 0, false, err
+		}
+		for _, id := range ids {
+			n, ok := parseQueueID(id.Name())
+			if !ok || !id.IsDir() {
+				continue
+			}
+			q := t.newQueue(topic.Name(), n)
+			if ok, err := t.loadQueue(q); err != nil || !ok {
+				return 0, false, err
+			}
+			if len(q.files) > 0 {
+				t.queues[queueKey{q.topic, q.id}] = q
+				entries += q.max
+			}
+		}
+	}
+	return entries, true, nil
+}
+
+func (t *queueTable) loadQueue(q *queue) (tidy bool, err error) {
+	offsets, err := listOffsets(t.files.fs, q.dir)
+	if err != nil {
+		return false, err
+	}
+	end := int64(0)
+	for i, off := range offsets {
+		if off%entrySize != 0 || i > 0 && off != end {
+			return false, nil
+		}
+		info, err := t.files.fs.Stat(filepath.Join(q.dir, offsetName(off)))
+		if err != nil {
+			return false, err
+		}
+		end = off + info.Size()
+		q.files = append(q.files, off/entrySize)
+	}
+	if len(offsets) > 0 {
+		q.min = q.files[0]
+	}
+	// A part of an entry at the end is cut off with the others that the
+	// checkpoint does not know.
+	q.max = end / entrySize
+	q.written = q.max
+	return true, nil
+}
+
+// trimQueue cuts off the entries that the checkpoint does not vouch for: the
+// scan brings them again. ok is false when the rest is not to be trusted.
+func (r *recovery) trimQueue(q *queue) (ok bool, err error) {
+	const chunk = scratchEntries
+	var buf [chunk * entrySize]byte
+	keep := q.min
+	for hi := q.max; hi > q.min && keep == q.min; {
+		lo := max(q.min, hi-chunk)
+		// All of them are in files, and may cross from one into the next.
+		n := 0
+		for at := lo; at < hi; at = lo + int64(n/entrySize) {
+			got, err := r.s.queues.read(q, buf[n:(hi-lo)*entrySize], at)
+			if err != nil || got == 0 {
+				return false, err
+			}
+			n += got
+		}
+		for i := hi - 1; i >= lo; i-- {
+			e := decodeEntry(buf[(i-lo)*entrySize:], i)
+			if e.Size <= 0 || e.PhysicalOffset < 0 || e.PhysicalOffset+int64(e.Size) > r.from.phys {
+				continue
+			}
+			if e.PhysicalOffset >= r.s.log.min() {
+				if ok, err := r.verifyEntry(q, e); err != nil || !ok {
+					return false, err
+				}
+			}
+			keep = i + 1
+			break
+		}
+		hi = lo
+	}
+	return true, r.cutQueue(q, keep)
+}
+
+// verifyEntry compares an entry with the record that it points to.
+func (r *recovery) verifyEntry(q *queue, e Entry) (bool, error) {
+	first, ok := r.s.log.segment(e.PhysicalOffset)
+	if !ok {
+		return false, nil
+	}
+	f, err := r.s.files.acquire(r.s.log.path(first))
+	if err != nil {
+		return false, err
+	}
+	defer r.s.files.release(f)
+	b := make([]byte, e.Size)
+	if n, _ := f.ReadAt(b, e.PhysicalOffset-first); n < len(b) {
+		return false, nil
+	}
+	size, err := checkRecord(b, q.topic, q.id)
+	return err == nil && size == len(b) && isRecordAt(b, e), nil
+}
+
+// isRecordAt reports whether b, at least a record's head, is the record that an
+// entry points to.
+func isRecordAt(b []byte, e Entry) bool {
+	size, magic, err := protocol.RecordSize(b)
+	return err == nil && magic != protocol.MagicBlank && size == int(e.Size) &&
+		int64(binary.BigEndian.Uint64(b[recordQueueOffset:])) == e.QueueOffset &&
+		int64(binary.BigEndian.Uint64(b[recordPhysicalOffset:])) == e.PhysicalOffset
+}
+
+func recordSize(b []byte) int { return int(binary.BigEndian.Uint32(b)) }
+
+// cutQueue drops the entries from keep on.
+func (r *recovery) cutQueue(q *queue, keep int64) error {
+	fsys := r.s.opt.FS
+	n := len(q.files)
+	for n > 1 && q.files[n-1] >= keep {
+		n--
+		r.s.files.drop(q.path(q.files[n]))
+		if err := fsys.Remove(q.path(q.files[n])); err != nil {
+			return err
+		}
+	}
+	last := q.files[n-1]
+	path := q.path(last)
+	info, err := fsys.Stat(path)
+	if err != nil {
+		return err
+	}
+	size := (keep - last) * entrySize
+	if n == len(q.files) && info.Size() == size {
+		return nil
+	}
+	f, err := fsys.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	if err := f.Truncate(size); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	q.files = q.files[:n]
+	q.max, q.written = keep, keep
+	// The next checkpoint must not trust the old size to be gone.
+	q.unsynced, q.newDir, q.dirty = append(q.unsynced, last), true, true
+	r.dirty = append(r.dirty, q)
+	return f.Close()
+}

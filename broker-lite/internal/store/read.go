@@ -1,0 +1,294 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/rocketkit/rocketkit/internal/protocol"
+)
+
+// ReadStatus says how a read ended (Apache's GetMessageStatus).
+type ReadStatus uint8
+
+const (
+	// Found: at least one record.
+	Found ReadStatus = iota
+	// NoMatched: entries were looked at and none matched; NextOffset goes on.
+	NoMatched
+	// NoMessageInQueue: the queue has never had a record.
+	NoMessageInQueue
+	// NoQueue: the queue does not exist (NO_MATCHED_LOGIC_QUEUE).
+	NoQueue
+	// OffsetOverflowOne: the offset is that of the next record to come.
+	OffsetOverflowOne
+	// OffsetOverflowBadly: the offset is beyond that; NextOffset is the maximum.
+	OffsetOverflowBadly
+	// OffsetTooSmall: the record is gone; NextOffset is the minimum.
+	OffsetTooSmall
+)
+
+// String returns Apache's name of the status.
+func (s ReadStatus) String() string {
+	switch s {
+	case Found:
+		return "FOUND"
+	case NoMatched:
+		return "NO_MATCHED_MESSAGE"
+	case NoMessageInQueue:
+		return "NO_MESSAGE_IN_QUEUE"
+	case NoQueue:
+		return "NO_MATCHED_LOGIC_QUEUE"
+	case OffsetOverflowOne:
+		return "OFFSET_OVERFLOW_ONE"
+	case OffsetOverflowBadly:
+		return "OFFSET_OVERFLOW_BADLY"
+	case OffsetTooSmall:
+		return "OFFSET_TOO_SMALL"
+	}
+	return fmt.Sprintf("ReadStatus(%d)", s)
+}
+
+// ReadResult is the answer to a Read.
+type ReadResult struct {
+	Status     ReadStatus
+	Body       []byte // dst with the records appended, as a pull returns them
+	Count      int    // records appended
+	NextOffset int64  // where to read next
+	MinOffset  int64
+	MaxOffset  int64
+}
+
+// maxFilterEntries is how many consume queue entries one read looks at
+// (maxFilterMessageSize, 16,000 bytes), unless it asks for more messages.
+const maxFilterEntries = 16000 / entrySize
+
+// scratchEntries is how many entries are read at once.
+const scratchEntries = 64
+
+// Read appends to dst up to maxMessages records of a queue, from offset on,
+// whose tags code match accepts; nil accepts all. It stops before maxBytes are
+// passed, but not before the first record. The rules are those of Apache's
+// DefaultMessageStore.getMessage; it never waits for records to come.
+func (s *Store) Read(topic string, queueID int32, offset int64, maxMessages, maxBytes int,
+	match func(tagsCode int64) bool, dst []byte) (ReadResult, error) {
+	res := ReadResult{Body: dst, Status: NoQueue}
+	q := s.queues.get(topic, queueID)
+	if q == nil {
+		return res, nil
+	}
+	res.MinOffset, res.MaxOffset = q.bounds()
+	switch {
+	case res.MaxOffset == 0:
+		res.Status = NoMessageInQueue
+	case offset < res.MinOffset:
+		res.Status, res.NextOffset = OffsetTooSmall, res.MinOffset
+	case offset == res.MaxOffset:
+		res.Status, res.NextOffset = OffsetOverflowOne, offset
+	case offset > res.MaxOffset:
+		res.Status, res.NextOffset = OffsetOverflowBadly, res.MaxOffset
+	default:
+		r := reader{s: s, q: q, match: match, maxMessages: max(maxMessages, 1), maxBytes: maxBytes, res: res}
+		r.res.Status, r.res.NextOffset = NoMatched, offset
+		err := r.run()
+		return r.res, err
+	}
+	return res, nil
+}
+
+// reader is one Read.
+type reader struct {
+	s           *Store
+	q           *queue
+	match       func(int64) bool
+	maxMessages int
+	maxBytes    int
+	res         ReadResult
+
+	// Records that lie side by side in the log are copied together. These are
+	// chosen and not yet copied: the entry of the first, and how many.
+	first Entry
+	count int
+	size  int
+}
+
+func (r *reader) run() error {
+	scratch := r.s.scratch.Get().(*[scratchEntries * entrySize]byte)
+	defer r.s.scratch.Put(scratch)
+	base := len(r.res.Body)
+	for budget := max(maxFilterEntries, r.maxMessages); budget > 0; {
+		want := min(scratchEntries, budget)
+		if r.match == nil {
+			want = min(want, r.maxMessages-r.res.Count-r.count)
+		}
+		n, err := r.s.queues.read(r.q, scratch[:want*entrySize], r.res.NextOffset)
+		if err != nil {
+			return errors.Join(r.copy(), err)
+		}
+		if n == 0 {
+			break
+		}
+		budget -= n / entrySize
+		if full, err := r.take(scratch[:n], base); full || err != nil {
+			return errors.Join(err, r.copy())
+		}
+	}
+	return r.copy()
+}
+
+// take chooses from entries that begin at NextOffset. full says that no more
+// fit.
+func (r *reader) take(entries []byte, base int) (full bool, err error) {
+	for ; len(entries) > 0; entries = entries[entrySize:] {
+		e := decodeEntry(entries, r.res.NextOffset)
+		if n := r.res.Count + r.count; n > 0 {
+			bytes := len(r.res.Body) - base + r.size
+			if n >= r.maxMessages || bytes+int(e.Size) > r.maxBytes {
+				return true, nil
+			}
+		}
+		r.res.NextOffset++
+		if r.match != nil && !r.match(e.TagsCode) {
+			continue
+		}
+		if r.count > 0 && e.PhysicalOffset != r.first.PhysicalOffset+int64(r.size) {
+			if err := r.copy(); err != nil {
+				return true, err
+			}
+		}
+		if r.count == 0 {
+			r.first, r.size = e, 0
+		}
+		r.count++
+		r.size += int(e.Size)
+	}
+	return r.match == nil && r.res.Count+r.count >= r.maxMessages, nil
+}
+
+// copy appends the chosen records to the result. When they cannot be read, the
+// result ends before them.
+func (r *reader) copy() error {
+	if r.count == 0 {
+		return nil
+	}
+	count := r.count
+	r.count = 0
+	at := len(r.res.Body)
+	body, err := r.s.log.read(r.res.Body, r.first.PhysicalOffset, r.size)
+	if err == nil {
+		err = r.s.verify(body[at:], r.first, count)
+	}
+	if err != nil {
+		r.res.Body, r.res.NextOffset = r.res.Body[:at], r.first.QueueOffset
+		return err
+	}
+	r.res.Body, r.res.Count, r.res.Status = body, r.res.Count+count, Found
+	return nil
+}
+
+// verify sees to it that b holds the records that consecutive entries point to,
+// from first on: a damaged consume queue or log must not reach a consumer.
+func (s *Store) verify(b []byte, first Entry, count int) error {
+	e := first
+	for range count {
+		if len(b) < recordHead {
+			return s.mismatch(e)
+		}
+		if e != first {
+			e.Size = int32(recordSize(b))
+		}
+		if !isRecordAt(b, e) || int(e.Size) > len(b) {
+			return s.mismatch(e)
+		}
+		b = b[e.Size:]
+		e.QueueOffset, e.PhysicalOffset = e.QueueOffset+1, e.PhysicalOffset+int64(e.Size)
+	}
+	if len(b) > 0 {
+		return s.mismatch(e)
+	}
+	return nil
+}
+
+func (s *Store) mismatch(e Entry) error {
+	first, _ := s.log.segment(e.PhysicalOffset)
+	return &CorruptionError{Segment: s.log.path(first), Offset: e.PhysicalOffset,
+		Reason: fmt.Sprintf("the consume queue expects the record of queue offset %d there", e.QueueOffset)}
+}
+
+// Entry returns a queue's entry at an offset; ok is false when there is none.
+func (s *Store) Entry(topic string, queueID int32, offset int64) (e Entry, ok bool, err error) {
+	err = s.EachEntry(topic, queueID, offset, func(got Entry) bool {
+		e, ok = got, got.QueueOffset == offset
+		return false
+	})
+	return e, ok, err
+}
+
+// EachEntry calls f for the entries of a queue from an offset on, up to what is
+// readable, until f returns false. An offset below the minimum begins there.
+func (s *Store) EachEntry(topic string, queueID int32, from int64, f func(Entry) bool) error {
+	q := s.queues.get(topic, queueID)
+	if q == nil {
+		return nil
+	}
+	lo, _ := q.bounds()
+	var scratch [scratchEntries * entrySize]byte
+	for from = max(from, lo); ; {
+		n, err := s.queues.read(q, scratch[:], from)
+		if err != nil || n == 0 {
+			return err
+		}
+		for at := 0; at < n; at += entrySize {
+			if !f(decodeEntry(scratch[at:], from)) {
+				return nil
+			}
+			from++
+		}
+	}
+}
+
+// ReadEntry appends the record that an entry points to, to dst.
+func (s *Store) ReadEntry(e Entry, dst []byte) ([]byte, error) {
+	if e.Size < recordHead || e.PhysicalOffset < 0 || e.PhysicalOffset+int64(e.Size) > s.log.visible.Load() {
+		return dst, fmt.Errorf("%w: %d", ErrNoRecord, e.PhysicalOffset)
+	}
+	out, err := s.log.read(dst, e.PhysicalOffset, int(e.Size))
+	if err == nil {
+		err = s.verify(out[len(dst):], e, 1)
+	}
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// ReadRecord returns the record that begins at a physical offset, and
+// ErrNoRecord for an offset at which none does: ids come from clients.
+func (s *Store) ReadRecord(phys int64) ([]byte, error) {
+	head, err := s.recordHead(phys)
+	if err != nil {
+		return nil, err
+	}
+	e := Entry{PhysicalOffset: phys, Size: int32(recordSize(head[:])),
+		QueueOffset: int64(binary.BigEndian.Uint64(head[recordQueueOffset:]))}
+	return s.ReadEntry(e, nil)
+}
+
+// recordHead reads the first bytes of the record at phys.
+func (s *Store) recordHead(phys int64) (head [recordHead]byte, err error) {
+	if phys < s.log.min() || phys >= s.log.visible.Load() {
+		return head, fmt.Errorf("%w: %d", ErrNoRecord, phys)
+	}
+	b := make([]byte, recordHead)
+	n, err := s.log.readSome(b, phys)
+	if err != nil {
+		return head, err
+	}
+	copy(head[:], b[:n])
+	size, magic, err := protocol.RecordSize(b)
+	if n < recordHead || err != nil || magic == protocol.MagicBlank || size < recordHead ||
+		int64(binary.BigEndian.Uint64(b[recordPhysicalOffset:])) != phys {
+		return head, fmt.Errorf("%w: %d", ErrNoRecord, phys)
+	}
+	return head, nil
+}

@@ -1,0 +1,348 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/rocketkit/rocketkit/broker-lite/internal/vfs"
+	"github.com/rocketkit/rocketkit/internal/protocol"
+)
+
+// recovery brings a store to the state in which it can be written: see doc.go
+// for the rules. It runs in Open, before any goroutine.
+type recovery struct {
+	ctx context.Context
+	s   *Store
+
+	firsts  []int64 // the commit log's files
+	fileEnd int64   // physical offset at which the last one ends
+	known   bool    // flushed is known
+	flushed int64   // the log was durable up to here
+
+	from   mark // where the scan begins, and what the queues hold there
+	end    int64
+	sealed bool // the last file is full
+	dirty  []*queue
+}
+
+func (r *recovery) run() error {
+	if err := r.makeDirs(); err != nil {
+		return err
+	}
+	if err := r.listSegments(); err != nil {
+		return err
+	}
+	check, err := r.readMarks()
+	if err != nil {
+		return err
+	}
+	tidy := false
+	if check != nil && check.phys >= r.s.log.min() && check.phys <= r.fileEnd {
+		r.from = *check
+		if tidy, err = r.loadQueues(); err != nil {
+			return err
+		}
+	}
+	if !tidy {
+		if err := r.startOver(); err != nil {
+			return err
+		}
+	}
+	if err := r.scan(); err != nil {
+		return err
+	}
+	if err := r.secure(); err != nil {
+		return err
+	}
+	return r.handOver()
+}
+
+func (r *recovery) makeDirs() error {
+	fsys, dir := r.s.opt.FS, r.s.opt.Dir
+	for _, d := range []string{r.s.log.dir, r.s.queues.dir} {
+		if _, err := fsys.Stat(d); err == nil {
+			continue
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := fsys.MkdirAll(d, 0o755); err != nil {
+			return err
+		}
+		if err := fsys.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// listSegments finds the commit log's files. All but the last must be whole.
+func (r *recovery) listSegments() error {
+	firsts, err := listOffsets(r.s.opt.FS, r.s.log.dir)
+	if err != nil {
+		return err
+	}
+	for i, first := range firsts {
+		path := r.s.log.path(first)
+		info, err := r.s.opt.FS.Stat(path)
+		if err != nil {
+			return err
+		}
+		r.fileEnd = first + info.Size()
+		if i+1 < len(firsts) && r.fileEnd != firsts[i+1] {
+			return &CorruptionError{Segment: path, Offset: min(r.fileEnd, firsts[i+1]),
+				Reason: fmt.Sprintf("the file ends at %d but the next begins at %d", r.fileEnd, firsts[i+1])}
+		}
+	}
+	r.firsts, r.s.log.firsts = firsts, firsts
+	return nil
+}
+
+// readMarks reads what the files beside the log remember of it.
+func (r *recovery) readMarks() (check *mark, err error) {
+	if r.known, err = r.s.mark.load(); err != nil {
+		return nil, err
+	}
+	if check, err = readCheckpoint(r.s.opt.FS, r.s.opt.Dir); err != nil {
+		return nil, err
+	}
+	r.flushed = r.s.mark.phys
+	if check != nil {
+		r.known, r.flushed = true, max(r.flushed, check.phys)
+	}
+	if len(r.firsts) == 0 && r.flushed > 0 {
+		return nil, &CorruptionError{Segment: r.s.log.path(0), Offset: 0,
+			Reason: fmt.Sprintf("no commit log file is left, but %d bytes had been stored", r.flushed)}
+	}
+	return check, nil
+}
+
+// loadQueues takes the consume queues as the checkpoint knows them. tidy is
+// false when they do not agree with it, and must be built anew.
+func (r *recovery) loadQueues() (tidy bool, err error) {
+	table := r.s.queues
+	entries, tidy, err := table.load()
+	if err != nil || !tidy {
+		return false, err
+	}
+	if r.from.phys == r.fileEnd && entries == r.from.entries {
+		return true, nil // closed in order: nothing was appended since
+	}
+	entries = 0
+	for _, q := range table.all() {
+		ok, err := r.trimQueue(q)
+		if err != nil || !ok {
+			return false, err
+		}
+		entries += q.max
+	}
+	return entries == r.from.entries, nil
+}
+
+// startOver removes the consume queues, to build them from the whole log.
+func (r *recovery) startOver() error {
+	fsys := r.s.opt.FS
+	r.from = mark{phys: r.s.log.min()}
+	// Without the checkpoint first: a crash in the middle must start over too.
+	if err := removeCheckpoint(fsys, r.s.opt.Dir); err != nil {
+		return err
+	}
+	dir := r.s.queues.dir
+	entries, err := fsys.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if err := vfs.RemoveTree(fsys, filepath.Join(dir, e.Name())); err != nil {
+			return err
+		}
+	}
+	if len(entries) > 0 {
+		r.s.opt.Logger.Info("building the consume queues anew from the commit log", "store", r.s.opt.Dir)
+	}
+	r.s.queues.queues = map[queueKey]*queue{}
+	r.dirty = nil
+	return nil
+}
+
+// scan reads the log from the checkpoint on, and adds what the queues lack.
+func (r *recovery) scan() error {
+	r.end = r.from.phys
+	for i, first := range r.firsts {
+		last := i == len(r.firsts)-1
+		if !last && r.firsts[i+1] <= r.from.phys {
+			continue
+		}
+		r.sealed = false
+		from := max(first, r.from.phys)
+		if last && from == r.fileEnd {
+			// No blank can end the file here: no checkpoint is made behind one
+			// until the next file exists.
+			r.end = from
+			break
+		}
+		if err := r.scanSegment(first, from, last); err != nil {
+			return err
+		}
+	}
+	if r.sealed && r.flushed > r.end {
+		return &CorruptionError{Segment: r.s.log.path(r.end), Offset: r.end,
+			Reason: fmt.Sprintf("the file is missing, but the log had been stored up to %d", r.flushed)}
+	}
+	return nil
+}
+
+func (r *recovery) scanSegment(first, from int64, last bool) (err error) {
+	path := r.s.log.path(first)
+	f, err := r.s.opt.FS.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	sc := scanner{ctx: r.ctx, file: f, path: path, first: first}
+	if sc.size, err = f.Size(); err != nil {
+		return err
+	}
+	end, sealed, damage, err := sc.scan(from, r.dispatch)
+	if err != nil {
+		return err
+	}
+	r.end, r.sealed = end, sealed
+	switch {
+	case damage == nil && (sealed || last):
+		return nil
+	case damage == nil:
+		return &CorruptionError{Segment: path, Offset: end, Reason: "the file does not end with a blank record, but another follows"}
+	case !last:
+		return damage
+	}
+	return r.cutTail(&sc, damage)
+}
+
+// cutTail cuts a torn end off the last file, or returns damage when it is none.
+func (r *recovery) cutTail(sc *scanner, damage *CorruptionError) error {
+	log := r.s.opt.Logger.With("file", sc.path, "offset", damage.Offset, "reason", damage.Reason,
+		"bytes", sc.first+sc.size-damage.Offset)
+	if !r.known || damage.Offset < r.flushed {
+		later, err := sc.findRecord(damage.Offset + 1)
+		if err != nil {
+			return err
+		}
+		if later >= 0 {
+			damage.Reason += fmt.Sprintf("; a whole record follows at %d", later)
+			return damage
+		}
+	}
+	if damage.Offset < r.flushed {
+		log.Error("the commit log has lost its end, which had been synced: cutting it there", "synced", r.flushed)
+	} else {
+		log.Warn("cutting the torn end off the commit log")
+	}
+	if err := sc.file.Truncate(damage.Offset - sc.first); err != nil {
+		return err
+	}
+	return sc.file.Sync()
+}
+
+// dispatch adds a record's consume queue entry. phys is the record's place.
+func (r *recovery) dispatch(sc *scanner, rec *protocol.Record) error {
+	if err := checkTopic(rec.Topic); err != nil || rec.QueueID < 0 {
+		return sc.damage(rec.PhysicalOffset, "topic %.300q or queue %d cannot be", rec.Topic, rec.QueueID)
+	}
+	table := r.s.queues
+	q := table.getOrAdd(rec.Topic, rec.QueueID)
+	switch {
+	case rec.QueueOffset == q.max:
+	case q.max == 0 && r.s.log.min() > 0 && rec.QueueOffset > 0:
+		// Its first records went with the log's first files.
+		q.min, q.max, q.written = rec.QueueOffset, rec.QueueOffset, rec.QueueOffset
+	case rec.QueueOffset == 0:
+		// The topic was deleted and made anew.
+		var err error
+		if q, err = r.restartQueue(q); err != nil {
+			return err
+		}
+	default:
+		return sc.damage(rec.PhysicalOffset, "queue offset %d of topic %s queue %d follows %d",
+			rec.QueueOffset, rec.Topic, rec.QueueID, q.max-1)
+	}
+	entry := appendEntry(nil, rec.PhysicalOffset, rec.Size, r.s.opt.TagsCode(rec))
+	dirty, full := q.publish(entry)
+	if dirty {
+		r.dirty = append(r.dirty, q)
+	}
+	if full {
+		if err := table.writeOut(q); err != nil {
+			return err
+		}
+		q.full = false
+	}
+	return nil
+}
+
+func (r *recovery) restartQueue(q *queue) (*queue, error) {
+	for _, first := range q.files {
+		r.s.files.drop(q.path(first))
+	}
+	q.deleted = true
+	if err := vfs.RemoveTree(r.s.opt.FS, q.dir); err != nil {
+		return nil, err
+	}
+	fresh := r.s.queues.newQueue(q.topic, q.id)
+	fresh.newDir = true
+	r.s.queues.add(fresh)
+	return fresh, nil
+}
+
+// secure makes durable what a killed process had only written: from now on it
+// can be read, and must not go away.
+func (r *recovery) secure() (err error) {
+	if len(r.firsts) == 0 || r.from.phys == r.end && r.flushed == r.end && r.known {
+		return nil
+	}
+	path := r.s.log.path(r.firsts[len(r.firsts)-1])
+	f, err := r.s.opt.FS.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if err := f.Sync(); err != nil {
+		return &FailedError{File: path, Err: err}
+	}
+	if err := r.s.mark.create(); err != nil {
+		return err
+	}
+	return r.s.mark.set(r.end)
+}
+
+// handOver gives the state to those who own it from now on.
+func (r *recovery) handOver() error {
+	p, x := r.s.appender, r.s.indexer
+	p.w.end = r.end
+	if r.sealed {
+		if err := p.w.openNext(); err != nil {
+			return err
+		}
+	} else if n := len(r.firsts); n > 0 {
+		first := r.firsts[n-1]
+		path := r.s.log.path(first)
+		file, err := r.s.opt.FS.OpenFile(path, os.O_RDWR, 0)
+		if err != nil {
+			return err
+		}
+		p.w.file, p.w.path, p.w.first = file, path, first
+		p.w.limit = max(first+r.s.opt.SegmentSize, r.end+blankHeader)
+	}
+	for _, q := range r.s.queues.all() {
+		q.next = q.max
+		p.total += q.max
+	}
+	r.s.log.visible.Store(r.end)
+	p.durable = mark{phys: r.end, entries: p.total}
+	x.last, x.dirty = r.from, r.dirty
+	x.note(p.durable)
+	return nil
+}
