@@ -1,0 +1,52 @@
+// Package consumer runs typed handlers for the messages of a consumer group.
+//
+//	mux := consumer.NewMux("pay_consumer_group", consumer.From(consumer.Last))
+//	consumer.Handle(mux, "pay_test_topic", onPaid, consumer.Tags("tag1 || tag2"), consumer.Concurrency(32))
+//	consumer.HandleDLQ(mux, onDead)
+//	c, err := client.NewConsumer(mux) // every registration mistake, joined
+//	err = rocketkit.Run(ctx, c)       // drains when ctx ends
+//
+// A Mux collects the handlers of one group: by Handle and HandleRaw, from
+// Listener values by Mux.Add, or from a tagged struct by Bind. New checks
+// everything at once and makes the Consumer.
+//
+// # What happens to a message
+//
+// The driver delivers the messages of the group's queues to the Consumer, which
+// gives each to the handler of its topic and tag. Every handler has workers of
+// its own, as many as its concurrency, so a slow handler does not hold up the
+// others; what waits is bounded by MaxUnsettled for each queue. No goroutine and
+// no timer is made for a message.
+//
+// A worker takes a message through fixed stages:
+//
+//	recovery     a panic is an error with its stack, see PanicError
+//	time-out     the handler's ctx has the consume time-out as its deadline
+//	span         "process <topic>", when there is a Tracer
+//	decoding     a failure is permanent, see DecodeError
+//	middleware   Mux.Use, the first is the outermost
+//	handler
+//
+// and then decides by the error and the handler's retry.Policy: call the handler
+// again at once, acknowledge, have the broker deliver the message again later, or
+// send it to the group's dead-letter queue. Each failure is logged with topic,
+// group, handler, message id, attempt, error and what happens next. Only nil and
+// retry.Skip acknowledge; a message whose handler has no outcome, because it ended
+// its goroutine, is delivered again.
+//
+// # Delivery is at least once
+//
+// A message arrives again when the process ends without Drain, when its queue
+// moves to another member while its handler runs (the handler's ctx ends then, and
+// what it returns does not count), when an acknowledgement is lost, and when the
+// producer sent it twice. Its Delivery.ID stays the same.
+//
+// # Several handlers in a group
+//
+// RocketMQ knows one subscription for a group and topic, the same in every member.
+// Handlers share a topic by disjoint tags; their tags are merged into one
+// expression and dispatched here. A message that no handler takes, because the
+// program that would have is gone, goes to the dead-letter queue and is logged.
+// Messages of tags that nobody subscribes to do not get here: the driver filters
+// them exactly.
+package consumer

@@ -1,0 +1,209 @@
+package consumer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"runtime/debug"
+	"time"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/retry"
+	"github.com/rocketkit/rocketkit/trace"
+)
+
+// handler is a registered handler with everything decided. It is immutable.
+type handler struct {
+	name        string
+	group       string // that it consumes in
+	concurrency int
+	timeout     time.Duration
+	policy      retry.Policy
+	disabled    bool // takes no messages
+	dlq         bool // takes the dead letters: nothing is dead-lettered again
+	runner      runner
+	tracer      *trace.Tracer
+	log         *slog.Logger // has group and handler
+}
+
+// errEnded is the failure of a handler that ended its goroutine.
+var errEnded = errors.New("the handler ended its goroutine (runtime.Goexit, as testing.T.FailNow does)")
+
+// process takes one message through its fixed stages and settles it exactly
+// once: recovery, time-out, span, decoding, middleware, handler, classification,
+// immediate retries, verdict.
+func (h *handler) process(t *task, s *slot) {
+	if t.queue.Err() != nil {
+		t.settler.Settle(t.d, driver.Verdict{}) // revoked while it waited
+		return
+	}
+	c := h.runner.newCall(t.queue, t.d, time.Now(), h.timeout)
+	b := c.base()
+	s.call.Store(b)
+	// Until the handler's outcome is known, that the message is retried.
+	v, known := driver.Verdict{}, false
+	defer func() {
+		if !known {
+			h.lost(t.d, recover())
+		}
+		s.call.Store(nil)
+		b.finish()
+		t.settler.Settle(t.d, v)
+	}()
+	v = h.verdict(c)
+	known = true
+	if b.overran.Load() {
+		h.log.LogAttrs(t.queue, slog.LevelWarn, "handler returned after its consume time-out", append(identity(t.d), slog.Duration("after", time.Since(b.start)))...)
+	}
+	if t.queue.Err() != nil {
+		h.log.LogAttrs(t.queue, slog.LevelInfo, "queue was revoked while the handler ran", append(identity(t.d),
+			slog.String("next", "its outcome does not count; the message is delivered again"))...)
+	}
+}
+
+// verdict runs the handler, perhaps several times, and says what becomes of the
+// message.
+func (h *handler) verdict(c typedCall) driver.Verdict {
+	d := c.base().d
+	ctx, span := h.tracer.StartProcess(c, d)
+	err := errEnded
+	defer func() { span.End(err) }()
+	for immediate := 0; ; immediate++ {
+		if err = h.attempt(ctx, c); err == nil {
+			return driver.Verdict{Action: driver.ActionAck}
+		}
+		if c.Err() != nil {
+			immediate = math.MaxInt // nothing is tried with a ctx that has ended
+		}
+		decision := h.decide(d, immediate, err)
+		h.failed(c.base(), immediate, err, decision)
+		switch decision.Action {
+		case retry.Now:
+			continue
+		case retry.Acknowledge:
+			return driver.Verdict{Action: driver.ActionAck}
+		case retry.DeadLetter:
+			return driver.Verdict{Action: driver.ActionDeadLetter}
+		case retry.Later:
+		}
+		return driver.Verdict{Action: driver.ActionRetry, Level: decision.Level, Delay: decision.Delay, MaxRetries: decision.MaxRetries}
+	}
+}
+
+// attempt decodes and calls the handler once; a panic is its error.
+func (h *handler) attempt(ctx context.Context, c typedCall) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = &PanicError{Value: r, Stack: debug.Stack()}
+		}
+	}()
+	if err := c.decode(); err != nil {
+		return err
+	}
+	return c.handle(ctx)
+}
+
+func (h *handler) decide(d *message.Delivery, immediate int, err error) retry.Decision {
+	if h.dlq {
+		return decideDeadLetter(d, err)
+	}
+	return h.policy.Decide(retry.Attempt{Reconsumed: d.ReconsumeTimes, Immediate: immediate}, err)
+}
+
+// Delay levels of a dead letter's further attempts: 10 s for the first, 10 m for
+// all others. The broker's own choice, 3 + reconsumeTimes, would be 2 h at once:
+// the count goes on from the attempts that the message died of.
+const (
+	dlqFirstLevel = 3
+	dlqLevel      = 14
+)
+
+// decideDeadLetter decides for dead letters, which are never dead-lettered.
+func decideDeadLetter(d *message.Delivery, err error) retry.Decision {
+	if retry.IsSkip(err) {
+		return retry.Decision{Action: retry.Acknowledge}
+	}
+	later := retry.Decision{Action: retry.Later, MaxRetries: math.MaxInt32}
+	if delay, ok := retry.Delay(err); ok && delay > 0 {
+		later.Delay = delay
+		return later
+	}
+	later.Level = dlqLevel
+	if d.Queue.Topic != message.RetryTopic(d.Group) {
+		later.Level = dlqFirstLevel
+	}
+	return later
+}
+
+// failed logs a failure and what happens next.
+func (h *handler) failed(c *call, immediate int, err error, decision retry.Decision) {
+	if c.queue.Err() != nil {
+		return // process says so
+	}
+	level, msg := slog.LevelWarn, "handler failed"
+	switch {
+	case decision.Action == retry.Acknowledge:
+		msg = "handler skipped the message"
+	case decision.Action == retry.DeadLetter:
+		level = slog.LevelError
+	}
+	attrs := append(identity(c.d), slog.Any("error", err), slog.String("next", h.next(c.d, immediate, decision)))
+	var p *PanicError
+	if errors.As(err, &p) {
+		attrs = append(attrs, slog.String("stack", string(p.Stack)))
+	}
+	h.log.LogAttrs(c.queue, level, msg, attrs...)
+}
+
+// next says what happens next, for logs.
+func (h *handler) next(d *message.Delivery, immediate int, decision retry.Decision) string {
+	switch decision.Action {
+	case retry.Now:
+		return fmt.Sprintf("called again at once, %d", immediate+1)
+	case retry.Acknowledge:
+		return "acknowledged"
+	case retry.DeadLetter:
+		return "dead-letter queue " + message.DLQTopic(h.group)
+	case retry.Later:
+	}
+	when := "about " + retry.BrokerDelay(d.ReconsumeTimes).String()
+	switch {
+	case decision.Delay > 0:
+		when = decision.Delay.String()
+	case decision.Level > 0:
+		when = fmt.Sprintf("delay level %d", decision.Level)
+	}
+	if h.dlq {
+		return "delivered again after " + when + ", without end"
+	}
+	return fmt.Sprintf("retry %d of %d after %s", d.ReconsumeTimes+1, decision.MaxRetries, when)
+}
+
+// lost logs a message whose outcome is not known. recovered is a panic outside
+// the handler, nil when the handler ended the goroutine.
+func (h *handler) lost(d *message.Delivery, recovered any) {
+	err := errEnded
+	attrs := []slog.Attr{}
+	if recovered != nil {
+		p := &PanicError{Value: recovered, Stack: debug.Stack()}
+		err = p
+		attrs = append(attrs, slog.String("stack", string(p.Stack)))
+	}
+	attrs = append(attrs, slog.Any("error", err), slog.String("next", "delivered again"))
+	h.log.LogAttrs(context.Background(), slog.LevelError, "handler has no outcome", append(identity(d), attrs...)...)
+}
+
+// identity is what logs say about every message.
+func identity(d *message.Delivery) []slog.Attr {
+	attrs := append(make([]slog.Attr, 0, 8),
+		slog.String("topic", d.Topic),
+		slog.String("message_id", d.ID),
+		slog.Int("attempt", d.ReconsumeTimes+1))
+	if keys := d.Keys(); len(keys) > 0 {
+		attrs = append(attrs, slog.Any("keys", keys))
+	}
+	return attrs
+}

@@ -1,0 +1,48 @@
+package consumer
+
+import (
+	"fmt"
+	"strings"
+)
+
+// expand replaces ${key} and ${key:default} in s. A key that lookup does not know
+// takes the default; without one it is an error.
+func expand(s string, lookup func(string) (string, bool)) (string, error) {
+	var b strings.Builder
+	for {
+		before, rest, found := strings.Cut(s, "${")
+		b.WriteString(before)
+		if !found {
+			return b.String(), nil
+		}
+		inner, after, closed := strings.Cut(rest, "}")
+		if !closed {
+			return "", fmt.Errorf("placeholder ${%s has no closing brace; write ${key} or ${key:default}", rest)
+		}
+		value, err := resolve(inner, lookup)
+		if err != nil {
+			return "", err
+		}
+		b.WriteString(value)
+		s = after
+	}
+}
+
+func resolve(inner string, lookup func(string) (string, bool)) (string, error) {
+	key, fallback, hasFallback := strings.Cut(inner, ":")
+	if key = strings.TrimSpace(key); key == "" {
+		return "", fmt.Errorf("placeholder ${%s} has no key; write ${key} or ${key:default}", inner)
+	}
+	if lookup != nil {
+		if value, ok := lookup(key); ok {
+			return value, nil
+		}
+	}
+	switch {
+	case hasFallback:
+		return fallback, nil
+	case lookup == nil:
+		return "", fmt.Errorf("placeholder ${%s} cannot be looked up; pass consumer.Placeholders, or write ${%s:default}", key, key)
+	}
+	return "", fmt.Errorf("placeholder ${%s} has no value and no default; set it, or write ${%s:default}", key, key)
+}

@@ -1,0 +1,248 @@
+package consumer
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/rocketkit/rocketkit/codec"
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/retry"
+)
+
+// entry is one handler on its way from registration to runtime.
+type entry struct {
+	*registration
+	handlerOptions
+	name     string
+	tags     []string // sorted; none: all
+	tagsErr  error
+	disabled bool
+}
+
+// label names the entry in mistakes.
+func (e *entry) label() string {
+	if e.given.set && e.topic != "" && !e.dlq {
+		return fmt.Sprintf("handler %q of topic %q", e.name, e.topic)
+	}
+	return fmt.Sprintf("handler %q", e.name)
+}
+
+// all reports that the entry takes every message of its topic.
+func (e *entry) all() bool { return len(e.tags) == 0 && !e.sql.set }
+
+// codecOr returns the entry's codec, nil for raw handlers.
+func (e *entry) codecOr(g *common) codec.Codec {
+	if e.raw() {
+		return nil
+	}
+	return e.codec.or(g.codec.or(codec.ForType(e.typ)))
+}
+
+// policyOr returns the entry's retry policy.
+func (e *entry) policyOr(g *common) retry.Policy { return e.retry.or(g.retry.value) }
+
+// plan is a Mux with every option applied, not yet checked.
+type plan struct {
+	group      string
+	opts       groupOptions
+	entries    []*entry
+	middleware []Middleware
+	mistakes   []error
+}
+
+// newPlan applies the options: the Mux's first, then those of New.
+func newPlan(m *Mux, opts []GroupOption) *plan {
+	p := &plan{group: m.group, middleware: m.middleware, mistakes: slices.Clone(m.mistakes)}
+	for _, o := range slices.Concat(m.opts, opts) {
+		if o == nil {
+			p.mistake("a group option is nil; remove it")
+			continue
+		}
+		o.applyGroup(&p.opts)
+	}
+	for i, r := range m.registrations {
+		p.entries = append(p.entries, p.newEntry(i, r))
+	}
+	p.override()
+	return p
+}
+
+func (p *plan) mistake(format string, args ...any) {
+	p.mistakes = append(p.mistakes, fmt.Errorf(format, args...))
+}
+
+func (p *plan) newEntry(i int, r *registration) *entry {
+	e := &entry{registration: r}
+	p.apply(e, r.opts)
+	e.tags, e.tagsErr = parseTags(e.tagExprs)
+	e.name = e.given.or(defaultName(i, e))
+	return e
+}
+
+func (p *plan) apply(e *entry, opts []HandlerOption) {
+	for _, o := range opts {
+		if o == nil {
+			p.mistake("handler of topic %q: an option is nil; remove it", e.topic)
+			continue
+		}
+		o.applyHandler(&e.handlerOptions)
+	}
+}
+
+func defaultName(i int, e *entry) string {
+	switch {
+	case e.dlq:
+		return "dlq"
+	case strings.TrimSpace(e.topic) == "":
+		return fmt.Sprintf("#%d", i+1)
+	case len(e.tags) > 0:
+		return fmt.Sprintf("%s[%s]", e.topic, joinTags(e.tags))
+	}
+	return e.topic
+}
+
+// override applies what ForHandler and Disable say.
+func (p *plan) override() {
+	for _, o := range p.opts.overrides {
+		e := p.named("ForHandler", o.name)
+		if e == nil {
+			continue
+		}
+		over := &entry{registration: e.registration}
+		p.apply(over, o.opts)
+		e.concurrency = over.concurrency.over(e.concurrency)
+		e.retry = over.retry.over(e.retry)
+		e.codec = over.codec.over(e.codec)
+		e.timeout = over.timeout.over(e.timeout)
+		if over.given.set || over.sql.set || len(over.tagExprs) > 0 {
+			p.mistake("ForHandler(%q) changes its name or subscription; only Concurrency, Retry, Codec and Timeout can be given afterwards", o.name)
+		}
+	}
+	for _, name := range p.opts.disabled {
+		if e := p.named("Disable", name); e != nil {
+			e.disabled = true
+		}
+	}
+}
+
+// named finds a handler for an option that names it.
+func (p *plan) named(option, name string) *entry {
+	names := make([]string, 0, len(p.entries))
+	for _, e := range p.entries {
+		if e.name == name {
+			return e
+		}
+		names = append(names, fmt.Sprintf("%q", e.name))
+	}
+	slices.Sort(names)
+	p.mistake("%s(%q) names no handler; registered are %s", option, name, cmp.Or(strings.Join(names, ", "), "none"))
+	return nil
+}
+
+// topics returns the entries by topic, in the order of registration, without the
+// dead-letter handlers.
+func (p *plan) topics() (order []string, byTopic map[string][]*entry) {
+	byTopic = make(map[string][]*entry)
+	for _, e := range p.entries {
+		if e.dlq {
+			continue
+		}
+		if byTopic[e.topic] == nil {
+			order = append(order, e.topic)
+		}
+		byTopic[e.topic] = append(byTopic[e.topic], e)
+	}
+	return order, byTopic
+}
+
+// dead returns the dead-letter handlers.
+func (p *plan) dead() []*entry {
+	var found []*entry
+	for _, e := range p.entries {
+		if e.dlq {
+			found = append(found, e)
+		}
+	}
+	return found
+}
+
+// filter is the one subscription of a topic's handlers, the same for every member
+// of the group whatever the order of registration. ok is false when all of them
+// are disabled.
+func filter(topic string, entries []*entry) (f driver.TopicFilter, ok bool) {
+	f = driver.TopicFilter{Topic: topic, Type: driver.ExpressionTag, Expression: "*"}
+	var tags []string
+	all := false
+	for _, e := range entries {
+		if e.disabled {
+			continue
+		}
+		ok = true
+		tags = append(tags, e.tags...)
+		all = all || e.all()
+		if e.sql.set {
+			return driver.TopicFilter{Topic: topic, Type: driver.ExpressionSQL, Expression: e.sql.value}, true
+		}
+	}
+	if !all {
+		slices.Sort(tags)
+		f.Expression = joinTags(tags)
+	}
+	return f, ok
+}
+
+// subscription is what the driver is asked for, for the handlers of topics.
+func (p *plan) subscription() driver.SubscriptionConfig {
+	cfg := p.common(p.group, p.opts.from)
+	order, byTopic := p.topics()
+	retries := 0
+	for _, topic := range order {
+		if f, ok := filter(topic, byTopic[topic]); ok {
+			cfg.Topics = append(cfg.Topics, f)
+		}
+		for _, e := range byTopic[topic] {
+			retries = max(retries, e.policyOr(&p.opts.common).Retries())
+		}
+	}
+	// Verdicts carry each handler's own number; this is for messages without one.
+	if cfg.MaxRetries = retries; retries == 0 {
+		cfg.MaxRetries = -1
+	}
+	return cfg
+}
+
+func (p *plan) common(group string, from driver.From) driver.SubscriptionConfig {
+	return driver.SubscriptionConfig{
+		Group:             group,
+		From:              from,
+		Allocate:          p.opts.allocate,
+		PullBatch:         p.opts.pullBatch.value,
+		MaxUnsettled:      p.opts.maxUnsettled.value,
+		MaxUnsettledBytes: p.opts.maxUnsettledBytes.value,
+		MaxSpan:           p.opts.maxSpan.value,
+		StrictRetryDelay:  p.opts.strictRetryDelay,
+	}
+}
+
+// err returns the mistakes, nil when there are none.
+func (p *plan) err() error {
+	if len(p.mistakes) == 0 {
+		return nil
+	}
+	return &RegistrationError{Where: fmt.Sprintf("consumer group %q", p.group), Mistakes: p.mistakes}
+}
+
+// dlqGroup is the group that consumes a group's dead letters.
+func dlqGroup(group string) string { return group + "_dlq" }
+
+// flatten lists joined errors one by one.
+func flatten(err error) []error {
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		return joined.Unwrap()
+	}
+	return []error{err}
+}

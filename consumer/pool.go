@@ -1,0 +1,175 @@
+package consumer
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// task is one message that waits for a worker.
+type task struct {
+	queue   context.Context // ends when the message's queue is revoked
+	settler driver.Settler
+	d       *message.Delivery
+}
+
+// pool is the workers of one handler and the messages that wait for them, in
+// order of arrival. What waits is bounded by the driver: it delivers no more
+// than MaxUnsettled messages of a queue before they are settled. Every handler
+// has a pool of its own, so one that is slow holds up only itself.
+//
+// Workers start when there is work and nobody idle, up to the handler's
+// concurrency, and end with the pool.
+type pool struct {
+	handler *handler
+
+	mu     sync.Mutex // guards the following
+	work   *sync.Cond // on mu: a task came or the pool closed
+	ring   []task     // its length is 0 or a power of two
+	head   int
+	n      int
+	idle   int  // workers that wait
+	waking bool // one is on its way to the queue and will wake the next
+	slots  []*slot
+	live   int // workers that have not ended
+	closed bool
+	ended  chan struct{} // closed when closed and live == 0
+}
+
+// slot is one worker, as the watchdog sees it.
+type slot struct{ call atomic.Pointer[call] } // nil when it is idle
+
+func newPool(h *handler) *pool {
+	p := &pool{handler: h, ended: make(chan struct{})}
+	p.work = sync.NewCond(&p.mu)
+	return p
+}
+
+// push queues messages; false when the pool has been closed.
+func (p *pool) push(queue context.Context, s driver.Settler, ds []*message.Delivery) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return false
+	}
+	for p.n+len(ds) > len(p.ring) {
+		p.grow()
+	}
+	for _, d := range ds {
+		p.ring[(p.head+p.n)&(len(p.ring)-1)] = task{queue: queue, settler: s, d: d}
+		p.n++
+	}
+	p.wake()
+	return true
+}
+
+func (p *pool) grow() {
+	next := make([]task, max(64, 2*len(p.ring)))
+	for i := range p.n {
+		next[i] = p.ring[(p.head+i)&(len(p.ring)-1)]
+	}
+	p.ring, p.head = next, 0
+}
+
+// wake gets one more worker to the queue. That worker wakes the next when there
+// is more to do, so that a few quick messages do not rouse everybody. mu is held.
+func (p *pool) wake() {
+	switch {
+	case p.n == 0 || p.waking:
+	case p.idle > 0:
+		p.waking = true
+		p.work.Signal()
+	case p.live < p.handler.concurrency:
+		p.waking = true
+		p.start()
+	}
+}
+
+// start starts a worker. mu is held.
+func (p *pool) start() {
+	s := new(slot)
+	p.slots = append(p.slots, s)
+	p.live++
+	go p.run(s)
+}
+
+// run is a worker. It ends when the pool is closed and empty, or when a handler
+// ends its goroutine (runtime.Goexit, which testing.T.FailNow calls).
+func (p *pool) run(s *slot) {
+	defer p.exit(s)
+	var t task
+	for fresh := true; p.take(&t, fresh); fresh = false {
+		p.handler.process(&t, s)
+	}
+}
+
+// take waits for the next message; false when the pool is closed and empty.
+// fresh says that the worker was started to be here.
+func (p *pool) take(t *task, fresh bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if fresh {
+		p.waking = false
+	}
+	for p.n == 0 {
+		if p.closed {
+			return false
+		}
+		*t = task{} // an idle worker keeps no message alive
+		p.idle++
+		p.work.Wait()
+		p.idle--
+		p.waking = false
+	}
+	*t, p.ring[p.head] = p.ring[p.head], task{}
+	p.head = (p.head + 1) & (len(p.ring) - 1)
+	p.n--
+	p.wake()
+	return true
+}
+
+// exit takes a worker off the list, and starts another one when it ended out of
+// turn.
+func (p *pool) exit(s *slot) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.slots {
+		if p.slots[i] == s {
+			p.slots = append(p.slots[:i], p.slots[i+1:]...)
+			break
+		}
+	}
+	p.live--
+	p.wake()
+	if p.closed && p.live == 0 {
+		close(p.ended)
+	}
+}
+
+// close ends the workers when everything that waits has been handled. The
+// queues' contexts decide what that means: a message of a revoked queue is only
+// given back. It is called once.
+func (p *pool) close() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.closed = true
+	p.work.Broadcast()
+	if p.live == 0 {
+		close(p.ended)
+	}
+}
+
+// running appends the calls that are with a handler now.
+func (p *pool) running(calls []*call) []*call {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, s := range p.slots {
+		if c := s.call.Load(); c != nil {
+			calls = append(calls, c)
+		}
+	}
+	return calls
+}
