@@ -40,7 +40,7 @@ func (c *Conn) await(ctx context.Context, w *waiter, opaque int32) outcome {
 		return out
 	case <-ended:
 		if c.forget(opaque) {
-			return outcome{err: &CallError{c.addr, true, ctx.Err()}}
+			return outcome{err: &CallError{c.addr, true, contextEnd(ctx)}}
 		}
 		return <-w.ch // its completion is under way
 	}
@@ -96,7 +96,7 @@ func (c *Conn) Start(ctx context.Context, cmd *protocol.Command, h protocol.Head
 // submit queues a request whose outcome goes to done. When it returns an error,
 // done is not called. watch makes ctx's cancellation complete the call.
 func (c *Conn) submit(ctx context.Context, cmd *protocol.Command, h protocol.Header, done Completion, watch bool, body [][]byte) (int32, error) {
-	if err := ended(ctx); err != nil {
+	if err := contextEnd(ctx); err != nil {
 		return 0, &CallError{c.addr, false, err}
 	}
 	watch = watch && ctx.Done() != nil
@@ -119,7 +119,7 @@ func (c *Conn) submit(ctx context.Context, cmd *protocol.Command, h protocol.Hea
 	if watch {
 		stop = context.AfterFunc(ctx, func() {
 			defer c.helpers.Done()
-			c.cancel(opaque, ctx.Err())
+			c.cancel(opaque, contextEnd(ctx))
 		})
 	}
 	cmd.Opaque = opaque
@@ -185,7 +185,7 @@ func (c *Conn) cancel(opaque int32, err error) {
 
 // Oneway sends a request that is not answered. nil says only that it is queued.
 func (c *Conn) Oneway(ctx context.Context, cmd *protocol.Command, h protocol.Header, body ...[]byte) error {
-	if err := ended(ctx); err != nil {
+	if err := contextEnd(ctx); err != nil {
 		return &CallError{c.addr, false, err}
 	}
 	cmd.MarkOneway()

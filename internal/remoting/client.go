@@ -86,7 +86,7 @@ func (c *Client) Conn(ctx context.Context, addr string) (*Conn, error) {
 	if conn := (*c.open.Load())[addr]; conn != nil && !conn.isDown() {
 		return conn, nil
 	}
-	if err := ended(ctx); err != nil {
+	if err := contextEnd(ctx); err != nil {
 		return nil, &CallError{addr, false, err}
 	}
 	c.mu.Lock()

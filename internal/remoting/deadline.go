@@ -2,6 +2,8 @@ package remoting
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 )
 
@@ -24,9 +26,12 @@ type deadlineContext struct {
 
 func (c *deadlineContext) Deadline() (time.Time, bool) { return c.at, true }
 
-// ended says why ctx is over, nil when it is not.
-func ended(ctx context.Context) error {
+// contextEnd says why ctx is over, nil when it is not.
+func contextEnd(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
+		if cause := context.Cause(ctx); !errors.Is(err, cause) {
+			return fmt.Errorf("%w: %w", err, cause)
+		}
 		return err
 	}
 	if at, ok := ctx.Deadline(); ok && !time.Now().Before(at) {

@@ -124,7 +124,7 @@ func wait(ctx context.Context, ready <-chan struct{}) error {
 	case <-ready:
 		return nil
 	case <-ctx.Done():
-		return ctx.Err()
+		return contextEnd(ctx)
 	case <-expired:
 		return context.DeadlineExceeded
 	}
