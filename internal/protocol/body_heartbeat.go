@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 )
@@ -41,6 +40,12 @@ type ProducerData struct {
 	GroupName string `json:"groupName"`
 }
 
+// UnmarshalJSON implements json.Unmarshaler; it takes objects only.
+func (p *ProducerData) UnmarshalJSON(b []byte) error {
+	type plain ProducerData
+	return unmarshalElement(b, (*plain)(p))
+}
+
 // ConsumerData is one consumer group of a client.
 type ConsumerData struct {
 	ConsumeFromWhere string             `json:"consumeFromWhere"`
@@ -49,6 +54,12 @@ type ConsumerData struct {
 	MessageModel     string             `json:"messageModel"`
 	Subscriptions    []SubscriptionData `json:"subscriptionDataSet,omitempty"`
 	UnitMode         bool               `json:"unitMode"`
+}
+
+// UnmarshalJSON implements json.Unmarshaler; it takes objects only.
+func (c *ConsumerData) UnmarshalJSON(b []byte) error {
+	type plain ConsumerData
+	return unmarshalElement(b, (*plain)(c))
 }
 
 // SubscriptionData is what a group wants of a topic. It travels in heartbeats
@@ -73,7 +84,7 @@ func (s *SubscriptionData) UnmarshalJSON(b []byte) error {
 		SubVersion flexInt64   `json:"subVersion"`
 	}{plain: (*plain)(s)}
 	*s = SubscriptionData{}
-	if err := json.Unmarshal(b, &v); err != nil {
+	if err := unmarshalElement(b, &v); err != nil {
 		return err
 	}
 	s.SubVersion = int64(v.SubVersion)

@@ -112,7 +112,7 @@ func registerParts(b *RegisterBrokerBody, version int32) ([]byte, error) {
 // system flag.
 func (c *TopicConfig) text(attributes bool) (string, error) {
 	s := fmt.Sprintf("%s %d %d %d %s", c.TopicName, c.ReadQueueNums, c.WriteQueueNums, c.Perm, c.TopicFilterType)
-	if strings.Count(s, " ") != 4 || c.TopicName == "" {
+	if strings.Count(s, " ") != 4 || c.TopicName == "" || c.TopicFilterType == "" {
 		return "", fmt.Errorf("encode topic %q: its name and filter type %q must not be empty or hold spaces", c.TopicName, c.TopicFilterType)
 	}
 	if !attributes {
@@ -132,8 +132,8 @@ func (c *TopicConfig) text(attributes bool) (string, error) {
 // parse reads what text wrote. As in Java, attributes that hold a space are lost.
 func (c *TopicConfig) parse(s string) error {
 	p := strings.SplitN(s, " ", 7)
-	if len(p) < 5 || p[0] == "" {
-		return fmt.Errorf("%w: topic config %.64q, want five parts", ErrMalformedBody, s)
+	if len(p) < 5 || p[0] == "" || p[4] == "" {
+		return fmt.Errorf("%w: topic config %.64q, want at least name, read and write queues, permissions and filter type", ErrMalformedBody, s)
 	}
 	*c = TopicConfig{TopicName: p[0], TopicFilterType: p[4]}
 	for i, dst := range []*int32{&c.ReadQueueNums, &c.WriteQueueNums, &c.Perm} {

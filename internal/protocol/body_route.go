@@ -40,6 +40,18 @@ type BrokerData struct {
 	ZoneName           string           `json:"zoneName,omitempty"` // 5.x
 }
 
+// UnmarshalJSON implements json.Unmarshaler; it takes objects only.
+func (q *QueueData) UnmarshalJSON(b []byte) error {
+	type plain QueueData
+	return unmarshalElement(b, (*plain)(q))
+}
+
+// UnmarshalJSON implements json.Unmarshaler; it takes objects only.
+func (d *BrokerData) UnmarshalJSON(b []byte) error {
+	type plain BrokerData
+	return unmarshalElement(b, (*plain)(d))
+}
+
 // MasterID is the id of a master broker.
 const MasterID int64 = 0
 

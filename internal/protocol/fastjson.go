@@ -45,10 +45,24 @@ func decodeBody(what string, data []byte, v any) error {
 // maxBodyDepth bounds nesting in a body.
 const maxBodyDepth = 64
 
-// minObjectSize is how many bytes an object takes on average, at the least, in
-// any real body. It bounds how much memory a hostile body can ask for, since a
-// Go struct is larger than the "{}" that makes it.
-const minObjectSize = 16
+// minObjectSize is how many bytes of a body there are, at the least and beyond
+// freeObjects, for each object. Real bodies have far more. It bounds how much
+// memory a hostile body can ask for: a Go struct is larger than the "{}" that
+// makes it.
+const (
+	minObjectSize = 24
+	freeObjects   = 256
+)
+
+// unmarshalElement reads an array element into a struct. It serves the
+// UnmarshalJSON of such elements, since encoding/json goes on after a wrong type
+// and would make a struct of each of a million zeros.
+func unmarshalElement(b []byte, v any) error {
+	if len(b) == 0 || b[0] != '{' {
+		return fmt.Errorf("%.16q: want an object", b)
+	}
+	return json.Unmarshal(b, v)
+}
 
 // NormalizeJSON turns fastjson's dialect into standard JSON. fastjson writes
 // the keys of Java maps as they are: {0:"a"} becomes {"0":"a"}, and
@@ -84,7 +98,7 @@ func (n *normalizer) run() ([]byte, error) {
 			n.i++
 		case c == '"':
 			if !n.str() {
-				return nil, n.fail("unterminated string")
+				return nil, n.fail("a string with a control character or without an end")
 			}
 			n.wantKey = false
 		case n.wantKey && c != '}':
@@ -117,8 +131,7 @@ func (n *normalizer) token(c byte) error {
 		n.stack[n.depth] = c
 		n.depth++
 		n.wantKey = c == '{'
-		n.objects++
-		if n.objects > 64+len(n.src)/minObjectSize {
+		if n.objects++; n.objects > freeObjects+len(n.src)/minObjectSize {
 			return n.fail("too many objects for its size")
 		}
 	case '}', ']':
@@ -173,6 +186,9 @@ func (n *normalizer) flatObject() bool {
 				return false
 			}
 		default:
+			if c := n.src[n.i]; c < ' ' && c != '\t' && c != '\n' && c != '\r' {
+				return false
+			}
 			n.i++
 		}
 	}
@@ -182,12 +198,14 @@ func (n *normalizer) flatObject() bool {
 // str passes over the string at n.i.
 func (n *normalizer) str() bool {
 	for n.i++; n.i < len(n.src); n.i++ {
-		switch n.src[n.i] {
-		case '\\':
+		switch c := n.src[n.i]; {
+		case c == '\\':
 			n.i++
-		case '"':
+		case c == '"':
 			n.i++
 			return true
+		case c < ' ':
+			return false
 		}
 	}
 	n.i = len(n.src)
