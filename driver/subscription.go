@@ -70,7 +70,10 @@ type Sink interface {
 	// Deliver hands over messages of one queue in offset order. It must not
 	// block: the subscription limits what is unsettled. ctx ends when the queue
 	// is revoked or the subscription stops; nothing settled after that counts.
-	// Every message must be settled exactly once, from any goroutine.
+	// Every message must be settled exactly once, from any goroutine; those that
+	// were not handled when ctx ended are settled with the zero Verdict. The slice
+	// is the subscription's again when Deliver returns. A message that no filter
+	// takes, by its exact tag, is not delivered; a retried one is always.
 	Deliver(ctx context.Context, s Settler, ds []*message.Delivery)
 }
 
@@ -102,7 +105,8 @@ type Verdict struct {
 	MaxRetries int
 }
 
-// Subscription receives for one consumer group.
+// Subscription receives for one consumer group. Drain and Stop may be called
+// without Start before, and more than once.
 type Subscription interface {
 	// Start begins to receive. It does not wait for the topics to exist.
 	Start(ctx context.Context) error

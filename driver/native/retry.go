@@ -204,7 +204,8 @@ func retryProperties(d *message.Delivery, deliverAt int64) []byte {
 		origin = d.OffsetID
 	}
 	props = protocol.AppendProperty(props, protocol.PropOriginMessageID, origin)
-	props = protocol.AppendProperty(props, protocol.PropRetryTopic, d.Topic)
+	// Not d.Topic, which for a dead letter is its queue's name.
+	props = protocol.AppendProperty(props, protocol.PropRetryTopic, d.OriginTopic())
 	if deliverAt > 0 {
 		props = appendNumber(props, protocol.PropTimerDeliverMs, deliverAt)
 	}
