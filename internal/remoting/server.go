@@ -76,13 +76,14 @@ func NewServer(o ServerOptions) *Server {
 	return s
 }
 
-// Serve accepts from l until Shutdown, which makes it return nil, or until l
-// fails for good. It closes l. Several may run, one for each listener.
+// Serve accepts from l until Shutdown, which makes it return nil even when it
+// came first, or until l fails for good. It closes l. Several may run, one for
+// each listener.
 func (s *Server) Serve(l net.Listener) error {
 	s.mu.Lock()
 	if s.down {
 		s.mu.Unlock()
-		return errors.Join(fmt.Errorf("serving %v: server: %w", l.Addr(), ErrClosed), l.Close())
+		return l.Close()
 	}
 	s.listeners[l] = struct{}{}
 	s.running.Add(1)

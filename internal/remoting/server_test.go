@@ -153,8 +153,11 @@ func TestShutdownLeavesNothing(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := s.server.Serve(l); !errors.Is(err, ErrClosed) {
+		if err := s.server.Serve(l); err != nil {
 			t.Errorf("serving after Shutdown: %v", err)
+		}
+		if _, err := l.Accept(); !errors.Is(err, net.ErrClosed) {
+			t.Errorf("the listener is still open: %v", err)
 		}
 	})
 }

@@ -148,10 +148,11 @@ func (c *Conn) wakeWriter() {
 // writeLoop writes what gathers, until the connection is down.
 func (c *Conn) writeLoop() {
 	defer c.helpers.Done()
+	var batch [][]byte
 	broken := false
 	for !broken {
-		batch, ok := c.takeBatch()
-		if !ok {
+		var ok bool
+		if batch, ok = c.takeBatch(batch); !ok {
 			break
 		}
 		if err := c.writeBatch(batch); err != nil {
@@ -167,8 +168,9 @@ func (c *Conn) writeLoop() {
 }
 
 // takeBatch waits for frames and takes all of them; false: there is nothing
-// left to do.
-func (c *Conn) takeBatch() ([][]byte, bool) {
+// left to do. The slice of the batch before is used again.
+func (c *Conn) takeBatch(before [][]byte) ([][]byte, bool) {
+	clear(before)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for len(c.out.chunks) == 0 && !c.down {
@@ -188,7 +190,7 @@ func (c *Conn) takeBatch() ([][]byte, bool) {
 		return nil, false
 	}
 	batch := c.out.chunks
-	c.out.chunks = nil
+	c.out.chunks = before[:0]
 	c.out.burst, c.out.frames = c.out.frames > 1, 0
 	return batch, true
 }
