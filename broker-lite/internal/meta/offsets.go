@@ -1,0 +1,186 @@
+package meta
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rocketkit/rocketkit/internal/protocol"
+)
+
+// separator is between topic and group in consumerOffset.json.
+const separator = "@"
+
+// consumption is one group's reading of one topic.
+type consumption struct{ topic, group string }
+
+// Offsets is the table of consumer offsets: for each queue the offset of the
+// next message that the group has not done with.
+type Offsets struct {
+	logger *slog.Logger
+	file   *file
+
+	mu      sync.RWMutex // guards the following
+	offsets map[consumption]map[int32]int64
+	version protocol.DataVersion
+}
+
+func newOffsets(o Options) *Offsets {
+	return &Offsets{
+		logger:  o.Logger,
+		offsets: map[consumption]map[int32]int64{},
+		version: protocol.DataVersion{Timestamp: time.Now().UnixMilli()},
+	}
+}
+
+// Commit stores an offset. As on Apache the last one counts, even when it is
+// smaller than the one before, which is logged.
+func (o *Offsets) Commit(group, topic string, queueID int32, offset int64) {
+	key := consumption{topic, group}
+	o.mu.Lock()
+	queues := o.offsets[key]
+	if queues == nil {
+		queues = map[int32]int64{}
+		o.offsets[key] = queues
+	}
+	before, known := queues[queueID]
+	queues[queueID] = offset
+	o.mu.Unlock()
+	if known && before == offset {
+		return
+	}
+	o.file.touch()
+	if offset < before {
+		o.logger.Warn("consumer offset goes back", "group", group, "topic", topic, "queue", queueID, "from", before, "to", offset)
+	}
+}
+
+// Query returns the offset that was committed last; ok is false when none was.
+func (o *Offsets) Query(group, topic string, queueID int32) (offset int64, ok bool) {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	offset, ok = o.offsets[consumption{topic, group}][queueID]
+	return offset, ok
+}
+
+// Queues returns the offsets of one group for one topic, by queue.
+func (o *Offsets) Queues(group, topic string) map[int32]int64 {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return maps.Clone(o.offsets[consumption{topic, group}])
+}
+
+// TopicsOf returns the topics that a group has offsets for, sorted.
+func (o *Offsets) TopicsOf(group string) []string {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	var topics []string
+	for key := range o.offsets {
+		if key.group == group {
+			topics = append(topics, key.topic)
+		}
+	}
+	slices.Sort(topics)
+	return topics
+}
+
+// GroupsOf returns the groups that have offsets for a topic, sorted.
+func (o *Offsets) GroupsOf(topic string) []string {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	var groups []string
+	for key := range o.offsets {
+		if key.topic == topic {
+			groups = append(groups, key.group)
+		}
+	}
+	slices.Sort(groups)
+	return groups
+}
+
+// RemoveGroup forgets the offsets of a group.
+func (o *Offsets) RemoveGroup(group string) {
+	o.remove(func(c consumption) bool { return c.group == group })
+}
+
+// RemoveTopic forgets the offsets for a topic.
+func (o *Offsets) RemoveTopic(topic string) {
+	o.remove(func(c consumption) bool { return c.topic == topic })
+}
+
+func (o *Offsets) remove(which func(consumption) bool) {
+	o.mu.Lock()
+	before := len(o.offsets)
+	maps.DeleteFunc(o.offsets, func(c consumption, _ map[int32]int64) bool { return which(c) })
+	changed := len(o.offsets) != before
+	o.mu.Unlock()
+	if changed {
+		o.file.touch()
+	}
+}
+
+func (o *Offsets) open(f *file) error {
+	o.file = f
+	return f.load(func(data []byte) error {
+		var v struct {
+			DataVersion protocol.DataVersion       `json:"dataVersion"`
+			Offsets     map[string]map[int32]int64 `json:"offsetTable"`
+		}
+		if err := protocol.DecodeBody(data, &v); err != nil {
+			return err
+		}
+		offsets := map[consumption]map[int32]int64{}
+		for key, queues := range v.Offsets {
+			topic, group, ok := strings.Cut(key, separator)
+			if !ok {
+				return fmt.Errorf("offsetTable has the key %.64q, want topic%sgroup", key, separator)
+			}
+			offsets[consumption{topic, group}] = queues
+		}
+		o.offsets, o.version = offsets, v.DataVersion
+		return nil
+	})
+}
+
+// encode writes queue ids as bare numbers, as Apache does.
+func (o *Offsets) encode() ([]byte, error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.version.Counter++
+	o.version.Timestamp = time.Now().UnixMilli()
+	version, err := json.Marshal(o.version)
+	if err != nil {
+		return nil, fmt.Errorf("encode consumer offsets: %w", err)
+	}
+	b := append(append([]byte(`{"dataVersion":`), version...), ",\n\"offsetTable\":{"...)
+	keys := slices.SortedFunc(maps.Keys(o.offsets), func(a, b consumption) int {
+		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.group, b.group))
+	})
+	for i, key := range keys {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		name, err := json.Marshal(key.topic + separator + key.group)
+		if err != nil {
+			return nil, fmt.Errorf("encode consumer offsets: %w", err)
+		}
+		b = append(append(append(b, "\n\t"...), name...), ":{"...)
+		for j, queue := range slices.Sorted(maps.Keys(o.offsets[key])) {
+			if j > 0 {
+				b = append(b, ',')
+			}
+			b = strconv.AppendInt(b, int64(queue), 10)
+			b = append(b, ':')
+			b = strconv.AppendInt(b, o.offsets[key][queue], 10)
+		}
+		b = append(b, '}')
+	}
+	return append(b, "\n}}\n"...), nil
+}
