@@ -1,0 +1,267 @@
+package producer_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	oteltrace "go.opentelemetry.io/otel/trace"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/producer"
+	"github.com/rocketkit/rocketkit/trace"
+)
+
+type ctxKey struct{}
+
+// noting notes its calls, and adds a property and a value of ctx.
+func noting(name string, calls *[]string) producer.Interceptor {
+	return producer.Interceptor{
+		Before: func(ctx context.Context, o *driver.Outgoing) (context.Context, error) {
+			*calls = append(*calls, name+" before "+o.ID)
+			o.Extra = append(o.Extra, driver.Property{Name: name, Value: "was here"})
+			return context.WithValue(ctx, ctxKey{}, name), nil
+		},
+		After: func(ctx context.Context, o *driver.Outgoing, r message.SendResult, err error) {
+			at := name + " after " + o.ID
+			if err != nil {
+				at += " failed"
+			} else {
+				at += " stored as " + r.MessageID
+			}
+			*calls = append(*calls, at+" in "+ctx.Value(ctxKey{}).(string))
+		},
+	}
+}
+
+func TestInterceptorsSeeEveryMessageOnce(t *testing.T) {
+	t.Parallel()
+	for way, send := range ways {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			s := newScript("a", "b")
+			s.send = func(context.Context, message.Queue, []*driver.Outgoing) (driver.Receipt, error) {
+				if len(s.tried()) == 1 {
+					return driver.Receipt{}, unreachable()
+				}
+				return driver.Receipt{}, nil
+			}
+			var calls []string
+			p := start(t, s, producer.Intercept(noting("one", &calls)), producer.Intercept(producer.Interceptor{}, noting("two", &calls)))
+			if _, err := send(t.Context(), p, msg()); err != nil {
+				t.Fatal(err)
+			}
+			want := []string{"one before ID1", "two before ID1", "two after ID1 stored as ID1 in two", "one after ID1 stored as ID1 in two"}
+			if way == "batch" {
+				want = []string{
+					"one before ID1", "two before ID1", "one before ID2", "two before ID2",
+					"two after ID1 stored as ID1 in two", "one after ID1 stored as ID1 in two",
+					"two after ID2 stored as ID2 in two", "one after ID2 stored as ID2 in two",
+				}
+			}
+			if diff := cmp.Diff(want, calls); diff != "" {
+				t.Errorf("calls (-want +got):\n%s", diff)
+			}
+			for _, at := range s.tried() {
+				if n := len(at.ids) * 2; len(at.extra) != n || at.extra[0].Name != "one" || at.extra[1].Name != "two" {
+					t.Errorf("an attempt had the properties %v", at.extra)
+				}
+			}
+		})
+	}
+}
+
+func TestInterceptorsRefuseAndFail(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("no")
+	for name, tc := range map[string]struct {
+		before func(context.Context, *driver.Outgoing) (context.Context, error)
+		want   error
+		text   string
+	}{
+		"refuses": {func(context.Context, *driver.Outgoing) (context.Context, error) { return nil, boom }, boom, "interceptor 1"},
+		"panics":  {func(context.Context, *driver.Outgoing) (context.Context, error) { panic("boom") }, nil, "panicked: boom"},
+		"adds what cannot travel": {func(ctx context.Context, o *driver.Outgoing) (context.Context, error) {
+			o.Extra = append(o.Extra, driver.Property{Name: "KEYS", Value: "x"})
+			return ctx, nil
+		}, message.ErrInvalidMessage, "KEYS"},
+	} {
+		for way, send := range ways {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				t.Parallel()
+				s := newScript("a")
+				var calls []string
+				p := start(t, s, producer.Intercept(noting("one", &calls), producer.Interceptor{Before: tc.before}))
+				_, err := send(t.Context(), p, msg())
+				if err == nil || tc.want != nil && !errors.Is(err, tc.want) || !strings.Contains(err.Error(), tc.text) || len(s.tried()) != 0 {
+					t.Errorf("%d attempts, error %v", len(s.tried()), err)
+				}
+				if last := calls[len(calls)-1]; !strings.Contains(last, "one after") || !strings.Contains(last, "failed") {
+					t.Errorf("calls %q", calls)
+				}
+			})
+		}
+	}
+}
+
+func TestAPanicAfterTheSendIsLogged(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	p := start(t, newScript("a"), producer.Logger(slog.New(slog.NewTextHandler(&log, nil))), producer.Intercept(producer.Interceptor{
+		After: func(context.Context, *driver.Outgoing, message.SendResult, error) { panic("boom") },
+	}))
+	if _, err := p.Send(t.Context(), msg()); err != nil {
+		t.Error(err)
+	}
+	if !strings.Contains(log.String(), "send interceptor panicked") {
+		t.Errorf("logged %q", &log)
+	}
+}
+
+func TestSpansTravelWithTheMessages(t *testing.T) {
+	t.Parallel()
+	for way, send := range ways {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			rec := tracetest.NewSpanRecorder()
+			tracer := trace.New(trace.Options{Provider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))})
+			s := newScript("a", "b")
+			s.send = func(context.Context, message.Queue, []*driver.Outgoing) (driver.Receipt, error) {
+				if len(s.tried()) == 1 {
+					return driver.Receipt{}, unreachable()
+				}
+				return driver.Receipt{Addr: "127.0.0.1:10911"}, nil
+			}
+			p := start(t, s, producer.Tracer(tracer))
+			if _, err := send(t.Context(), p, msg()); err != nil {
+				t.Fatal(err)
+			}
+			spans := rec.Ended()
+			if len(spans) != 1 || spans[0].Name() != "send orders" || spans[0].SpanKind() != oteltrace.SpanKindProducer {
+				t.Fatalf("spans %v", spans)
+			}
+			for _, at := range s.tried() {
+				if len(at.extra) != len(at.ids) {
+					t.Fatalf("an attempt had the properties %v", at.extra)
+				}
+				for _, e := range at.extra {
+					if e.Name != "traceparent" || !strings.Contains(e.Value, spans[0].SpanContext().SpanID().String()) {
+						t.Errorf("property %v", e)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestAFailedSendEndsItsSpan(t *testing.T) {
+	t.Parallel()
+	rec := tracetest.NewSpanRecorder()
+	tracer := trace.New(trace.Options{Provider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))})
+	s := newScript("a")
+	s.send = func(context.Context, message.Queue, []*driver.Outgoing) (driver.Receipt, error) {
+		return driver.Receipt{}, refusal(13, "MESSAGE_ILLEGAL")
+	}
+	p := start(t, s, producer.Tracer(tracer))
+	for _, send := range ways {
+		_, _ = send(t.Context(), p, msg())
+	}
+	_ = p.SendOneway(t.Context(), msg())
+	spans := rec.Ended()
+	if len(spans) != len(ways)+1 {
+		t.Fatalf("%d spans", len(spans))
+	}
+	for _, span := range spans {
+		found := false
+		for _, a := range span.Attributes() {
+			found = found || string(a.Key) == "error.type" && a.Value.AsString() == "MESSAGE_ILLEGAL"
+		}
+		if !found {
+			t.Errorf("attributes %v", span.Attributes())
+		}
+	}
+}
+
+func TestHalfMessagesRunTheLocalTransactionOnce(t *testing.T) {
+	t.Parallel()
+	check := producer.Transactions(func(context.Context, *message.Delivery) driver.TxState { return driver.TxUnknown }, "orders")
+	t.Run("stored at the second broker", func(t *testing.T) {
+		t.Parallel()
+		s := newScript("a", "b")
+		s.send = func(context.Context, message.Queue, []*driver.Outgoing) (driver.Receipt, error) {
+			if len(s.tried()) == 1 {
+				return driver.Receipt{}, unreachable()
+			}
+			return driver.Receipt{TransactionID: "tx", QueueOffset: 3}, nil
+		}
+		p := start(t, s, check)
+		var got []message.SendResult
+		r, state, err := p.SendHalf(t.Context(), msg(), []driver.Property{{Name: "kind", Value: "k"}}, func(_ context.Context, r message.SendResult) driver.TxState {
+			got = append(got, r)
+			return driver.TxCommit
+		})
+		if err != nil || state != driver.TxCommit || r.TransactionID != "tx" || r.MessageID != "ID1" {
+			t.Errorf("%v, %v, %v", r, state, err)
+		}
+		if diff := cmp.Diff([]message.SendResult{r}, got); diff != "" {
+			t.Errorf("local got (-result +got):\n%s", diff)
+		}
+		if at := s.tried()[1]; len(at.extra) != 1 || at.extra[0].Value != "k" {
+			t.Errorf("properties %v", at.extra)
+		}
+		if s.cfg.Check == nil || !cmp.Equal(s.cfg.CheckTopics, []string{"orders"}) {
+			t.Errorf("the driver was told %+v", s.cfg)
+		}
+	})
+	t.Run("not stored", func(t *testing.T) {
+		t.Parallel()
+		s := newScript("a")
+		s.send = func(context.Context, message.Queue, []*driver.Outgoing) (driver.Receipt, error) {
+			return driver.Receipt{}, refusal(13, "MESSAGE_ILLEGAL")
+		}
+		p := start(t, s, check)
+		_, state, err := p.SendHalf(t.Context(), msg(), nil, func(context.Context, message.SendResult) driver.TxState {
+			t.Error("local ran")
+			return driver.TxCommit
+		})
+		if err == nil || state != driver.TxUnknown {
+			t.Errorf("%v, %v", state, err)
+		}
+	})
+	t.Run("local panics", func(t *testing.T) {
+		t.Parallel()
+		var log bytes.Buffer
+		p := start(t, newScript("a"), check, producer.Logger(slog.New(slog.NewTextHandler(&log, nil))))
+		_, state, err := p.SendHalf(t.Context(), msg(), nil, func(context.Context, message.SendResult) driver.TxState { panic("boom") })
+		if err != nil || state != driver.TxUnknown || !strings.Contains(log.String(), "local transaction panicked") {
+			t.Errorf("%v, %v, logged %q", state, err, &log)
+		}
+	})
+	t.Run("refused", func(t *testing.T) {
+		t.Parallel()
+		p := start(t, newScript("a"))
+		if _, _, err := p.SendHalf(t.Context(), msg(), nil, nil); !errors.Is(err, message.ErrUnsupported) || !strings.Contains(err.Error(), "Transactions") {
+			t.Errorf("without the option: %v", err)
+		}
+		p = start(t, newScript("a"), check)
+		if _, _, err := p.SendHalf(t.Context(), msg(func(m *message.Message) { m.Delay.Level = 1 }), nil, nil); !errors.Is(err, message.ErrInvalidMessage) {
+			t.Errorf("delayed: %v", err)
+		}
+		if _, _, err := p.SendHalf(t.Context(), message.New("orders", nil), nil, nil); !errors.Is(err, message.ErrEmptyBody) {
+			t.Errorf("no body: %v", err)
+		}
+		if err := p.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, _, err := p.SendHalf(t.Context(), msg(), nil, nil); !errors.Is(err, message.ErrClosed) {
+			t.Errorf("closed: %v", err)
+		}
+	})
+}

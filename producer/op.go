@@ -1,0 +1,324 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/trace"
+)
+
+type kind int
+
+const (
+	single kind = iota
+	oneway
+	batch
+	half
+)
+
+// op is one send: one message, or one request of a batch. Producer.ops recycles
+// them. At any moment it has one owner: the goroutine that makes the attempts,
+// the driver between an attempt and its answer, the worker that calls back.
+type op struct {
+	p     *Producer
+	kind  kind
+	out   driver.Outgoing    // not for batches
+	batch []*driver.Outgoing // of a batch
+	local func(context.Context, driver.Receipt) driver.TxState
+	size  int64 // of the bodies
+
+	cb     Callback        // nil: somebody waits at answered
+	caller context.Context // as it was given
+	user   context.Context // with what tracing and interceptors added
+	ctx    *sendContext    // user, bounded
+	span   trace.Span
+	passed int // interceptors
+
+	attempts int
+	tried    []string // brokers, one for each attempt that reached one
+	pinned   bool     // no other broker to try
+	unsafe   bool     // an attempt may have stored the message
+	localRan bool
+
+	// of the attempt under way
+	begun   time.Time
+	queue   message.Queue
+	broker  *brokerState
+	verdict func(error)        // the breaker's
+	release context.CancelFunc // of AttemptTimeout
+
+	receipt driver.Receipt
+	state   driver.TxState
+	err     error
+
+	answered chan struct{}               // one token when an attempt has its answer
+	answer   func(driver.Receipt, error) // settled, bound once
+
+	list       *opList // guarded by flow.mu, like the following
+	prev, next *op
+	placed     bool
+}
+
+func (p *Producer) newOp() *op {
+	if o, ok := p.ops.Get().(*op); ok {
+		return o
+	}
+	o := &op{p: p, answered: make(chan struct{}, 1), tried: make([]string, 0, 4)}
+	o.answer = o.settled
+	return o
+}
+
+// recycle makes o ready for another send. Nobody may use it any more.
+func (p *Producer) recycle(o *op) {
+	clear(o.out.Extra)
+	*o = op{
+		p: p, answered: o.answered, answer: o.answer, tried: o.tried[:0],
+		out: driver.Outgoing{Extra: o.out.Extra[:0]},
+	}
+	p.ops.Put(o)
+}
+
+// lead is the message that chooses the queue.
+func (o *op) lead() *message.Message {
+	if o.kind == batch {
+		return o.batch[0].Message
+	}
+	return o.out.Message
+}
+
+// run makes attempts on the caller's goroutine until one is the last.
+func (o *op) run() {
+	for {
+		o.attempt()
+		<-o.answered
+		wait, again := o.again()
+		if !again || !o.rest(wait) {
+			return
+		}
+	}
+}
+
+// retry makes a further attempt of an asynchronous send, in its own goroutine:
+// it may have to wait, for a pause or a route, which the workers must not.
+func (o *op) retry(wait time.Duration) {
+	if o.rest(wait) {
+		o.attempt()
+	} else {
+		o.p.flow.finish(o)
+	}
+}
+
+// rest waits for d, unless the send's time ends first.
+func (o *op) rest(d time.Duration) bool {
+	if d == 0 {
+		return true
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-o.ctx.Done():
+		return false
+	}
+}
+
+// attempt makes one attempt. Its answer goes to settled, perhaps before attempt
+// returns, and o may belong to somebody else then.
+func (o *op) attempt() {
+	o.attempts++
+	o.broker, o.verdict, o.release = nil, nil, nil
+	err := o.choose()
+	if err != nil {
+		o.settled(driver.Receipt{}, err)
+		return
+	}
+	o.tried = append(o.tried, o.queue.Broker)
+	ctx := context.Context(o.ctx)
+	if d := o.p.cfg.attemptTimeout; d > 0 {
+		ctx, o.release = context.WithTimeout(ctx, d)
+	}
+	o.begun = o.ctx.begun
+	if o.attempts > 1 {
+		o.begun = time.Now()
+	}
+	sender := o.p.sender
+	switch o.kind {
+	case single:
+		sender.SendTo(ctx, o.queue, &o.out, o.answer)
+	case batch:
+		sender.SendBatchTo(ctx, o.queue, o.batch, o.answer)
+	case oneway:
+		o.settled(driver.Receipt{}, sender.SendOneway(ctx, o.queue, &o.out))
+	case half:
+		o.attemptHalf(ctx)
+	}
+}
+
+// choose sets the queue, whose broker's breaker has let the attempt pass.
+func (o *op) choose() error {
+	m := o.lead()
+	queues, err := o.p.queues(o.ctx, m.Topic)
+	if err != nil {
+		return err
+	}
+	sel := o.p.selector(m)
+	if sel == nil {
+		o.pinned = queues[0].Broker == queues[len(queues)-1].Broker // they are sorted
+		return o.inTurn(m.Topic, queues)
+	}
+	o.pinned = true
+	q, err := selected(sel, m, queues)
+	if err == nil && !o.use(q) {
+		err = o.p.brokers.openError(m.Topic, []message.Queue{q})
+	}
+	return err
+}
+
+// use takes a queue unless its broker's circuit is open.
+func (o *op) use(q message.Queue) bool {
+	s, verdict, ok := o.p.brokers.allow(q.Broker)
+	if ok {
+		o.queue, o.broker, o.verdict = q, s, verdict
+	}
+	return ok
+}
+
+// inTurn takes the topic's next queue whose broker was not tried and did not
+// fail lately; without one, any but the last tried; without one, any.
+func (o *op) inTurn(topic string, queues []message.Queue) error {
+	at := int(o.p.positions.get(topic).next.Add(1) % uint32(len(queues)))
+	for _, ok := range [...]func(string) bool{o.fresh, o.other, anyBroker} {
+		for i := range queues {
+			if q := queues[(at+i)%len(queues)]; ok(q.Broker) && o.use(q) {
+				return nil
+			}
+		}
+	}
+	return o.p.brokers.openError(topic, queues)
+}
+
+func (o *op) fresh(broker string) bool {
+	for _, t := range o.tried {
+		if t == broker {
+			return false
+		}
+	}
+	return !o.p.brokers.isAvoided(broker)
+}
+
+func (o *op) other(broker string) bool {
+	return len(o.tried) == 0 || o.tried[len(o.tried)-1] != broker
+}
+
+func anyBroker(string) bool { return true }
+
+// settled takes an attempt's answer, on any goroutine, and does not block.
+func (o *op) settled(r driver.Receipt, err error) {
+	o.receipt, o.err = r, err
+	if o.release != nil {
+		o.release()
+	}
+	if err != nil {
+		o.unsafe = o.unsafe || !nothingSent(err)
+	}
+	if o.broker != nil {
+		h := healthy
+		if err != nil {
+			h = healthOf(err, time.Since(o.begun), o.p.patience)
+		}
+		o.p.brokers.record(o.broker, o.verdict, h, err)
+	}
+	if o.cb == nil {
+		o.answered <- struct{}{}
+		return
+	}
+	if wait, again := o.again(); again {
+		go o.retry(wait)
+		return
+	}
+	o.p.flow.finish(o)
+}
+
+// nothingSent reports that the attempt that ended in err stored nothing. The
+// seam says so by any error but ErrOutcomeUnknown; a ctx's bare error counts,
+// others must know it themselves.
+func nothingSent(err error) bool {
+	if message.SafeToRetry(err) {
+		return true
+	}
+	return !errors.Is(err, message.ErrOutcomeUnknown) && isContextError(err)
+}
+
+func isContextError(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
+}
+
+// again decides whether another attempt follows the last, and after which pause.
+func (o *op) again() (wait time.Duration, again bool) {
+	if o.err == nil || o.attempts > o.p.cfg.retries || o.localRan {
+		return 0, false
+	}
+	again, busy := retryable(o.err, o.p.cfg.retryUnknown)
+	if !again || o.ctx.Err() != nil {
+		return 0, false
+	}
+	if busy || o.pinned {
+		wait = pause(o.attempts)
+		if time.Until(o.ctx.at) <= wait {
+			return 0, false
+		}
+	}
+	o.p.cfg.logger.Debug("sending again", "group", o.p.group, "topic", o.lead().Topic, "id", o.out.ID,
+		"broker", o.queue.Broker, "attempt", o.attempts, "after", wait, "error", o.err)
+	return wait, true
+}
+
+// conclude ends the send: its result, its span, its interceptors.
+func (o *op) conclude() (message.SendResult, error) {
+	if o.ctx != nil {
+		defer o.ctx.end(context.Canceled)
+	}
+	err := o.failure()
+	var r message.SendResult
+	if err == nil {
+		r = o.result()
+	}
+	o.span.EndSend(r, o.receipt.Addr, err)
+	if o.passed > 0 && o.kind != batch {
+		o.p.after(o.user, &o.out, o.passed, r, err)
+	}
+	return r, err
+}
+
+// result is what the driver's receipt says.
+func (o *op) result() message.SendResult {
+	return message.SendResult{
+		Status: o.receipt.Status, MessageID: o.out.ID, OffsetMessageID: o.receipt.OffsetMessageID,
+		Queue:       message.Queue{Topic: o.queue.Topic, Broker: o.queue.Broker, ID: o.receipt.QueueID},
+		QueueOffset: o.receipt.QueueOffset, TransactionID: o.receipt.TransactionID, RecallHandle: o.receipt.RecallHandle,
+	}
+}
+
+// failure is the send's error, with what only the producer knows.
+func (o *op) failure() error {
+	err := o.err
+	if err == nil || o.ctx == nil {
+		return err
+	}
+	if isContextError(err) && o.ctx.stopped() {
+		return fmt.Errorf("producer %s: %w while the send was under way: %w", o.p.group, message.ErrClosed, err)
+	}
+	var told interface{ SafeToRetry() bool }
+	if len(o.tried) > 1 || isContextError(err) && !errors.As(err, &told) {
+		return &SendError{
+			Group: o.p.group, Topic: o.lead().Topic, Attempts: len(o.tried), Brokers: append([]string(nil), o.tried...),
+			Elapsed: time.Since(o.ctx.begun).Round(time.Millisecond), Err: err, safe: !o.unsafe,
+		}
+	}
+	return err
+}

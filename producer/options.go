@@ -1,0 +1,184 @@
+package producer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime"
+	"time"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/trace"
+)
+
+// Option sets something of a Producer; see New. A later one wins.
+type Option func(*settings)
+
+// Retries is how often a failed send is tried again, 2 by default (Apache's
+// retryTimesWhenSendFailed); 0 makes one attempt. It holds for synchronous and
+// asynchronous sends alike.
+func Retries(n int) Option { return func(s *settings) { s.retries = n } }
+
+// RetryUnknownOutcome tries again also when nobody knows whether the attempt
+// before has stored the message: the connection broke, or AttemptTimeout passed,
+// after the request was written. The message may then be stored twice, with one
+// id. Without it such a send ends with message.ErrOutcomeUnknown.
+func RetryUnknownOutcome() Option { return func(s *settings) { s.retryUnknown = true } }
+
+// SendTimeout bounds a send with all its attempts and pauses, 3 s by default. It
+// counts from when the send has its place in flight; only ctx bounds the wait for
+// one. An earlier deadline of ctx wins.
+func SendTimeout(d time.Duration) Option { return func(s *settings) { s.sendTimeout = d } }
+
+// AttemptTimeout bounds each attempt, so that a silent broker leaves time for
+// another. By default an attempt may use all of SendTimeout. What passes it
+// after it was written is tried again with RetryUnknownOutcome only.
+func AttemptTimeout(d time.Duration) Option { return func(s *settings) { s.attemptTimeout = d } }
+
+// MaxMessageSize limits a body, and the bodies and properties of one batch
+// request, in bytes: 4 MiB by default (the server's maxMessageSize).
+func MaxMessageSize(n int) Option { return func(s *settings) { s.maxMessageSize = n } }
+
+// MaxInFlight is how many sends may be under way, 1024 by default. Further ones
+// wait for a place until their ctx ends.
+func MaxInFlight(n int) Option { return func(s *settings) { s.maxInFlight = n } }
+
+// MaxInFlightBytes is how many bytes of bodies may be under way, 64 MiB by
+// default. A message that is larger is sent alone.
+func MaxInFlightBytes(n int64) Option { return func(s *settings) { s.maxInFlightBytes = n } }
+
+// FailFast lets a send that finds no place in flight fail with
+// message.ErrOverloaded at once instead of waiting.
+func FailFast() Option { return func(s *settings) { s.failFast = true } }
+
+// Select chooses the queue of every message; all attempts go to the queue it
+// chooses. By default messages with a sharding key go where its hash says
+// (ByShardingKey) and others to all queues in turn.
+func Select(sel QueueSelector) Option { return func(s *settings) { s.selector = sel } }
+
+// FaultAvoidance says whether messages that may go to any queue keep away from
+// brokers that failed: for 1 s after the first failure, doubled with each one in
+// a row up to 30 s, as long as there are others. It is on by default.
+func FaultAvoidance(on bool) Option { return func(s *settings) { s.faultAvoidance = on } }
+
+// Breaker sets the circuit breaker of each broker.
+func Breaker(b BreakerSettings) Option { return func(s *settings) { s.breaker = &b } }
+
+// NoBreaker does without circuit breakers.
+func NoBreaker() Option { return func(s *settings) { s.breaker = nil } }
+
+// CallbackWorkers is how many callbacks of SendAsync run at once, 4 or twice
+// GOMAXPROCS by default, whichever is more. Callbacks that block hold up others,
+// and after MaxInFlight of them the senders. Senders that wait for a place add
+// workers of their own, so that callbacks which send cannot deadlock.
+func CallbackWorkers(n int) Option { return func(s *settings) { s.callbackWorkers = n } }
+
+// Intercept adds interceptors; the first sees a message first.
+func Intercept(is ...Interceptor) Option {
+	return func(s *settings) { s.interceptors = append(s.interceptors, is...) }
+}
+
+// Logger takes what the producer has to say; by default nothing is logged.
+func Logger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
+
+// Tracer makes a span of every send and lets its context travel with the
+// message. nil makes none.
+func Tracer(t *trace.Tracer) Option { return func(s *settings) { s.tracer = t } }
+
+// Transactions lets the producer send transactional messages: check answers the
+// broker's question about one whose sender did not say how it ended, and topics
+// are those they are sent to. It is for package txn; see txn.Kinds.
+func Transactions(check func(ctx context.Context, d *message.Delivery) driver.TxState, topics ...string) Option {
+	return func(s *settings) { s.check, s.checkTopics, s.transactions = check, topics, true }
+}
+
+// settings are a Producer's options.
+type settings struct {
+	retries          int
+	retryUnknown     bool
+	sendTimeout      time.Duration
+	attemptTimeout   time.Duration
+	maxMessageSize   int
+	maxInFlight      int
+	maxInFlightBytes int64
+	failFast         bool
+	selector         QueueSelector
+	faultAvoidance   bool
+	breaker          *BreakerSettings
+	callbackWorkers  int
+	interceptors     []Interceptor
+	logger           *slog.Logger
+	tracer           *trace.Tracer
+	transactions     bool
+	check            func(ctx context.Context, d *message.Delivery) driver.TxState
+	checkTopics      []string
+}
+
+func defaults() settings {
+	return settings{
+		retries:          2,
+		sendTimeout:      3 * time.Second,
+		maxMessageSize:   message.MaxBodySize,
+		maxInFlight:      1024,
+		maxInFlightBytes: 64 << 20,
+		faultAvoidance:   true,
+		breaker:          &BreakerSettings{},
+		callbackWorkers:  max(4, 2*runtime.GOMAXPROCS(0)),
+	}
+}
+
+// complete fills in what an option left out.
+func (s *settings) complete() {
+	if s.logger == nil {
+		s.logger = slog.New(slog.DiscardHandler)
+	}
+	if s.breaker != nil {
+		b := *s.breaker
+		if b.Failures == 0 {
+			b.Failures = 5
+		}
+		if b.OpenFor == 0 {
+			b.OpenFor = 10 * time.Second
+		}
+		s.breaker = &b
+	}
+}
+
+// validate reports every mistake, joined.
+func (s *settings) validate(group string, caps driver.Capabilities) error {
+	var errs []error
+	refuse := func(bad bool, format string, args ...any) {
+		if bad {
+			errs = append(errs, fmt.Errorf("producer %q: "+format, append([]any{group}, args...)...))
+		}
+	}
+	if err := message.CheckGroup(group); err != nil {
+		errs = append(errs, fmt.Errorf("producer: %w", err))
+	}
+	refuse(s.retries < 0, "Retries(%d) is negative; 0 makes one attempt", s.retries)
+	refuse(s.sendTimeout <= 0, "SendTimeout(%s) must be positive", s.sendTimeout)
+	refuse(s.attemptTimeout < 0, "AttemptTimeout(%s) is negative", s.attemptTimeout)
+	refuse(s.attemptTimeout > s.sendTimeout, "AttemptTimeout(%s) is longer than SendTimeout(%s)", s.attemptTimeout, s.sendTimeout)
+	refuse(s.maxMessageSize <= 0, "MaxMessageSize(%d) must be positive", s.maxMessageSize)
+	refuse(s.maxInFlight <= 0, "MaxInFlight(%d) must be positive", s.maxInFlight)
+	refuse(s.maxInFlightBytes <= 0, "MaxInFlightBytes(%d) must be positive", s.maxInFlightBytes)
+	refuse(s.callbackWorkers <= 0, "CallbackWorkers(%d) must be positive", s.callbackWorkers)
+	if b := s.breaker; b != nil {
+		refuse(b.Failures < 0, "Breaker: Failures %d is negative", b.Failures)
+		refuse(b.OpenFor < 0, "Breaker: OpenFor %s is negative", b.OpenFor)
+	}
+	if s.transactions {
+		refuse(s.check == nil, "Transactions needs a check function")
+		if !caps.Transactions {
+			errs = append(errs, fmt.Errorf("producer %q: transactions: %w by this driver", group, message.ErrUnsupported))
+		}
+		for _, t := range s.checkTopics {
+			if err := message.CheckTopic(t); err != nil {
+				errs = append(errs, fmt.Errorf("producer %q: transactions: %w", group, err))
+			}
+		}
+	}
+	return errors.Join(errs...)
+}

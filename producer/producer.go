@@ -1,0 +1,196 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// Callback takes the outcome of SendAsync. ctx is the one that SendAsync got,
+// which may have ended.
+type Callback func(ctx context.Context, r message.SendResult, err error)
+
+// Producer sends messages for one producer group. It is safe for concurrent
+// use. It never changes a message.
+type Producer struct {
+	group     string
+	cfg       settings
+	sender    driver.Sender
+	caps      driver.Capabilities
+	flow      flow
+	brokers   *brokers
+	positions *table[position]
+	patience  time.Duration
+	ops       sync.Pool // of *op
+
+	closing closing
+}
+
+// New makes a producer of a group over a driver. Every mistake in the options
+// is reported, joined. The application ends it with Drain, Stop or Close before
+// it closes the driver.
+func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
+	cfg := defaults()
+	for _, o := range opts {
+		o(&cfg)
+	}
+	cfg.complete()
+	caps := d.Capabilities()
+	if err := cfg.validate(group, caps); err != nil {
+		return nil, err
+	}
+	sender, err := d.NewSender(driver.SenderConfig{
+		Group: group, MaxMessageSize: cfg.maxMessageSize, Check: cfg.check, CheckTopics: cfg.checkTopics,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("producer %q: %w", group, err)
+	}
+	p := &Producer{
+		group: group, cfg: cfg, sender: sender, caps: caps,
+		brokers:   newBrokers(cfg.logger.With("group", group), cfg.faultAvoidance, cfg.breaker),
+		positions: newTable(newPosition),
+		patience:  min(patience, cfg.sendTimeout),
+	}
+	if cfg.attemptTimeout > 0 {
+		p.patience = min(p.patience, cfg.attemptTimeout)
+	}
+	p.flow = flow{
+		limit: cfg.maxInFlight, limitBytes: cfg.maxInFlightBytes, failFast: cfg.failFast,
+		maxWorkers: cfg.callbackWorkers, call: p.callBack,
+	}
+	p.closing.done = make(chan struct{})
+	return p, nil
+}
+
+// Group is the producer group's name.
+func (p *Producer) Group() string { return p.group }
+
+// Send sends one message and waits until it is stored or has failed for good.
+// See the package's documentation for what the error says.
+func (p *Producer) Send(ctx context.Context, m *message.Message) (message.SendResult, error) {
+	return p.sync(ctx, single, m)
+}
+
+// SendOneway hands one message to the connection and asks for no answer: nil
+// says that it is on its way, not that it will arrive.
+func (p *Producer) SendOneway(ctx context.Context, m *message.Message) error {
+	_, err := p.sync(ctx, oneway, m)
+	return err
+}
+
+// SendAsync sends one message and calls cb with the outcome.
+//
+// cb is called exactly once, whatever happens, on a goroutine of the producer's
+// own, never the caller's or a connection's. The message no longer counts as in
+// flight then, so cb may send, whatever the limit. A panic in cb is logged.
+// Callbacks come in no particular order. With a nil cb a failure is logged.
+//
+// SendAsync itself waits for a place in flight, until ctx ends, and for the
+// topic's route when it is not known yet. Messages sent by one goroutine to one
+// queue are stored in order as long as none of them needs a second attempt.
+// The message must not be changed before the callback.
+func (p *Producer) SendAsync(ctx context.Context, m *message.Message, cb Callback) {
+	if cb == nil {
+		cb = p.logFailure
+	}
+	o := p.newOp()
+	o.kind, o.cb, o.caller, o.out.Message = single, cb, ctx, m
+	if !p.flow.begin() {
+		o.err = p.closedError()
+		p.flow.refuse(o)
+		return
+	}
+	if err := p.open(ctx, o); err != nil {
+		o.err = err
+		p.flow.finish(o)
+		return
+	}
+	o.attempt()
+}
+
+func (p *Producer) logFailure(_ context.Context, _ message.SendResult, err error) {
+	if err != nil {
+		p.cfg.logger.Error("asynchronous send failed", "group", p.group, "error", err)
+	}
+}
+
+// callBack runs on a worker.
+func (p *Producer) callBack(o *op) {
+	topic := ""
+	if o.out.Message != nil {
+		topic = o.out.Topic
+	}
+	r, err := o.conclude()
+	cb, ctx := o.cb, o.caller
+	p.recycle(o)
+	p.guard("callback of SendAsync", topic, func() { cb(ctx, r, err) })
+}
+
+// sync sends one message and waits.
+func (p *Producer) sync(ctx context.Context, k kind, m *message.Message) (message.SendResult, error) {
+	if !p.flow.begin() {
+		return message.SendResult{}, p.closedError()
+	}
+	o := p.newOp()
+	o.kind, o.out.Message = k, m
+	if o.err = p.open(ctx, o); o.err == nil {
+		o.run()
+	}
+	r, err := o.conclude()
+	p.flow.vacateAndLeave(o)
+	p.recycle(o)
+	return r, err
+}
+
+// open does what comes before the first attempt: checks, tracing, interceptors,
+// a place in flight.
+func (p *Producer) open(ctx context.Context, o *op) error {
+	m := o.out.Message
+	if err := p.check(m); err != nil {
+		return err
+	}
+	o.size = int64(len(m.Body))
+	o.out.ID = p.sender.NewID()
+	o.user, o.span = p.cfg.tracer.StartSend(ctx, m, o.out.ID, (*properties)(&o.out))
+	if len(p.cfg.interceptors) > 0 {
+		var err error
+		if o.user, o.passed, err = p.before(o.user, &o.out); err != nil {
+			return err
+		}
+	}
+	return p.admit(o.user, o)
+}
+
+// admit takes a place in flight for o.
+func (p *Producer) admit(ctx context.Context, o *op) error {
+	if err := ctx.Err(); err != nil {
+		return &SendError{Group: p.group, Topic: o.lead().Topic, Err: err, safe: true}
+	}
+	if err := p.flow.acquire(ctx, o, p.cfg.sendTimeout); err != nil {
+		o.ctx = nil // the send has not begun
+		return fmt.Errorf("producer %s, topic %s: %w", p.group, o.lead().Topic, err)
+	}
+	return nil
+}
+
+// check refuses a message before anything is done with it.
+func (p *Producer) check(m *message.Message) error {
+	if m == nil {
+		return fmt.Errorf("%w: it is nil", message.ErrInvalidMessage)
+	}
+	if err := m.Validate(p.cfg.maxMessageSize); err != nil {
+		return err
+	}
+	if (m.Delay.After != 0 || !m.Delay.At.IsZero()) && !p.caps.TimerMessages {
+		return fmt.Errorf("topic %q: a delay by time is %w by this driver; use a delay level", m.Topic, message.ErrUnsupported)
+	}
+	return nil
+}
+
+func (p *Producer) closedError() error {
+	return fmt.Errorf("producer %s: %w", p.group, message.ErrClosed)
+}

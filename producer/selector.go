@@ -1,0 +1,85 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
+	"unicode/utf16"
+	"unicode/utf8"
+
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// QueueSelector chooses one of a topic's queues, by its index. The queues are
+// sorted by broker and id and are those that can be written to now: their number
+// changes with the topic's route. It may be called again for another attempt,
+// and by several goroutines at once.
+type QueueSelector func(m *message.Message, queues []message.Queue) int
+
+// ByShardingKey chooses by the hash of the message's sharding key as Apache's
+// SelectMessageQueueByHash does, so that Java and Go producers put one key into
+// one queue. Without a selector, messages that have a sharding key are sent this
+// way.
+func ByShardingKey(m *message.Message, queues []message.Queue) int {
+	h := int(hashCode(m.ShardingKey)) % len(queues)
+	if h < 0 {
+		h = -h
+	}
+	return h
+}
+
+// hashCode is Java's String.hashCode, over UTF-16 units.
+func hashCode(s string) int32 {
+	var h int32
+	for _, r := range s {
+		if r == utf8.RuneError || r < 0x10000 {
+			h = 31*h + r
+			continue
+		}
+		hi, lo := utf16.EncodeRune(r)
+		h = 31*(31*h+hi) + lo
+	}
+	return h
+}
+
+// position is where a topic's round-robin stands. It starts anywhere, so that
+// short-lived producers share out their messages too.
+type position struct{ next atomic.Uint32 }
+
+func newPosition(string) *position {
+	p := new(position)
+	p.next.Store(rand.Uint32())
+	return p
+}
+
+// queues are those of a topic that can be written to, at least one.
+func (p *Producer) queues(ctx context.Context, topic string) ([]message.Queue, error) {
+	qs, err := p.sender.Queues(ctx, topic)
+	if err == nil && len(qs) == 0 {
+		err = fmt.Errorf("topic %q: %w: it has no queue that can be written to", topic, message.ErrUnreachable)
+	}
+	return qs, err
+}
+
+// selector chooses m's queue; nil: any queue will do.
+func (p *Producer) selector(m *message.Message) QueueSelector {
+	if p.cfg.selector == nil && m.ShardingKey != "" {
+		return ByShardingKey
+	}
+	return p.cfg.selector
+}
+
+// selected is the queue that a selector names.
+func selected(sel QueueSelector, m *message.Message, queues []message.Queue) (q message.Queue, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("topic %q: the queue selector panicked: %v", m.Topic, r)
+		}
+	}()
+	i := sel(m, queues)
+	if i < 0 || i >= len(queues) {
+		return message.Queue{}, fmt.Errorf("topic %q: the queue selector chose %d of %d queues", m.Topic, i, len(queues))
+	}
+	return queues[i], nil
+}

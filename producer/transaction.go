@@ -1,0 +1,70 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+	"runtime/debug"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// SendHalf sends m as a half message, which consumers do not see, and runs local
+// once it is stored; what local returns is told to the broker. The state is what
+// was decided here: whether the broker has heard of it shows in its asking
+// again. A failed half message has run no local, and is tried again like any
+// other send. A local that panics leaves the state open. extra are properties to
+// add.
+//
+// It needs the option Transactions. Package txn is the way to use it.
+func (p *Producer) SendHalf(ctx context.Context, m *message.Message, extra []driver.Property, local func(context.Context, message.SendResult) driver.TxState) (message.SendResult, driver.TxState, error) {
+	if !p.cfg.transactions {
+		return message.SendResult{}, driver.TxUnknown, fmt.Errorf("producer %s: transactional sends are %w without the option Transactions, by which brokers know whom to ask; see txn.Kinds", p.group, message.ErrUnsupported)
+	}
+	if m != nil && !m.Delay.IsZero() {
+		return message.SendResult{}, driver.TxUnknown, fmt.Errorf("%w: topic %q: a transactional message cannot be delayed; RocketMQ would drop the delay in silence", message.ErrInvalidMessage, m.Topic)
+	}
+	if !p.flow.begin() {
+		return message.SendResult{}, driver.TxUnknown, p.closedError()
+	}
+	o := p.newOp()
+	o.kind, o.out.Message, o.out.Extra = half, m, append(o.out.Extra, extra...)
+	o.local = func(_ context.Context, r driver.Receipt) driver.TxState {
+		o.localRan = true
+		o.receipt = r
+		return local(o.user, o.result())
+	}
+	if o.err = p.open(ctx, o); o.err == nil {
+		o.run()
+	}
+	state := o.state
+	r, err := o.conclude()
+	p.flow.vacateAndLeave(o)
+	p.recycle(o)
+	return r, state, err
+}
+
+// attemptHalf makes one attempt at a half message and, when it is stored, runs
+// the local transaction.
+func (o *op) attemptHalf(ctx context.Context) {
+	tx, ok := o.p.sender.(driver.Transactor)
+	if !ok {
+		o.settled(driver.Receipt{}, fmt.Errorf("transactional sends are %w by this driver", message.ErrUnsupported))
+		return
+	}
+	var r driver.Receipt
+	var err error
+	r, o.state, err = tx.SendTx(ctx, o.queue, &o.out, o.guardedLocal)
+	o.settled(r, err)
+}
+
+// guardedLocal leaves the state open when the local transaction panics.
+func (o *op) guardedLocal(ctx context.Context, r driver.Receipt) (state driver.TxState) {
+	defer func() {
+		if p := recover(); p != nil {
+			o.p.cfg.logger.Error("local transaction panicked; the broker will ask", "group", o.p.group, "topic", o.out.Topic, "id", o.out.ID, "panic", p, "stack", string(debug.Stack()))
+			state = driver.TxUnknown
+		}
+	}()
+	return o.local(ctx, r)
+}
