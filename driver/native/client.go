@@ -33,9 +33,14 @@ func Factory(_ context.Context, cfg driver.Config) (driver.Driver, error) {
 	if err := validate(cfg); err != nil {
 		return nil, err
 	}
+	levels, err := protocol.ParseDelayLevels(protocol.DefaultDelayLevels)
+	if err != nil {
+		return nil, err
+	}
 	addr := localAddr()
 	c := &client{
-		cfg: cfg, log: cfg.Logger,
+		levels: levels,
+		cfg:    cfg, log: cfg.Logger,
 		id:      addr.String() + "@" + cfg.InstanceName,
 		ids:     protocol.NewIDGenerator(addr, os.Getpid()),
 		senders: make(map[string][]*sender), subs: make(map[string]*subscription),
@@ -97,8 +102,10 @@ func validate(cfg driver.Config) error {
 type client struct {
 	cfg driver.Config
 	log *slog.Logger
-	id  string // as brokers know it, unique for each client
+	id  string // as brokers know it; unique unless Config.InstanceName was not
 	ids *protocol.IDGenerator
+	// levels are the defaults of messageDelayLevel; clients are not told of others.
+	levels protocol.DelayLevels
 
 	ctx    context.Context // ends when Close begins; its cause is message.ErrClosed
 	cancel context.CancelCauseFunc

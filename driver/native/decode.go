@@ -154,18 +154,7 @@ const maxInflated = 64 << 20
 func decompress(body []byte, sysFlag int32) ([]byte, error) {
 	switch kind := sysFlag & protocol.SysCompressionMask; kind {
 	case 0, protocol.SysZlib:
-		r, err := zlib.NewReader(bytes.NewReader(body))
-		if err != nil {
-			return nil, fmt.Errorf("compressed body: %w", err)
-		}
-		out, err := io.ReadAll(io.LimitReader(r, maxInflated+1))
-		if err != nil {
-			return nil, fmt.Errorf("compressed body: %w", err)
-		}
-		if len(out) > maxInflated {
-			return nil, fmt.Errorf("compressed body: over %d bytes when unpacked", maxInflated)
-		}
-		return out, r.Close()
+		return inflate(body, maxInflated)
 	case protocol.SysLZ4:
 		return nil, fmt.Errorf("%w: LZ4; let the producer use ZLIB or none", ErrCompression)
 	case protocol.SysZstd:
@@ -173,4 +162,19 @@ func decompress(body []byte, sysFlag int32) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("%w: number %d in sysFlag %#x", ErrCompression, kind>>8, sysFlag)
 	}
+}
+
+func inflate(body []byte, limit int64) ([]byte, error) {
+	r, err := zlib.NewReader(bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("compressed body: %w", err)
+	}
+	out, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err != nil {
+		return nil, fmt.Errorf("compressed body: %w", err)
+	}
+	if int64(len(out)) > limit {
+		return nil, fmt.Errorf("compressed body: over %d bytes when unpacked", limit)
+	}
+	return out, r.Close()
 }

@@ -141,6 +141,7 @@ func (s *subscription) membersAt(ctx context.Context, b *broker, name string) ([
 			if gerr := s.c.greet(ctx, b); gerr != nil {
 				return nil, gerr
 			}
+			err = fmt.Errorf("%w; if this goes on, the broker does not know the group: create it, or set autoCreateSubscriptionGroup=true", err)
 		}
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package native
 
 import (
 	"strconv"
+	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/internal/protocol"
@@ -47,7 +48,7 @@ func appendDelay(dst []byte, d message.Delay) []byte {
 	case d.Level > 0:
 		return appendNumber(dst, protocol.PropDelayLevel, int64(d.Level))
 	case d.After > 0:
-		return appendNumber(dst, protocol.PropTimerDelayMs, d.After.Milliseconds())
+		return appendNumber(dst, protocol.PropTimerDelayMs, int64((d.After+time.Millisecond-1)/time.Millisecond))
 	case !d.At.IsZero():
 		return appendNumber(dst, protocol.PropTimerDeliverMs, d.At.UnixMilli())
 	}

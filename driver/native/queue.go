@@ -229,7 +229,7 @@ func (q *queue) begin() bool {
 // at the first message, or after the last one for FromLast, but never beyond a
 // retried message.
 func (q *queue) startOffset() (int64, error) {
-	b, err := q.s.c.master(q.mq)
+	b, err := q.offsets()
 	if err != nil {
 		q.s.c.routes.refresh(q.mq.Topic)
 		return 0, err
@@ -256,6 +256,13 @@ func (q *queue) startOffset() (int64, error) {
 		return 0, nil // when that is gone already, the first pull says where the queue begins
 	}
 	return q.maxOffset(b)
+}
+
+// offsets is the broker that keeps the group's offsets: the master, or a slave
+// while there is none.
+func (q *queue) offsets() (*broker, error) {
+	b, _, err := q.s.c.reader(q.mq, protocol.MasterID)
+	return b, err
 }
 
 func (q *queue) maxOffset(b *broker) (int64, error) {
@@ -285,7 +292,7 @@ func (q *queue) commitDue(now time.Time) time.Time {
 	}
 	q.commitAt = now.Add(q.s.cfg.CommitInterval)
 	offset := q.low()
-	b, err := q.s.c.master(q.mq)
+	b, err := q.offsets()
 	if err != nil {
 		q.commitFailed(offset, err)
 		return q.commitAt
@@ -328,7 +335,7 @@ func (q *queue) finish() {
 	if offset == q.committed {
 		return
 	}
-	b, err := q.s.c.master(q.mq)
+	b, err := q.offsets()
 	if err == nil {
 		_, err = b.call(q.s.c.ctx, q.mq.Broker, commitOp, protocol.UpdateConsumerOffset, q.commitHeader(offset))
 	}

@@ -132,27 +132,20 @@ func (q *queue) noExactDelay(s *slot, v driver.Verdict, why error) {
 		q.hold(s, why, v.Delay)
 		return
 	}
-	level := levelFor(v.Delay)
+	level := levelFor(q.s.c.levels, v.Delay)
 	q.s.c.log.Warn("retry delay rounded up to a level", "group", q.s.cfg.Group, "queue", q.mq, "id", s.d.ID, "delay", v.Delay, "level", level, "why", why)
 	q.sendBack(s, v, level)
 }
 
-// levelFor is the first of RocketMQ's default levels that is not shorter, or the
-// last one.
-func levelFor(d time.Duration) int32 {
-	for i, l := range delayLevels() {
-		if l >= d {
-			return int32(i + 1)
-		}
+// levelFor is the first level that is not shorter, or the last one.
+func levelFor(levels protocol.DelayLevels, d time.Duration) int32 {
+	if level, ok := levels.LevelOf(d); ok {
+		return int32(level)
 	}
-	return int32(len(delayLevels()))
-}
-
-// delayLevels are the defaults of messageDelayLevel; clients are not told of
-// others.
-func delayLevels() []time.Duration {
-	const s, m, h = time.Second, time.Minute, time.Hour
-	return []time.Duration{s, 5 * s, 10 * s, 30 * s, m, 2 * m, 3 * m, 4 * m, 5 * m, 6 * m, 7 * m, 8 * m, 9 * m, 10 * m, 20 * m, 30 * m, h, 2 * h}
+	if _, above := levels.Nearest(d); above > 0 {
+		return int32(above)
+	}
+	return int32(len(levels))
 }
 
 // storedBody is the body as the broker has it, compressed or not.

@@ -20,10 +20,13 @@ type sender struct {
 	cfg    driver.SenderConfig
 	ops    sync.Pool // of *sendOp
 	checks workers
-	next   atomic.Uint32 // SendTx: the queue in turn
-	closed atomic.Bool
+	next   atomic.Uint32   // SendTx: the queue in turn
 	ctx    context.Context // ends with the sender; for the user's Check
 	cancel context.CancelCauseFunc
+
+	closed   atomic.Bool
+	underWay atomic.Int64  // sends without an outcome
+	idle     chan struct{} // capacity 1: the last of them is over, and closed is set
 }
 
 // Limits on a broker's questions about half messages.
@@ -37,7 +40,7 @@ func (c *client) NewSender(cfg driver.SenderConfig) (driver.Sender, error) {
 	if err := message.CheckGroup(cfg.Group); err != nil {
 		return nil, err
 	}
-	s := &sender{c: c, cfg: cfg}
+	s := &sender{c: c, cfg: cfg, idle: make(chan struct{}, 1)}
 	s.checks = workers{c: c, limit: maxChecks, waiting: maxChecksWaiting}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
 	c.mu.Lock()
@@ -115,13 +118,15 @@ func (s *sender) SendOneway(ctx context.Context, q message.Queue, m *driver.Outg
 	return nil
 }
 
-// Close implements driver.Sender: brokers forget the group unless another
-// sender of this client shares it.
+// Close implements driver.Sender: it waits for the sends under way, which end at
+// their own ctx at the latest, and brokers forget the group unless another sender
+// of this client shares it.
 func (s *sender) Close(ctx context.Context) error {
 	if s.closed.Swap(true) {
 		return nil
 	}
 	s.cancel(message.ErrClosed)
+	err := s.waitIdle(ctx)
 	c := s.c
 	c.mu.Lock()
 	rest := slices.DeleteFunc(slices.Clone(c.senders[s.cfg.Group]), func(o *sender) bool { return o == s })
@@ -131,10 +136,20 @@ func (s *sender) Close(ctx context.Context) error {
 		delete(c.senders, s.cfg.Group)
 	}
 	c.mu.Unlock()
-	if len(rest) > 0 {
-		return nil
+	if len(rest) == 0 && c.ctx.Err() == nil {
+		c.unregister(ctx, &protocol.UnregisterRequest{ClientID: c.id, ProducerGroup: s.cfg.Group})
 	}
-	c.unregister(ctx, &protocol.UnregisterRequest{ClientID: c.id, ProducerGroup: s.cfg.Group})
+	return err
+}
+
+func (s *sender) waitIdle(ctx context.Context) error {
+	for s.underWay.Load() > 0 {
+		select {
+		case <-s.idle:
+		case <-ctx.Done():
+			return fmt.Errorf("close sender of group %q: %d sends have no outcome yet: %w", s.cfg.Group, s.underWay.Load(), ctx.Err())
+		}
+	}
 	return nil
 }
 
@@ -146,6 +161,7 @@ func (s *sender) op(ctx context.Context, q message.Queue, done func(driver.Recei
 	}
 	op.s, op.ctx, op.q, op.done = s, ctx, q, done
 	op.holds.Store(1)
+	s.underWay.Add(1)
 	return op
 }
 
@@ -316,4 +332,7 @@ func (o *sendOp) release() {
 	o.body[0], o.topic, o.timer = nil, "", false
 	o.header = protocol.SendRequest{}
 	s.ops.Put(o)
+	if s.underWay.Add(-1) == 0 && s.closed.Load() {
+		poke(s.idle)
+	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -87,6 +88,10 @@ func (o *sendOp) supported(b *broker) error {
 // lost says why there is no answer, and looks for a better address when the
 // broker cannot be reached.
 func (o *sendOp) lost(err error) error {
+	var call *remoting.CallError
+	if o.s.c.ctx.Err() != nil && errors.As(err, &call) && !call.Written {
+		return fmt.Errorf("%s: %w", o.name(), message.ErrClosed)
+	}
 	err = sendError(o.name(), o.q.Broker, o.b.addr, err)
 	if errors.Is(err, message.ErrUnreachable) {
 		o.s.c.routes.refresh(o.topic)

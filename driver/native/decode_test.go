@@ -1,0 +1,156 @@
+package native
+
+import (
+	"bytes"
+	"compress/zlib"
+	"errors"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+func props(s string) []byte {
+	return []byte(strings.NewReplacer("=", "\x01", ";", "\x02").Replace(s))
+}
+
+func TestDeliveryOfARecord(t *testing.T) {
+	t.Parallel()
+	store := netip.MustParseAddrPort("10.0.0.1:10911")
+	rec := protocol.Record{
+		Topic: "orders", Body: []byte("body"), QueueOffset: 9, PhysicalOffset: 1 << 20, StoreHost: store,
+		BornTimestamp: 1, StoreTimestamp: 2, ReconsumeTimes: 3, Flag: 4,
+	}
+	offsetID := protocol.OffsetMessageID(store, 1<<20)
+	tests := []struct {
+		name, topic, props string
+		want               message.Delivery
+	}{
+		{"plain", "orders", "UNIQ_KEY=ID;TAGS=a;", message.Delivery{Topic: "orders", ID: "ID", Tag: "a"}},
+		{"without a producer's id", "orders", "", message.Delivery{Topic: "orders", ID: offsetID}},
+		{"retried", "%RETRY%g", "RETRY_TOPIC=orders;UNIQ_KEY=ID;ORIGIN_MESSAGE_ID=FIRST;", message.Delivery{Topic: "orders", ID: "ID"}},
+		{"retried, without a producer's id", "%RETRY%g", "RETRY_TOPIC=orders;ORIGIN_MESSAGE_ID=FIRST;", message.Delivery{Topic: "orders", ID: "FIRST"}},
+		{"a dead letter keeps its queue's topic", "%DLQ%g", "RETRY_TOPIC=orders;UNIQ_KEY=ID;", message.Delivery{Topic: "%DLQ%g", ID: "ID"}},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			rec := rec
+			rec.Topic = tt.topic
+			want := tt.want
+			want.Body, want.OffsetID, want.QueueOffset, want.StoreHost = rec.Body, offsetID, 9, store
+			want.BornTimestamp, want.StoreTimestamp, want.ReconsumeTimes, want.Flag = 1, 2, 3, 4
+			var got message.Delivery
+			fillDelivery(&got, &rec, string(props(tt.props)))
+			if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(message.Delivery{}), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
+
+func zipped(t testing.TB, body string) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w := zlib.NewWriter(&b)
+	if _, err := w.Write([]byte(body)); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+func TestDecompressesWhatProducersCompress(t *testing.T) {
+	t.Parallel()
+	body := strings.Repeat("order ", 1000)
+	for _, kind := range []int32{0, protocol.SysZlib} {
+		got, err := decompress(zipped(t, body), protocol.SysCompressed|kind)
+		if err != nil || string(got) != body {
+			t.Errorf("kind %#x: %d bytes, %v", kind, len(got), err)
+		}
+	}
+}
+
+func TestRefusesBodiesThatCannotBeDecompressed(t *testing.T) {
+	t.Parallel()
+	tests := []struct {
+		name string
+		body []byte
+		kind int32
+		is   error
+	}{
+		{"LZ4", []byte("x"), protocol.SysLZ4, ErrCompression},
+		{"Zstandard", []byte("x"), protocol.SysZstd, ErrCompression},
+		{"unheard of", []byte("x"), 5 << 8, ErrCompression},
+		{"not zlib", []byte("plain"), 0, nil},
+		{"cut short", zipped(t, strings.Repeat("order ", 1000))[:20], 0, nil},
+		{"empty", nil, 0, nil},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			got, err := decompress(tt.body, protocol.SysCompressed|tt.kind)
+			if err == nil {
+				t.Fatalf("no error, %d bytes", len(got))
+			}
+			if tt.is != nil && !errors.Is(err, tt.is) {
+				t.Errorf("%v, want %v", err, tt.is)
+			}
+		})
+	}
+}
+
+func TestDecompressionIsBounded(t *testing.T) {
+	t.Parallel()
+	bomb := zipped(t, strings.Repeat("\x00", 1001))
+	if got, err := inflate(bomb, 1000); err == nil {
+		t.Errorf("1001 bytes where 1000 are allowed: %d", len(got))
+	}
+	if got, err := inflate(bomb, 1001); err != nil || len(got) != 1001 {
+		t.Errorf("1001 bytes: %d, %v", len(got), err)
+	}
+}
+
+// FuzzPullBody feeds arbitrary bytes to the reader of pull answers: nothing may
+// panic, and nothing may be delivered twice or out of order.
+func FuzzPullBody(f *testing.F) {
+	host := netip.MustParseAddrPort("10.0.0.1:10911")
+	var two []byte
+	for i := range int64(2) {
+		rec := protocol.Record{Topic: "t", Body: []byte("body"), QueueOffset: i, Properties: props("UNIQ_KEY=ID;TAGS=a;"), BornHost: host, StoreHost: host}
+		two, _ = protocol.AppendRecord(two, &rec)
+	}
+	rec := protocol.Record{Topic: "t", Body: zipped(f, "body"), SysFlag: protocol.SysCompressed, QueueOffset: 3, BornHost: host, StoreHost: host}
+	zip, _ := protocol.AppendRecord(nil, &rec)
+	f.Add(two)
+	f.Add(two[:len(two)-3])
+	f.Add(append(bytes.Clone(two), zip...))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, body []byte) {
+		s := &subscription{cfg: subscriptionDefaults(driver.SubscriptionConfig{Group: "g"})}
+		q := &queue{s: s, mq: message.Queue{Topic: "t"}, f: &filter{tags: map[string]struct{}{"a": {}}}}
+		b := newBatch(q, body)
+		err := b.decode()
+		last := int64(-1)
+		for _, d := range b.out {
+			if d.QueueOffset <= last || d.QueueOffset < q.next || d.Tag != "a" {
+				t.Errorf("delivered offset %d with tag %q after %d", d.QueueOffset, d.Tag, last)
+			}
+			last = d.QueueOffset
+		}
+		if len(b.out)+len(b.unreadable) != q.win.live {
+			t.Errorf("%d delivered and %d unreadable, but %d in the window", len(b.out), len(b.unreadable), q.win.live)
+		}
+		if err != nil && !errors.Is(err, protocol.ErrMalformedRecord) {
+			t.Errorf("error %v", err)
+		}
+	})
+}
