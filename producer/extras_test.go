@@ -191,7 +191,7 @@ func TestAFailedSendEndsItsSpan(t *testing.T) {
 
 func TestHalfMessagesRunTheLocalTransactionOnce(t *testing.T) {
 	t.Parallel()
-	check := producer.Transactions(func(context.Context, *message.Delivery) driver.TxState { return driver.TxUnknown }, "orders")
+	check := producer.Transactions(func(context.Context, *message.Delivery) (driver.TxState, error) { return driver.TxUnknown, nil }, "orders")
 	t.Run("stored at the second broker", func(t *testing.T) {
 		t.Parallel()
 		s := newScript("a", "b")
@@ -264,4 +264,33 @@ func TestHalfMessagesRunTheLocalTransactionOnce(t *testing.T) {
 			t.Errorf("closed: %v", err)
 		}
 	})
+}
+
+func TestChecksThatFailLeaveTheStateOpen(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	s := newScript("a")
+	check := func(ctx context.Context, d *message.Delivery) (driver.TxState, error) {
+		if message.DeliveryFrom(ctx) != d {
+			t.Error("the ctx does not know the delivery")
+		}
+		switch d.ID {
+		case "panics":
+			panic("boom")
+		case "fails":
+			return driver.TxUnknown, errors.New("database gone")
+		}
+		return driver.TxCommit, nil
+	}
+	start(t, s, producer.Transactions(check, "orders"), producer.Logger(slog.New(slog.NewTextHandler(&log, nil))))
+	for id, want := range map[string]driver.TxState{"fine": driver.TxCommit, "panics": driver.TxUnknown, "fails": driver.TxUnknown} {
+		if got := s.cfg.Check(t.Context(), &message.Delivery{ID: id, Topic: "orders"}); got != want {
+			t.Errorf("%s: %v", id, got)
+		}
+	}
+	for _, want := range []string{"transaction check panicked", "database gone", "id=fails", "topic=orders"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("not logged: %q in\n%s", want, &log)
+		}
+	}
 }

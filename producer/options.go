@@ -87,12 +87,19 @@ func Logger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
 // message. nil makes none.
 func Tracer(t *trace.Tracer) Option { return func(s *settings) { s.tracer = t } }
 
-// Transactions lets the producer send transactional messages: check answers the
-// broker's question about one whose sender did not say how it ended, and topics
-// are those they are sent to. It is for package txn; see txn.Kinds.
-func Transactions(check func(ctx context.Context, d *message.Delivery) driver.TxState, topics ...string) Option {
+// Check answers a broker's question about a half message whose sender did not say
+// how it ended. The error is logged; with it the state is usually
+// driver.TxUnknown, and the broker asks again.
+type Check func(ctx context.Context, d *message.Delivery) (driver.TxState, error)
+
+// Transactions lets the producer send transactional messages to topics, whose
+// brokers ask check. It is for package txn; see txn.Kinds.
+func Transactions(check Check, topics ...string) Option {
 	return func(s *settings) { s.check, s.checkTopics, s.transactions = check, topics, true }
 }
+
+// Mistake is an option that could not be made: New reports err.
+func Mistake(err error) Option { return func(s *settings) { s.mistakes = append(s.mistakes, err) } }
 
 // settings are a Producer's options.
 type settings struct {
@@ -112,8 +119,9 @@ type settings struct {
 	logger           *slog.Logger
 	tracer           *trace.Tracer
 	transactions     bool
-	check            func(ctx context.Context, d *message.Delivery) driver.TxState
+	check            Check
 	checkTopics      []string
+	mistakes         []error
 }
 
 func defaults() settings {
@@ -179,6 +187,9 @@ func (s *settings) validate(group string, caps driver.Capabilities) error {
 				errs = append(errs, fmt.Errorf("producer %q: transactions: %w", group, err))
 			}
 		}
+	}
+	for _, err := range s.mistakes {
+		errs = append(errs, fmt.Errorf("producer %q: %w", group, err))
 	}
 	return errors.Join(errs...)
 }

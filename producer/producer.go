@@ -43,9 +43,11 @@ func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
 	if err := cfg.validate(group, caps); err != nil {
 		return nil, err
 	}
-	sender, err := d.NewSender(driver.SenderConfig{
-		Group: group, MaxMessageSize: cfg.maxMessageSize, Check: cfg.check, CheckTopics: cfg.checkTopics,
-	})
+	sc := driver.SenderConfig{Group: group, MaxMessageSize: cfg.maxMessageSize}
+	if cfg.transactions {
+		sc.Check, sc.CheckTopics = guardedCheck(group, &cfg), cfg.checkTopics
+	}
+	sender, err := d.NewSender(sc)
 	if err != nil {
 		return nil, fmt.Errorf("producer %q: %w", group, err)
 	}

@@ -28,6 +28,13 @@ func (p *Producer) SendHalf(ctx context.Context, m *message.Message, extra []dri
 		return message.SendResult{}, driver.TxUnknown, p.closedError()
 	}
 	o := p.newOp()
+	ended := false
+	defer func() {
+		p.flow.vacateAndLeave(o)
+		if ended { // and local has not ended its goroutine
+			p.recycle(o)
+		}
+	}()
 	o.kind, o.out.Message, o.out.Extra = half, m, append(o.out.Extra, extra...)
 	o.local = func(_ context.Context, r driver.Receipt) driver.TxState {
 		o.localRan = true
@@ -39,8 +46,7 @@ func (p *Producer) SendHalf(ctx context.Context, m *message.Message, extra []dri
 	}
 	state := o.state
 	r, err := o.conclude()
-	p.flow.vacateAndLeave(o)
-	p.recycle(o)
+	ended = true
 	return r, state, err
 }
 
@@ -67,4 +73,24 @@ func (o *op) guardedLocal(ctx context.Context, r driver.Receipt) (state driver.T
 		}
 	}()
 	return o.local(ctx, r)
+}
+
+// guardedCheck is what the driver asks about half messages. A check that fails
+// or panics leaves the state open.
+func guardedCheck(group string, cfg *settings) func(context.Context, *message.Delivery) driver.TxState {
+	log, check := cfg.logger, cfg.check
+	return func(ctx context.Context, d *message.Delivery) (state driver.TxState) {
+		attrs := []any{"group", group, "topic", d.Topic, "id", d.ID}
+		defer func() {
+			if r := recover(); r != nil {
+				log.Error("transaction check panicked; the broker will ask again", append(attrs, "panic", r, "stack", string(debug.Stack()))...)
+				state = driver.TxUnknown
+			}
+		}()
+		state, err := check(message.WithDelivery(ctx, d), d)
+		if err != nil {
+			log.Warn("transaction check failed", append(attrs, "state", state, "error", err)...)
+		}
+		return state
+	}
 }

@@ -1,0 +1,150 @@
+package txn
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/producer"
+)
+
+// PropertyKind is the property by which a half message names its kind.
+const PropertyKind = "TXN_KIND"
+
+// Check finds out how the local transaction behind a half message ended: nil
+// commits it, Abort rolls it back, and any other error says that it is not known
+// yet, so that the broker asks again (every 30 s and 15 times in all by default,
+// transactionCheckInterval and transactionCheckMax; then the message is put
+// aside). It may be asked in another process than the one that sent, by several
+// goroutines at once, and more than once.
+type Check func(ctx context.Context, d *message.Delivery) error
+
+// Local runs the local transaction once the half message is stored: nil commits
+// the message, Abort rolls it back, any other error or a panic leaves it open.
+// ctx is the sender's; the send's time-out does not apply to it.
+type Local func(ctx context.Context, half message.SendResult) error
+
+// Kind is one kind of transaction: its name, the topic of its messages and its
+// check. The name travels with the messages and must stay the same over
+// releases.
+type Kind struct {
+	name, topic string
+	check       Check
+}
+
+// NewKind makes a kind. Mistakes are reported when a producer is made with it.
+func NewKind(name, topic string, check Check) *Kind {
+	return &Kind{name: name, topic: topic, check: check}
+}
+
+// Kinds registers the kinds that a producer group sends. Every process of the
+// group should register all of them: the broker may ask any. Its brokers learn
+// of the group before it sends, so that a restarted process is asked about what
+// it left behind. A half message of a kind that is not registered stays open.
+func Kinds(kinds ...*Kind) producer.Option {
+	byName := make(map[string]*Kind, len(kinds))
+	var topics []string
+	var mistakes []error
+	for _, k := range kinds {
+		if err := k.validate(); err != nil {
+			mistakes = append(mistakes, err)
+			continue
+		}
+		if _, ok := byName[k.name]; ok {
+			mistakes = append(mistakes, fmt.Errorf("transaction kind %q is registered twice", k.name))
+		}
+		byName[k.name] = k
+		topics = append(topics, k.topic)
+	}
+	if len(kinds) == 0 {
+		mistakes = append(mistakes, errors.New("no transaction kinds"))
+	}
+	if mistakes != nil {
+		return producer.Mistake(errors.Join(mistakes...))
+	}
+	return producer.Transactions(func(ctx context.Context, d *message.Delivery) (driver.TxState, error) {
+		name := d.Property(PropertyKind)
+		k, ok := byName[name]
+		if !ok {
+			return driver.TxUnknown, fmt.Errorf("transaction kind %q is not registered here; the message stays open until a process answers that knows it", name)
+		}
+		err := k.check(ctx, d)
+		state := stateOf(err)
+		if state == driver.TxRollback {
+			err = nil // it was asked, and has said so
+		}
+		return state, err
+	}, topics...)
+}
+
+func (k *Kind) validate() error {
+	if k == nil {
+		return errors.New("a transaction kind is nil")
+	}
+	var errs []error
+	if err := message.CheckProperty(PropertyKind, k.name); err != nil {
+		errs = append(errs, fmt.Errorf("transaction kind %q: %w", k.name, err))
+	}
+	if err := message.CheckTopic(k.topic); err != nil {
+		errs = append(errs, fmt.Errorf("transaction kind %q: %w", k.name, err))
+	}
+	if k.check == nil {
+		errs = append(errs, fmt.Errorf("transaction kind %q has no check; without one nobody can say how an interrupted transaction ended", k.name))
+	}
+	return errors.Join(errs...)
+}
+
+// Name is the kind's name.
+func (k *Kind) Name() string { return k.name }
+
+// Topic is the topic of the kind's messages.
+func (k *Kind) Topic() string { return k.topic }
+
+// Send stores m as a half message, runs local and tells the broker what was
+// decided. p must have been made with Kinds(k, …).
+//
+// The error is the half message's, in which case local has not run; or a
+// *LocalError when local did not return nil. Without an error the decision is to
+// commit: the broker may not have heard yet, and will ask if it has not.
+func (k *Kind) Send(ctx context.Context, p *producer.Producer, m *message.Message, local Local) (Result, error) {
+	switch {
+	case m != nil && m.Topic != k.topic:
+		return Result{}, fmt.Errorf("%w: topic %q: messages of transaction kind %q go to topic %q, whose brokers know whom to ask", message.ErrInvalidMessage, m.Topic, k.name, k.topic)
+	case m != nil && m.Properties[PropertyKind] != "":
+		return Result{}, fmt.Errorf("%w: topic %q: property %s is set by package txn", message.ErrInvalidMessage, m.Topic, PropertyKind)
+	case local == nil:
+		return Result{}, fmt.Errorf("transaction kind %q: the local transaction is nil", k.name)
+	}
+	ran := false
+	var localErr error
+	r, state, err := p.SendHalf(ctx, m, []driver.Property{{Name: PropertyKind, Value: k.name}},
+		func(ctx context.Context, half message.SendResult) driver.TxState {
+			ran, localErr = true, errPanicked // unless it returns
+			localErr = local(ctx, half)
+			return stateOf(localErr)
+		})
+	res := Result{SendResult: r, Decision: Decision(state)}
+	switch {
+	case err != nil:
+		return res, err
+	case !ran:
+		return res, fmt.Errorf("%w: the half message got status %s, so RocketMQ's clients roll it back", ErrNotRun, r.Status)
+	case localErr != nil:
+		return res, &LocalError{Kind: k.name, Decision: res.Decision, Err: localErr}
+	}
+	return res, nil
+}
+
+// stateOf is what an error of a local transaction or a check decides.
+func stateOf(err error) driver.TxState {
+	var abort *abortError
+	switch {
+	case err == nil:
+		return driver.TxCommit
+	case errors.As(err, &abort):
+		return driver.TxRollback
+	}
+	return driver.TxUnknown
+}
