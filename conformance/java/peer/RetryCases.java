@@ -71,6 +71,8 @@ final class RetryCases {
         Env.equal("topic as the handler sees it", env.topic(), second.getTopic());
         Env.equal("RETRY_TOPIC", env.topic(), second.getProperty(MessageConst.PROPERTY_RETRY_TOPIC));
         Env.equal("ORIGIN_MESSAGE_ID", r.getOffsetMsgId(), second.getProperty(MessageConst.PROPERTY_ORIGIN_MESSAGE_ID));
+        Env.equal("REAL_TOPIC", "%RETRY%" + env.group(), second.getProperty(MessageConst.PROPERTY_REAL_TOPIC));
+        Env.equal("DELAY", "1", second.getProperty(MessageConst.PROPERTY_DELAY_TIME_LEVEL));
         Env.check(inbox.arrival(1) - inbox.arrival(0) >= 900,
             "delay level 1 took only " + (inbox.arrival(1) - inbox.arrival(0)) + " ms");
     }
@@ -97,6 +99,7 @@ final class RetryCases {
         Env.equal("RETRY_TOPIC", env.topic(), dead.getProperty(MessageConst.PROPERTY_RETRY_TOPIC));
         Env.equal("ORIGIN_MESSAGE_ID", r.getOffsetMsgId(), dead.getProperty(MessageConst.PROPERTY_ORIGIN_MESSAGE_ID));
         Env.equal("reconsume times in the DLQ", 2, dead.getReconsumeTimes());
+        Env.equal("DELAY in the DLQ", "0", dead.getProperty(MessageConst.PROPERTY_DELAY_TIME_LEVEL));
     }
 
     /** Pulls the first message of a topic that may come into being only while we wait. */
@@ -127,7 +130,9 @@ final class RetryCases {
         Message m = env.message("tag", "later");
         m.setDelayTimeLevel(1);
         m.putUserProperty("own", "值");
-        delayed(env, p, m, 1000);
+        MessageExt got = delayed(env, p, m, 1000);
+        // Apache clears the level of the message in memory, not in the record that it appends
+        Env.equal("DELAY", "1", got.getProperty(MessageConst.PROPERTY_DELAY_TIME_LEVEL));
     }
 
     private static void timer(Env env) throws Exception {
@@ -143,10 +148,12 @@ final class RetryCases {
         Message m = env.message("tag", "later");
         delay.invoke(m, 2500L);
         m.putUserProperty("own", "值");
-        delayed(env, p, m, 2500);
+        MessageExt got = delayed(env, p, m, 2500);
+        Env.equal("TIMER_DELAY_MS", "2500", got.getProperty("TIMER_DELAY_MS"));
+        Env.equal("whole seconds in TIMER_OUT_MS", 0L, Long.parseLong(got.getProperty("TIMER_OUT_MS")) % 1000);
     }
 
-    private static void delayed(Env env, DefaultMQProducer p, Message m, long millis) throws Exception {
+    private static MessageExt delayed(Env env, DefaultMQProducer p, Message m, long millis) throws Exception {
         Inbox inbox = new Inbox();
         env.consumer("tag", ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET, inbox);
         env.send(p, env.message("tag", "now"));
@@ -163,5 +170,8 @@ final class RetryCases {
         Env.equal("unique id", r.getMsgId(), got.getMsgId());
         Env.equal("property", "值", got.getUserProperty("own"));
         Env.equal("deliveries", new TreeSet<>(Set.of("now", "later")), inbox.bodies());
+        Env.equal("REAL_TOPIC", env.topic(), got.getProperty(MessageConst.PROPERTY_REAL_TOPIC));
+        Env.equal("REAL_QID", String.valueOf(got.getQueueId()), got.getProperty(MessageConst.PROPERTY_REAL_QUEUE_ID));
+        return got;
     }
 }

@@ -158,6 +158,7 @@ final class SendCases {
         Env.equal("queue offset", r.getQueueOffset(), got.getQueueOffset());
         Env.equal("broker", r.getMessageQueue().getBrokerName(), got.getBrokerName());
         Env.equal("reconsume times", 0, got.getReconsumeTimes());
+        Env.check(got.getProperty("CLUSTER") != null, "the broker did not add the property CLUSTER");
         Env.check(got.getBornHost() != null && got.getStoreHost() != null, "born or store host is missing");
         Env.check(got.getStoreTimestamp() > 0 && got.getBornTimestamp() > 0, "a timestamp is missing");
     }

@@ -10,7 +10,9 @@ import org.apache.rocketmq.client.producer.TransactionMQProducer;
 import org.apache.rocketmq.client.producer.TransactionSendResult;
 import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageConst;
 import org.apache.rocketmq.common.message.MessageExt;
+import org.apache.rocketmq.common.sysflag.MessageSysFlag;
 
 /** Half messages. */
 final class TransactionCases {
@@ -73,6 +75,10 @@ final class TransactionCases {
         Env.equal("queue", r.getMessageQueue().getQueueId(), got.getQueueId());
         Env.equal("unique id", r.getMsgId(), got.getMsgId());
         Env.equal("property", "值", got.getUserProperty("own"));
+        Env.equal("transaction bits of sysFlag", MessageSysFlag.TRANSACTION_COMMIT_TYPE,
+            MessageSysFlag.getTransactionValue(got.getSysFlag()));
+        Env.equal("TRAN_MSG", "true", got.getProperty(MessageConst.PROPERTY_TRANSACTION_PREPARED));
+        Env.equal("PGROUP", env.group() + "_tx", got.getProperty(MessageConst.PROPERTY_PRODUCER_GROUP));
     }
 
     private static void rollback(Env env) throws Exception {
@@ -103,6 +109,8 @@ final class TransactionCases {
         Env.equal("checked body", "checked", Env.body(asked));
         Env.equal("checked topic", env.topic(), asked.getTopic());
         Env.equal("transaction id of the check", r.getMsgId(), asked.getTransactionId());
+        Env.equal("TRANSACTION_CHECK_TIMES", "1",
+            asked.getProperty(MessageConst.PROPERTY_TRANSACTION_CHECK_TIMES));
         env.await("the message after the check", () -> inbox.size() >= 1);
         expect(env, r, inbox.get(0), "checked");
     }
