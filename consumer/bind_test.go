@@ -55,6 +55,8 @@ func TestEveryMistakeInTagsNamesItsFieldAndTheRemedy(t *testing.T) {
 			Paid func(context.Context, string) error `topic:"orders"`
 		}{onText}, nil, []string{"field Paid: it has a topic tag but is a func(context.Context, string) error; make it a consumer.Func[T]"}},
 		{"behind a pointer", struct{ *embedded }{}, nil, []string{"field embedded: its handlers are behind a pointer; embed the struct itself"}},
+		{"other pointers", struct{ *string }{}, nil, []string{`the struct has no field of type consumer.Func with a topic tag`}},
+		{"a pointer to another struct", struct{ *payment }{}, nil, []string{`the struct has no field of type consumer.Func with a topic tag`}},
 		{"embedded", struct{ embedded }{embedded{text}}, nil,
 			[]string{`field Paid: tag retries is "many"; write a number from 0 (dead-letter the first failure) on`}},
 		{"numbers", struct {

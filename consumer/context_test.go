@@ -50,11 +50,11 @@ func TestTheContextEndsWithTheConsumeTimeout(t *testing.T) {
 func TestTheContextWithoutDoneKnowsTheTimeoutToo(t *testing.T) {
 	t.Parallel()
 	inHandler(t, &lines{}, func(ctx context.Context, _ *queue) error {
-		time.Sleep(time.Minute - 1)
+		<-time.After(time.Minute - time.Nanosecond)
 		if ctx.Err() != nil {
 			t.Errorf("too early: %v", ctx.Err())
 		}
-		time.Sleep(1)
+		<-time.After(time.Nanosecond)
 		if !errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			t.Errorf("at the deadline: %v", ctx.Err())
 		}
@@ -138,7 +138,7 @@ func TestAnOverrunIsLoggedWithTheHandlersNameWhileItLasts(t *testing.T) {
 	t.Parallel()
 	log := &lines{}
 	got := inHandler(t, log, func(context.Context, *queue) error {
-		time.Sleep(time.Minute + time.Second)
+		<-time.After(time.Minute + time.Second)
 		records := log.records(t)
 		if len(records) != 1 {
 			t.Errorf("%d records while it overruns, want 1: %v", len(records), records)
@@ -148,7 +148,7 @@ func TestAnOverrunIsLoggedWithTheHandlersNameWhileItLasts(t *testing.T) {
 		if r["msg"] != "handler overran its consume time-out" || r["handler"] != "paid" || r["message_id"] != "m1" || r["timeout"] != float64(time.Minute) || r["running"] != float64(time.Minute) {
 			t.Errorf("log: %v", r)
 		}
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		return nil
 	})
 	if len(got) != 1 || got[0].Verdict.Action != driver.ActionAck {

@@ -15,6 +15,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
+	"github.com/rocketkit/rocketkit/codec"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
@@ -154,7 +155,7 @@ func TestConcurrencyIsReachedAndNotPassed(t *testing.T) {
 					n := now.Add(1)
 					for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
 					}
-					time.Sleep(time.Second)
+					<-time.After(time.Second)
 					now.Add(-1)
 					return nil
 				})
@@ -331,7 +332,7 @@ func TestListenersAreRegistrationsAsValues(t *testing.T) {
 	got := make(chan string, 1)
 	listeners := []consumer.Registration{
 		consumer.Listener[payment]{
-			Name: "paid", Topic: "orders", Tags: "paid", Concurrency: 2, Retry: retry.None(), Timeout: time.Minute,
+			Codec: codec.JSON{}, Name: "paid", Topic: "orders", Tags: "paid", Concurrency: 2, Retry: retry.None(), Timeout: time.Minute,
 			Handle: func(_ context.Context, p payment) error { got <- p.ID; return errors.New("no funds") },
 		},
 		consumer.Listener[string]{Topic: "stock", SQL: "a > 1", Handle: func(_ context.Context, s string) error { got <- s; return nil }},

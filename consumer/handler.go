@@ -188,9 +188,8 @@ func (h *handler) lost(d *message.Delivery, recovered any) {
 	err := errEnded
 	attrs := []slog.Attr{}
 	if recovered != nil {
-		p := &PanicError{Value: recovered, Stack: debug.Stack()}
-		err = p
-		attrs = append(attrs, slog.String("stack", string(p.Stack)))
+		err = fmt.Errorf("panic outside the handler: %v", recovered)
+		attrs = append(attrs, slog.String("stack", string(debug.Stack())))
 	}
 	attrs = append(attrs, slog.Any("error", err), slog.String("next", "delivered again"))
 	h.log.LogAttrs(context.Background(), slog.LevelError, "handler has no outcome", append(identity(d), attrs...)...)

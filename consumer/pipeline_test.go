@@ -12,12 +12,15 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/propagation"
+	nooptrace "go.opentelemetry.io/otel/trace/noop"
 
 	"github.com/rocketkit/rocketkit/codec"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/retry"
+	"github.com/rocketkit/rocketkit/trace"
 )
 
 var errDown = errors.New("card service is down")
@@ -194,6 +197,37 @@ func TestAHandlerThatEndsItsGoroutineLosesNothing(t *testing.T) {
 		"error": "the handler ended its goroutine (runtime.Goexit, as testing.T.FailNow does)", "next": "delivered again",
 	}
 	if d := cmp.Diff(wantLog, first); d != "" {
+		t.Errorf("log (-want +got):\n%s", d)
+	}
+}
+
+// panicky is an instrumentation that fails.
+type panicky struct{ propagation.TextMapPropagator }
+
+func (panicky) Extract(context.Context, propagation.TextMapCarrier) context.Context {
+	panic("no exporter")
+}
+
+func TestAPanicOutsideTheHandlerLosesNothing(t *testing.T) {
+	t.Parallel()
+	var log lines
+	m := consumer.NewMux("pay", consumer.Concurrency(1), consumer.Logger(log.logger()),
+		consumer.Tracer(trace.New(trace.Options{Provider: nooptrace.NewTracerProvider(), Propagator: panicky{}})))
+	consumer.Handle(m, "orders", onText)
+	drv := newScripted()
+	start(t, drv, m)
+	q := drv.sub(t, "pay").assign()
+	d := msg("m1", "orders", "", "x")
+	d.SetRawProperties("KEYS\x01order-1 order-2\x02")
+	q.deliver(d, msg("m2", "orders", "", "x"))
+	if d := cmp.Diff([]settled{{"m1", driver.Verdict{}}, {"m2", driver.Verdict{}}}, q.await(2)); d != "" {
+		t.Errorf("settled (-want +got):\n%s", d)
+	}
+	want := map[string]any{
+		"level": "ERROR", "msg": "handler has no outcome", "group": "pay", "handler": "orders", "topic": "orders", "message_id": "m1", "attempt": 1.,
+		"keys": []any{"order-1", "order-2"}, "error": "panic outside the handler: no exporter", "next": "delivered again", "stack": true,
+	}
+	if d := cmp.Diff(want, log.records(t)[0]); d != "" {
 		t.Errorf("log (-want +got):\n%s", d)
 	}
 }

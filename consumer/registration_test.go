@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -226,12 +227,15 @@ func TestTheSentinelsOfMistakesCanBeFound(t *testing.T) {
 	}
 }
 
+// byHand is a way to share queues.
+type byHand struct{ driver.AllocateStrategy }
+
 // The subscription must not depend on the order of registration: RocketMQ compares
 // what the members of a group say.
 func TestHandlersOfAGroupBecomeOneSubscriptionForEachTopic(t *testing.T) {
 	t.Parallel()
 	m := consumer.NewMux("pay", consumer.From(consumer.First), consumer.PullBatch(16), consumer.MaxUnsettled(10),
-		consumer.MaxUnsettledBytes(1<<20), consumer.MaxSpan(99), consumer.StrictRetryDelay(), consumer.Retry(retry.Levels(3)))
+		consumer.MaxUnsettledBytes(1<<20), consumer.MaxSpan(99), consumer.StrictRetryDelay(), consumer.Retries(3), consumer.Allocate(byHand{}))
 	consumer.Handle(m, "orders", onText, consumer.Tags("refunded || paid"))
 	consumer.Handle(m, "orders", onPayment, consumer.Tags("closed", "paid-late"), consumer.Retry(retry.Levels(20)))
 	consumer.Handle(m, "stock", onText, consumer.SQL("amount > 10"))
@@ -241,7 +245,7 @@ func TestHandlersOfAGroupBecomeOneSubscriptionForEachTopic(t *testing.T) {
 	start(t, drv, m)
 	want := []driver.SubscriptionConfig{
 		{
-			Group: "pay", From: driver.FromFirst, PullBatch: 16, MaxUnsettled: 10, MaxUnsettledBytes: 1 << 20, MaxSpan: 99,
+			Group: "pay", From: driver.FromFirst, PullBatch: 16, MaxUnsettled: 10, MaxUnsettledBytes: 1 << 20, MaxSpan: 99, Allocate: byHand{},
 			StrictRetryDelay: true, MaxRetries: 20,
 			Topics: []driver.TopicFilter{
 				{Topic: "orders", Type: "TAG", Expression: "closed || paid || paid-late || refunded"},
@@ -250,7 +254,7 @@ func TestHandlersOfAGroupBecomeOneSubscriptionForEachTopic(t *testing.T) {
 			},
 		},
 		{
-			Group: "pay_dlq", From: driver.FromFirst, PullBatch: 16, MaxUnsettled: 10, MaxUnsettledBytes: 1 << 20, MaxSpan: 99,
+			Group: "pay_dlq", From: driver.FromFirst, PullBatch: 16, MaxUnsettled: 10, MaxUnsettledBytes: 1 << 20, MaxSpan: 99, Allocate: byHand{},
 			StrictRetryDelay: true, MaxRetries: 1<<31 - 1,
 			Topics: []driver.TopicFilter{{Topic: "%DLQ%pay", Type: "TAG", Expression: "*"}},
 		},
@@ -308,12 +312,20 @@ func TestAMuxOfDeadLettersAloneHasNoOtherSubscription(t *testing.T) {
 
 func TestADriversRefusalEndsWhatWasBegun(t *testing.T) {
 	t.Parallel()
-	m := consumer.NewMux("pay")
-	consumer.Handle(m, "orders", onText)
-	drv := newScripted()
-	drv.refuse = message.ErrUnsupported
-	_, err := consumer.New(drv, m)
-	if want := `consumer group "pay": not supported`; !errors.Is(err, message.ErrUnsupported) || err.Error() != want {
-		t.Errorf("New: %v, want %s", err, want)
+	for _, group := range []string{"pay", "pay_dlq"} {
+		m := consumer.NewMux("pay")
+		consumer.Handle(m, "orders", onText)
+		consumer.HandleDLQ(m, onRaw)
+		drv := newScripted()
+		drv.refuse = map[string]error{group: message.ErrUnsupported}
+		_, err := consumer.New(drv, m)
+		if want := fmt.Sprintf("consumer group %q: not supported", group); !errors.Is(err, message.ErrUnsupported) || err.Error() != want {
+			t.Errorf("New: %v, want %s", err, want)
+		}
+		for _, s := range drv.subs {
+			if d := cmp.Diff([]string{"Stop"}, s.calls); d != "" {
+				t.Errorf("%s: calls (-want +got):\n%s", s.cfg.Group, d)
+			}
+		}
 	}
 }

@@ -24,8 +24,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // exactly once, and what is settled after a revocation does not count.
 type scripted struct {
 	caps    driver.Capabilities
-	refuse  error // NewSubscription's
-	startup error // Start's
+	refuse  map[string]error // NewSubscription's, by group
+	startup error            // Start's
 
 	mu   sync.Mutex // guards the following
 	subs []*subscription
@@ -45,8 +45,8 @@ func (s *scripted) NewSender(driver.SenderConfig) (driver.Sender, error) {
 func (s *scripted) NewSubscription(cfg driver.SubscriptionConfig, sink driver.Sink) (driver.Subscription, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.refuse != nil {
-		return nil, s.refuse
+	if err := s.refuse[cfg.Group]; err != nil {
+		return nil, err
 	}
 	sub := &subscription{cfg: cfg, sink: sink, startup: s.startup}
 	sub.changed = sync.NewCond(&sub.mu)

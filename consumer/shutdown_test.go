@@ -40,7 +40,7 @@ func sleepy(t *testing.T, stubborn bool, opts ...consumer.GroupOption) (*consume
 	if err := c.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	sub := drv.sub(t, "pay")
+	sub := drv.sub(t, m.Group())
 	return c, sub, sub.assign()
 }
 
@@ -214,6 +214,9 @@ func TestStopCutsADrainShort(t *testing.T) {
 func TestLifecycleCallsMayBeRepeated(t *testing.T) {
 	t.Parallel()
 	c, sub, q := sleepy(t, false)
+	if c.Group() != "pay" {
+		t.Errorf("group %q", c.Group())
+	}
 	if err := c.Start(t.Context()); err != nil {
 		t.Errorf("second Start: %v", err)
 	}
