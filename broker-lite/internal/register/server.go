@@ -1,0 +1,202 @@
+package register
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/internal/remoting"
+)
+
+// server is one name server.
+type server struct {
+	r    *Registrar
+	addr string
+	wake chan struct{} // capacity 1: wanted has grown
+
+	mu     sync.Mutex    // guards the following
+	wanted uint64        // counts the calls that want a registration
+	done   uint64        // of these, how many have got it
+	err    error         // of the last attempt
+	known  bool          // the last attempt succeeded: the server has the broker
+	ended  chan struct{} // closed after each attempt, then replaced
+}
+
+// want asks for a registration and returns the number to await.
+func (s *server) want() uint64 {
+	s.mu.Lock()
+	s.wanted++
+	target := s.wanted
+	s.mu.Unlock()
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+	return target
+}
+
+// await waits for the registration number target. A server that has failed is
+// not waited for: its next attempt comes when it comes.
+func (s *server) await(ctx context.Context, target uint64) error {
+	for {
+		s.mu.Lock()
+		done, err, ended := s.done >= target, s.err, s.ended
+		s.mu.Unlock()
+		switch {
+		case done:
+			return nil
+		case err != nil:
+			return err
+		}
+		select {
+		case <-ended:
+		case <-ctx.Done():
+			return fmt.Errorf("name server %s: %w", s.addr, context.Cause(ctx))
+		}
+	}
+}
+
+// run registers until ctx ends.
+func (s *server) run(ctx context.Context) {
+	pause := minPause
+	for {
+		conn, err := s.attempt(ctx)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			if !sleep(ctx, pause, nil, nil) {
+				return
+			}
+			pause = min(2*pause, s.r.o.Period)
+			continue
+		}
+		pause = minPause
+		lost := conn.Closed()
+		if !sleep(ctx, s.r.o.Period, s.wake, lost) {
+			return
+		}
+		select {
+		case <-lost:
+			// The server has forgotten the broker. One that closes every connection
+			// must not be called in a loop.
+			if !sleep(ctx, minPause, s.wake, nil) {
+				return
+			}
+		default:
+		}
+	}
+}
+
+// sleep waits for d, for wake or for lost. It reports whether ctx is still good.
+func sleep(ctx context.Context, d time.Duration, wake, lost <-chan struct{}) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-wake:
+	case <-lost:
+	case <-ctx.Done():
+		return false
+	}
+	return true
+}
+
+// attempt registers once and notes how it went.
+func (s *server) attempt(ctx context.Context) (*remoting.Conn, error) {
+	select {
+	case <-s.wake: // what is wanted by now is served by this attempt
+	default:
+	}
+	s.mu.Lock()
+	wanted := s.wanted
+	s.mu.Unlock()
+	conn, err := s.register(ctx)
+	if ctx.Err() != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	news := (err == nil) != s.known || (err != nil) != (s.err != nil)
+	s.known, s.err = err == nil, err
+	if err == nil {
+		s.done = wanted
+	}
+	close(s.ended)
+	s.ended = make(chan struct{})
+	s.mu.Unlock()
+	if err == nil {
+		s.r.first.Do(func() { close(s.r.registered) })
+	}
+	if news {
+		s.log(err)
+	}
+	return conn, err
+}
+
+func (s *server) log(err error) {
+	log := s.r.o.Logger.With("nameServer", s.addr, "broker", s.r.o.BrokerName, "addr", s.r.o.Addr)
+	if err != nil {
+		log.Error("the broker is not registered with a name server, clients that ask it do not find the broker; it is tried again until it works", "err", err)
+	} else {
+		log.Info("the broker is registered with a name server")
+	}
+}
+
+func (s *server) register(ctx context.Context) (*remoting.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.r.o.Timeout)
+	defer cancel()
+	conn, err := s.r.o.Client.Conn(ctx, s.addr)
+	if err != nil {
+		return nil, fmt.Errorf("register with name server %s: %w", s.addr, err)
+	}
+	body, err := s.r.body()
+	if err != nil {
+		return nil, fmt.Errorf("register with name server %s: %w", s.addr, err)
+	}
+	o := &s.r.o
+	h := protocol.RegisterBrokerRequest{
+		BrokerName: o.BrokerName, BrokerAddr: o.Addr, ClusterName: o.ClusterName, BrokerID: o.BrokerID,
+		HAServerAddr:       o.Addr, // Java wants one; nobody replicates from here
+		EnableActingMaster: protocol.SomeBool(false), BodyCRC32: protocol.BodyCRC(body),
+	}
+	err = s.call(ctx, conn, protocol.RegisterBroker, &h, body)
+	if errors.Is(err, context.DeadlineExceeded) {
+		o.Client.Drop(s.addr) // it may be half open; the next attempt makes another
+	}
+	return conn, err
+}
+
+// unregister takes the broker out, if the server has it.
+func (s *server) unregister(ctx context.Context) error {
+	s.mu.Lock()
+	known := s.known
+	s.known = false
+	s.mu.Unlock()
+	if !known {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, unregisterTimeout)
+	defer cancel()
+	conn, err := s.r.o.Client.Conn(ctx, s.addr)
+	if err != nil {
+		return fmt.Errorf("unregister from name server %s: %w", s.addr, err)
+	}
+	o := &s.r.o
+	h := protocol.UnregisterBrokerRequest{BrokerName: o.BrokerName, BrokerAddr: o.Addr, ClusterName: o.ClusterName, BrokerID: o.BrokerID}
+	return s.call(ctx, conn, protocol.UnregisterBroker, &h, nil)
+}
+
+func (s *server) call(ctx context.Context, conn *remoting.Conn, code protocol.Code, h protocol.Header, body []byte) error {
+	cmd := protocol.Command{Code: code, Language: protocol.LanguageGo, Version: protocol.ServerVersion}
+	resp, err := conn.Call(ctx, &cmd, h, body)
+	if err != nil {
+		return fmt.Errorf("%s at name server %s: %w", protocol.RequestName(code), s.addr, err)
+	}
+	if resp.Code != protocol.Success {
+		return fmt.Errorf("%s at name server %s: %s: %s", protocol.RequestName(code), s.addr, protocol.ResponseName(resp.Code), resp.Remark)
+	}
+	return nil
+}
