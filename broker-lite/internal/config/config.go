@@ -4,6 +4,8 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"github.com/rocketkit/rocketkit/internal/protocol"
 )
 
 // Roles that brokerRole may take.
@@ -51,7 +53,7 @@ type Config struct {
 	FileReservedHours int           // fileReservedTime
 	DiskMaxUsedRatio  int           // diskMaxUsedSpaceRatio, percent
 
-	MessageDelayLevel string        // messageDelayLevel
+	MessageDelayLevel string        // messageDelayLevel, which protocol.ParseDelayLevels reads
 	TimerEnable       bool          // timerWheelEnable
 	TimerMaxDelay     time.Duration // timerMaxDelaySec
 	PropertyFilter    bool          // enablePropertyFilter: SQL92
@@ -129,7 +131,7 @@ func defaults() Config {
 		FileReservedHours: 72,
 		DiskMaxUsedRatio:  75,
 
-		MessageDelayLevel: "1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h",
+		MessageDelayLevel: protocol.DefaultDelayLevels,
 		TimerEnable:       true,
 		TimerMaxDelay:     3 * 24 * time.Hour,
 

@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rocketkit/rocketkit/internal/protocol"
 )
 
 // key is one entry of broker.conf that broker-lite acts on.
@@ -206,30 +208,11 @@ func setDeleteWhen(c *Config, v string) error {
 }
 
 func setDelayLevels(c *Config, v string) error {
-	if _, err := ParseDelayLevels(v); err != nil {
-		return err
+	if _, err := protocol.ParseDelayLevels(v); err != nil {
+		return errors.New(`delays such as "1s 5s 1m 2h 1d", separated by spaces`)
 	}
 	c.MessageDelayLevel = v
 	return nil
-}
-
-// ParseDelayLevels reads messageDelayLevel: delays with the unit s, m, h or d,
-// separated by one space, the first being level 1. Its error completes "want".
-func ParseDelayLevels(v string) ([]time.Duration, error) {
-	bad := errors.New(`delays such as "1s 5s 1m 2h 1d", at most 10 years each`)
-	var levels []time.Duration
-	for level := range strings.FieldsSeq(v) {
-		unit, ok := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour}[level[len(level)-1]]
-		n, err := strconv.ParseInt(level[:len(level)-1], 10, 64)
-		if !ok || err != nil || n <= 0 || n > int64(10*365*24*time.Hour/unit) {
-			return nil, bad
-		}
-		levels = append(levels, time.Duration(n)*unit)
-	}
-	if len(levels) == 0 {
-		return nil, bad
-	}
-	return levels, nil
 }
 
 // ParseNameServers reads namesrvAddr, host:port pairs separated by ';'. Its
