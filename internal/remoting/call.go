@@ -183,7 +183,8 @@ func (c *Conn) cancel(opaque int32, err error) {
 	}
 }
 
-// Oneway sends a request that is not answered. nil says only that it is queued.
+// Oneway sends a request that is not answered, and marks cmd as such. nil says
+// only that it is queued.
 func (c *Conn) Oneway(ctx context.Context, cmd *protocol.Command, h protocol.Header, body ...[]byte) error {
 	if err := contextEnd(ctx); err != nil {
 		return &CallError{c.addr, false, err}
@@ -216,7 +217,8 @@ func (c *Conn) Oneway(ctx context.Context, cmd *protocol.Command, h protocol.Hea
 
 // Reply sends the answer to a request, from any goroutine. resp is what
 // Command.Response made of the request. It never waits: a connection whose peer
-// leaves MaxUnwritten bytes of answers unread is closed.
+// leaves MaxUnwritten bytes of answers unread (on a client's connection, next to
+// as many of requests) is closed.
 func (c *Conn) Reply(resp *protocol.Command, h protocol.Header, body ...[]byte) error {
 	e, err := c.encode(resp, h, body)
 	if err != nil {
@@ -229,10 +231,14 @@ func (c *Conn) Reply(resp *protocol.Command, h protocol.Header, body ...[]byte) 
 		c.mu.Unlock()
 		return &CallError{c.addr, false, err}
 	}
-	if unwritten := c.out.unwritten; unwritten >= c.MaxUnwritten {
+	limit := c.MaxUnwritten
+	if !c.serving {
+		limit *= 2 // a client's own requests may have taken all of it
+	}
+	if unwritten := c.out.unwritten; unwritten >= limit {
 		c.mu.Unlock()
 		err := fmt.Errorf("%w: %w", ErrClosed, ErrSlowReader)
-		c.Logger.Warn("closing a connection: its peer reads answers too slowly", "peer", c.addr, "unread", unwritten, "limit", c.MaxUnwritten)
+		c.Logger.Warn("closing a connection: its peer reads answers too slowly", "peer", c.addr, "unread", unwritten, "limit", limit)
 		c.shut(err, false)
 		return &CallError{c.addr, false, err}
 	}

@@ -129,6 +129,30 @@ func TestDropClosesOneConnection(t *testing.T) {
 	})
 }
 
+func TestAConnectionThatIsStillClosingIsNotHandedOut(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := start(t, serving(), ClientOptions{})
+		closing := s.conn(t)
+		s.net.Freeze(s.addr)
+		if err := closing.Oneway(t.Context(), request(1), nil, make([]byte, 1<<20)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		_ = closing.Close() // goes on writing for a while
+		again := s.connect(t.Context(), s.addr)
+		synctest.Wait()
+		if closing.ended() {
+			t.Error("the connection ended at once: the test shows nothing")
+		}
+		s.net.Restore(s.addr)
+		got := <-again
+		if got.conn == closing || got.err != nil {
+			t.Fatalf("got the same connection, or %v", got.err)
+		}
+		mustAnswer(t, got.conn)
+	})
+}
+
 func TestAClosedClientEndsItsDialsAndConnections(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		s := start(t, serving(), ClientOptions{})

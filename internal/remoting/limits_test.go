@@ -160,7 +160,8 @@ func TestAnswersThatNobodyReadsEndTheConnection(t *testing.T) {
 			}
 			once.Do(func() {
 				go func() { // as long polls do, which wake up when messages come
-					for {
+					defer close(got)
+					for range 1000 {
 						if err := c.Reply(&resp, nil, make([]byte, 100_000)); err != nil {
 							got <- err
 							return
@@ -202,6 +203,41 @@ func TestAnIdleConnectionIsClosed(t *testing.T) {
 			t.Errorf("it was closed after %v", took)
 		}
 		if err := c.Err(); !errors.Is(err, ErrClosed) {
+			t.Error(err)
+		}
+	})
+}
+
+// TestAClientReadsOnWhileItsServerDoesNot: it could be the client's own responses
+// that the server waits for, and both would wait for ever.
+func TestAClientReadsOnWhileItsServerDoesNot(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		s := start(t, serving(), ClientOptions{Options: Options{MaxUnwritten: 1 << 20, Handler: serveCases}})
+		l, err := s.net.Listen("")
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := <-s.connect(t.Context(), l.Addr().String())
+		peer, err := l.Accept()
+		if err != nil || got.err != nil {
+			t.Fatal(err, got.err)
+		}
+		var o outcomes
+		got.conn.Start(t.Context(), request(1), nil, &o)
+		asked := readCommand(t, peer)
+		if err := got.conn.Oneway(t.Context(), request(2), nil, make([]byte, 3<<19)); err != nil {
+			t.Fatal(err)
+		}
+		answer := asked.Response(protocol.Success, "")
+		if _, err := peer.Write(append(frame(t, request(307), nil), frame(t, &answer, nil)...)); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if errs := o.all(); len(errs) != 1 || errs[0] != nil {
+			t.Errorf("the response was not read: %v", errs)
+		}
+		_ = peer.Close()
+		if err := l.Close(); err != nil {
 			t.Error(err)
 		}
 	})

@@ -176,6 +176,12 @@ func (o *outcomes) all() []error {
 	return slices.Clone(o.errs)
 }
 
+func (o *outcomes) count() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.errs)
+}
+
 // wantCallError checks how a call failed.
 func wantCallError(t testing.TB, err error, written bool, cause error) {
 	t.Helper()
