@@ -195,8 +195,8 @@ func (b *RegisterBrokerBody) decodeParts(parts []byte, version int32) error {
 		return err
 	}
 	n := int(int32(d.uint32()))
-	if n < 0 || n > len(d.b)/4 {
-		return fmt.Errorf("%w: %d topics in %d bytes", ErrMalformedBody, n, len(d.b))
+	if n < 0 {
+		return fmt.Errorf("%w: %d topics", ErrMalformedBody, n)
 	}
 	for range n {
 		var c TopicConfig
@@ -224,8 +224,8 @@ func (b *RegisterBrokerBody) decodeParts(parts []byte, version int32) error {
 
 func (b *RegisterBrokerBody) decodeMappings(d *recordDecoder) error {
 	n := int(int32(d.uint32()))
-	if n < 0 || n > len(d.b)/4 {
-		return fmt.Errorf("%w: %d queue mappings in %d bytes", ErrMalformedBody, n, len(d.b))
+	if n < 0 {
+		return fmt.Errorf("%w: %d queue mappings", ErrMalformedBody, n)
 	}
 	for range n {
 		raw := d.take(int(int32(d.uint32())))

@@ -197,6 +197,40 @@ func TestABatchBecomesTheRecordsThatApacheStores(t *testing.T) {
 	})
 }
 
+func TestMalformedBatchEntriesAreRefused(t *testing.T) {
+	t.Parallel()
+	good, err := AppendBatchEntry(nil, &BatchEntry{Body: []byte("body"), Properties: []byte("a\x01b\x02")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	change := func(at int, b ...byte) []byte {
+		c := append(bytes.Clone(good), 0)
+		copy(c[at:], b)
+		return c
+	}
+	for name, b := range map[string][]byte{
+		"empty":               {},
+		"cut":                 good[:len(good)-1],
+		"below the least":     change(0, 0, 0, 0, 21),
+		"negative size":       change(0, 0xff, 0xff, 0xff, 0xff),
+		"one too large":       change(0, 0, 0, 0, byte(len(good)+1)),
+		"one too small":       change(0, 0, 0, 0, byte(len(good)-1)),
+		"body too long":       change(16, 0, 0, 0, 99),
+		"negative body":       change(16, 0xff, 0xff, 0xff, 0xff),
+		"negative properties": change(24, 0xff, 0xff),
+	} {
+		if n, err := DecodeBatchEntry(b, new(BatchEntry)); !errors.Is(err, ErrMalformedBody) || n != 0 {
+			t.Errorf("%s: got %d and %v, want ErrMalformedBody", name, n, err)
+		}
+	}
+	if b, err := AppendBatchEntry([]byte("kept"), &BatchEntry{Properties: make([]byte, 32768)}); !errors.Is(err, ErrPropertiesTooLong) || string(b) != "kept" {
+		t.Errorf("long properties: got %d bytes, %v", len(b), err)
+	}
+	if b, err := AppendBatchEntry([]byte("kept"), &BatchEntry{Body: make([]byte, MaxFrameSize)}); !errors.Is(err, ErrFrameTooLarge) || string(b) != "kept" {
+		t.Errorf("long body: got %d bytes, %v", len(b), err)
+	}
+}
+
 func TestPlacingARecordChangesOnlyWhatTheCommitLogKnows(t *testing.T) {
 	t.Parallel()
 	for _, host := range []string{"10.0.0.1:1", "[2001:db8::1]:2"} {

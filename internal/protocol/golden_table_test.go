@@ -217,7 +217,10 @@ func TestNamesAndNumbersAreApaches(t *testing.T) {
 		names[r.Code] = r.Name
 	}
 	known := 0
-	for c := Code(0); c < 1<<18; c++ {
+	for c := Code(0); c < 200_200; c++ {
+		if c == 4096 {
+			c = 200_000 // nothing lies between
+		}
 		if name, ok := requestNames(c); ok {
 			if known++; names[c] != name {
 				t.Errorf("request code %d is %s, Java says %q", c, name, names[c])
