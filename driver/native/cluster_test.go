@@ -292,10 +292,14 @@ func (b *scripted) heartbeat(conn *remoting.Conn, cmd *protocol.Command) {
 	if err := protocol.DecodeBody(cmd.Body, &data); err != nil {
 		b.c.t.Error(err)
 	}
+	var changed []string
 	b.mu.Lock()
 	for _, g := range data.Consumers {
 		if b.members[g.GroupName] == nil {
 			b.members[g.GroupName] = make(map[string]*remoting.Conn)
+		}
+		if _, known := b.members[g.GroupName][data.ClientID]; !known {
+			changed = append(changed, g.GroupName)
 		}
 		b.members[g.GroupName][data.ClientID] = conn
 	}
@@ -304,6 +308,9 @@ func (b *scripted) heartbeat(conn *remoting.Conn, cmd *protocol.Command) {
 		b.c.addRetryTopic(g.GroupName, b.name)
 	}
 	b.reply(conn, cmd, protocol.Success, nil, nil)
+	for _, g := range changed {
+		b.notify(g)
+	}
 }
 
 func (c *cluster) addRetryTopic(group, broker string) {
@@ -329,6 +336,9 @@ func (b *scripted) notify(group string) {
 	conns := slices.Collect(maps.Values(b.members[group]))
 	b.mu.Unlock()
 	for _, conn := range conns {
+		if conn == nil {
+			continue // joined by name only
+		}
 		cmd := command(protocol.NotifyConsumersChanged)
 		_ = conn.Oneway(context.Background(), &cmd, &protocol.NotifyConsumersChangedRequest{ConsumerGroup: group}) // the test cut the connection
 	}

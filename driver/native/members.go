@@ -19,6 +19,11 @@ const (
 	shareAgainMax = 5 * time.Second
 )
 
+// handOver is how long a member waits before it asks where a queue goes on that
+// may just have been another's: all members learn of a change at the same time,
+// and the one that gives the queue up commits first.
+const handOver = 200 * time.Millisecond
+
 // loop shares the queues among the group's members: when they change (code 40),
 // when a route changes, and every 20 s. It owns s.queues and s.ending and ends
 // when the group has been left.
@@ -91,6 +96,9 @@ func (s *subscription) shareTopic(ctx context.Context, r *route) error {
 			continue
 		}
 		q := newQueue(s, mq, s.ending[mq])
+		if len(ids) > 1 {
+			q.handOver = handOver
+		}
 		if !s.c.run(q.run) {
 			return message.ErrClosed
 		}

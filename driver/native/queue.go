@@ -22,6 +22,8 @@ type queue struct {
 	f    *filter
 	box  mailbox
 	done chan struct{} // closed when the goroutine ends
+	// handOver is how long to wait for another member to commit first.
+	handOver time.Duration
 
 	// life ends when the queue is to be given up: no more pulls. work is the ctx
 	// of the handlers; it ends when nothing that they settle counts any more.
@@ -203,6 +205,11 @@ func (q *queue) begin() bool {
 			return false
 		}
 		q.prev = nil
+	}
+	select {
+	case <-time.After(q.handOver):
+	case <-q.life.Done():
+		return false
 	}
 	var pause backoff
 	for q.life.Err() == nil {
