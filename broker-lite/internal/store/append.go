@@ -181,7 +181,7 @@ type intake struct {
 	mu sync.Mutex
 	// mu guards the following.
 	queue   []*Append
-	bytes   int64 // queued, or taken and not yet finished
+	bytes   int64 // queued, or taken and not yet readable or refused
 	closed  bool
 	failed  error // set for good: new appends get it
 	blocked error // set for a time: new appends get it
@@ -224,14 +224,26 @@ func (in *intake) signal() {
 	}
 }
 
-// swap takes all that is queued, leaves empty in its place, and accounts for
-// bytes that are finished.
-func (in *intake) swap(empty []*Append, finished int64) (queue []*Append, closed bool) {
+// swap takes all that is queued and leaves empty in its place.
+func (in *intake) swap(empty []*Append) (queue []*Append) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.bytes -= finished
 	queue, in.queue = in.queue, empty
-	return queue, in.closed
+	return queue
+}
+
+// finish accounts for appends that are about to be answered.
+func (in *intake) finish(bytes int64) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.bytes -= bytes
+}
+
+// drained reports whether nothing is queued and nothing will be.
+func (in *intake) drained() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.closed && len(in.queue) == 0
 }
 
 // fail makes put fail from now on; the first error stays.

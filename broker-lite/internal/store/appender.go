@@ -1,6 +1,7 @@
 package store
 
 import (
+	"runtime"
 	"time"
 
 	"github.com/rocketkit/rocketkit/internal/protocol"
@@ -18,9 +19,8 @@ type appender struct {
 	w   logWriter
 	now func() time.Duration // since Open, monotonic
 
-	work     []*Append // taken from the intake
-	next     int       // the first of work that has no place yet
-	finished int64     // bytes to tell the intake of
+	work []*Append // taken from the intake
+	next int       // the first of work that has no place yet
 
 	items   fifo[placed] // placed, not yet published
 	entries fifo[byte]   // their consume queue entries
@@ -94,20 +94,17 @@ func (p *appender) step() bool {
 
 func (p *appender) take() bool {
 	clear(p.work)
-	p.work, _ = p.s.in.swap(p.work[:0], p.finished)
-	p.next, p.finished = 0, 0
+	// The producers that were just answered, or are about to call, run first:
+	// a batch of many costs little more than a batch of one.
+	runtime.Gosched()
+	p.work = p.s.in.swap(p.work[:0])
+	p.next = 0
 	return len(p.work) > 0
 }
 
 // over reports whether the store is closed and nothing is left to do.
 func (p *appender) over() bool {
-	if p.next < len(p.work) || len(p.controls) > 0 || p.syncing {
-		return false
-	}
-	p.s.in.mu.Lock()
-	closed := p.s.in.closed && len(p.s.in.queue) == 0
-	p.s.in.mu.Unlock()
-	if !closed {
+	if p.next < len(p.work) || len(p.controls) > 0 || p.syncing || !p.s.in.drained() {
 		return false
 	}
 	if p.failed == nil && p.durable.phys < p.w.end {
@@ -265,7 +262,7 @@ func (p *appender) unplace(from int64, err error) {
 }
 
 func (p *appender) refuse(a *Append, err error) {
-	p.finished += int64(len(a.Records))
+	p.s.in.finish(int64(len(a.Records)))
 	a.answer(AppendResult{Err: err})
 }
 
@@ -283,7 +280,9 @@ func (p *appender) publish(upTo int64) {
 	p.s.log.visible.Store(list[n-1].end)
 	list, entries := list[:n], p.entries.rest()[:bytes]
 	rest := entries
+	finished := int64(0)
 	for i := range list {
+		finished += list[i].bytes
 		size := list[i].records * entrySize
 		dirty, full := list[i].q.publish(rest[:size])
 		if dirty || full {
@@ -291,6 +290,7 @@ func (p *appender) publish(upTo int64) {
 		}
 		rest = rest[size:]
 	}
+	p.s.in.finish(finished)
 	for i := range list {
 		it := &list[i]
 		for k := range it.records {
@@ -298,7 +298,6 @@ func (p *appender) publish(upTo int64) {
 			p.s.opt.OnArrive(it.q.topic, it.q.id, e.QueueOffset+1, e.TagsCode)
 		}
 		entries = entries[it.records*entrySize:]
-		p.finished += it.bytes
 		if it.a != nil {
 			it.a.answer(AppendResult{QueueOffset: it.offset, PhysicalOffset: it.phys, StoreTimestamp: it.stamp})
 		}
@@ -410,7 +409,7 @@ func (p *appender) fail(err error) {
 	p.s.in.fail(err)
 	p.s.opt.Logger.Error("the store takes no more appends", "error", err)
 	for _, it := range p.items.rest() {
-		p.finished += it.bytes
+		p.s.in.finish(it.bytes)
 		if it.a != nil {
 			it.a.answer(AppendResult{Err: err})
 		}

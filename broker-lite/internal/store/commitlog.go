@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"sort"
 	"strconv"
@@ -65,7 +64,9 @@ type commitLog struct {
 	firsts []int64 // the files' first offsets, ascending
 }
 
-func (l *commitLog) path(first int64) string { return filepath.Join(l.dir, offsetName(first)) }
+func (l *commitLog) key(first int64) fileKey { return fileKey{dir: l.dir, first: first} }
+
+func (l *commitLog) path(first int64) string { return l.key(first).path() }
 
 // segment returns the first offset of the file that holds phys.
 func (l *commitLog) segment(phys int64) (first int64, ok bool) {
@@ -133,7 +134,7 @@ func (l *commitLog) readFile(b []byte, phys int64) (int, error) {
 	if !ok {
 		return 0, fmt.Errorf("%w: %d is before the log's first, %d", ErrNoRecord, phys, l.min())
 	}
-	f, err := l.files.acquire(l.path(first))
+	f, err := l.files.acquire(l.key(first))
 	if err != nil {
 		return 0, fmt.Errorf("read commit log at %d: %w", phys, err)
 	}
@@ -143,7 +144,7 @@ func (l *commitLog) readFile(b []byte, phys int64) (int, error) {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		err = fmt.Errorf("read commit log file %s at physical offset %d: %w", f.path, phys, err)
+		err = fmt.Errorf("read commit log file %s at physical offset %d: %w", l.path(first), phys, err)
 	}
 	return n, err
 }

@@ -38,16 +38,17 @@ func decodeEntry(b []byte, queueOffset int64) Entry {
 	}
 }
 
-// writeOutBytes is how much of a queue gathers in memory before it is worth a
-// write; a checkpoint writes less.
-const writeOutBytes = 204 * entrySize
+// writeOutEntries is how many entries of a queue gather in memory before they
+// are worth a write, unless a file holds fewer; a checkpoint writes less.
+const writeOutEntries = 204
 
 // queue is a consume queue. The appender adds entries at its end, in memory;
 // the indexer moves them to files; readers see both as one.
 type queue struct {
-	topic string
-	id    int32
-	dir   string
+	topic    string
+	id       int32
+	dir      string
+	writeOut int // bytes of tail that are worth a write
 
 	// next is the offset of the next record: published or not. Owned by the
 	// appender.
@@ -63,15 +64,18 @@ type queue struct {
 	full     bool    // on the indexer's list to be written out
 	deleted  bool
 
+	// stray are files that recovery must remove, by their names' offsets.
+	stray []int64
+
 	// unsynced and newDir belong to the indexer: files written since they were
 	// synced, and whether the directory's entry is yet to be synced.
 	unsynced []int64
 	newDir   bool
 }
 
-func (q *queue) path(first int64) string {
-	return filepath.Join(q.dir, offsetName(first*entrySize))
-}
+func (q *queue) key(first int64) fileKey { return fileKey{dir: q.dir, first: first * entrySize} }
+
+func (q *queue) path(first int64) string { return q.key(first).path() }
 
 // publish adds entries, and says whether the indexer must hear of it.
 func (q *queue) publish(entries []byte) (dirty, full bool) {
@@ -80,7 +84,7 @@ func (q *queue) publish(entries []byte) (dirty, full bool) {
 	q.tail = append(q.tail, entries...)
 	q.max += int64(len(entries) / entrySize)
 	dirty, q.dirty = !q.dirty, true
-	if len(q.tail) >= writeOutBytes {
+	if len(q.tail) >= q.writeOut {
 		full, q.full = !q.full, true
 	}
 	return dirty, full
@@ -109,7 +113,7 @@ func (q *queue) wrote(n int, file int64, isNew bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.written += int64(n / entrySize)
-	if n == len(q.tail) && len(q.tail) < writeOutBytes {
+	if n == len(q.tail) && len(q.tail) < q.writeOut {
 		q.tail = nil // an idle queue holds no buffer
 	} else {
 		q.tail = q.tail[:copy(q.tail, q.tail[n:])]
@@ -177,7 +181,8 @@ func (t *queueTable) get(topic string, id int32) *queue {
 }
 
 func (t *queueTable) newQueue(topic string, id int32) *queue {
-	return &queue{topic: topic, id: id, dir: filepath.Join(t.dir, topic, strconv.Itoa(int(id)))}
+	return &queue{topic: topic, id: id, dir: filepath.Join(t.dir, topic, strconv.Itoa(int(id))),
+		writeOut: int(min(writeOutEntries, t.fileEntries)) * entrySize}
 }
 
 // getOrAdd returns the queue, made when it is new.
@@ -228,13 +233,13 @@ func (t *queueTable) read(q *queue, b []byte, offset int64) (int, error) {
 	if !inFile {
 		return n, nil
 	}
-	f, err := t.files.acquire(q.path(first))
+	f, err := t.files.acquire(q.key(first))
 	if err != nil {
 		return 0, fmt.Errorf("read consume queue of %s queue %d: %w", q.topic, q.id, err)
 	}
 	defer t.files.release(f)
 	if got, err := f.ReadAt(b[:n], (offset-first)*entrySize); got < n {
-		return 0, fmt.Errorf("read consume queue file %s: %w", f.path, err)
+		return 0, fmt.Errorf("read consume queue file %s: %w", q.path(first), err)
 	}
 	return n, nil
 }
@@ -263,23 +268,22 @@ func (t *queueTable) writeOut(q *queue) error {
 }
 
 func (t *queueTable) writeFile(q *queue, first int64, isNew bool, data []byte, from int64) error {
-	path := q.path(first)
 	var f *cachedFile
 	var err error
 	if isNew {
 		if err = t.files.fs.MkdirAll(q.dir, 0o755); err == nil {
-			f, err = t.files.create(path)
+			f, err = t.files.create(q.key(first))
 		}
 	} else {
-		f, err = t.files.acquire(path)
+		f, err = t.files.acquire(q.key(first))
 	}
 	if err != nil {
-		return &WriteError{File: path, Err: err}
+		return &WriteError{File: q.path(first), Err: err}
 	}
 	defer t.files.release(f)
 	at := (from - first) * entrySize
 	if _, err := f.WriteAt(data, at); err != nil {
-		return &WriteError{File: path, Offset: at, Err: err}
+		return &WriteError{File: q.path(first), Offset: at, Err: err}
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"path/filepath"
 	"sync"
 	"testing"
 
@@ -134,4 +135,14 @@ func (a *arrivals) hook(topic string, queueID int32, maxOffset, tagsCode int64) 
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.list = append(a.list, fmt.Sprintf("%s/%d max=%d tags=%d", topic, queueID, maxOffset, tagsCode))
+}
+
+// removeDerived deletes everything that can be rebuilt from the commit log.
+func removeDerived(tb testing.TB, o Options) {
+	tb.Helper()
+	for _, name := range []string{consumeQueueDir, checkpointName, checkpointName + ".bak", flushedName} {
+		if err := vfs.RemoveTree(o.FS, filepath.Join(o.Dir, name)); err != nil {
+			tb.Fatal(err)
+		}
+	}
 }

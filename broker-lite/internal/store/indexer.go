@@ -47,8 +47,9 @@ type indexer struct {
 	unsure error
 
 	// The following belong to run.
-	stuck   []*queue // could not be written
-	failing bool     // the last attempt failed, and was logged
+	stuck   []*queue        // could not be written
+	dirs    map[string]bool // have entries that are not synced
+	failing bool            // the last attempt failed, and was logged
 }
 
 // deletion removes queues from the disk.
@@ -205,9 +206,8 @@ func (x *indexer) checkpoint() error {
 	if unsure != nil {
 		return unsure
 	}
-	dirs := map[string]bool{}
 	for i, q := range list {
-		if err := x.settle(q, dirs); err != nil {
+		if err := x.settle(q); err != nil {
 			x.mu.Lock()
 			x.dirty = append(x.dirty, list[i+1:]...)
 			x.mu.Unlock()
@@ -220,11 +220,12 @@ func (x *indexer) checkpoint() error {
 		}
 		x.writeFull() // the appender does not wait for a long checkpoint
 	}
-	for dir := range dirs {
-		if err := x.fs.SyncDir(dir); err != nil {
+	for dir := range x.dirs {
+		if err := x.fs.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) { // of a deleted topic
 			return &FailedError{File: dir, Err: err}
 		}
 	}
+	clear(x.dirs)
 	if err := writeCheckpoint(x.fs, x.dir, m); err != nil {
 		return &WriteError{File: filepath.Join(x.dir, checkpointName), Err: err}
 	}
@@ -235,9 +236,9 @@ func (x *indexer) checkpoint() error {
 	return nil
 }
 
-// settle writes out one queue and syncs its files; the directories that have
-// new entries are added to dirs.
-func (x *indexer) settle(q *queue, dirs map[string]bool) error {
+// settle writes out one queue and syncs its files. The directories that have
+// new entries are left to the end of the checkpoint.
+func (x *indexer) settle(q *queue) error {
 	q.mu.Lock()
 	q.dirty = false
 	q.mu.Unlock()
@@ -249,28 +250,28 @@ func (x *indexer) settle(q *queue, dirs map[string]bool) error {
 	}
 	q.shrink()
 	for _, first := range q.unsynced {
-		if err := x.syncFile(q.path(first)); err != nil {
+		if err := x.syncFile(q.key(first)); err != nil {
 			return err
 		}
 	}
 	if len(q.unsynced) > 0 {
-		dirs[q.dir] = true
+		x.dirs[q.dir] = true
 	}
 	if q.newDir {
-		dirs[filepath.Dir(q.dir)], dirs[x.table.dir] = true, true
+		x.dirs[filepath.Dir(q.dir)], x.dirs[x.table.dir] = true, true
 	}
 	q.unsynced, q.newDir = nil, false
 	return nil
 }
 
-func (x *indexer) syncFile(path string) error {
-	f, err := x.table.files.acquire(path)
+func (x *indexer) syncFile(key fileKey) error {
+	f, err := x.table.files.acquire(key)
 	if err != nil {
-		return &WriteError{File: path, Err: err}
+		return &WriteError{File: key.path(), Err: err}
 	}
 	defer x.table.files.release(f)
 	if err := f.Sync(); err != nil {
-		return &FailedError{File: path, Err: err}
+		return &FailedError{File: key.path(), Err: err}
 	}
 	return nil
 }
@@ -298,7 +299,7 @@ func (x *indexer) removeFiles(d deletion) error {
 		files := q.files
 		q.mu.Unlock()
 		for _, first := range files {
-			x.table.files.drop(q.path(first))
+			x.table.files.drop(q.key(first))
 		}
 	}
 	for _, q := range d.queues {

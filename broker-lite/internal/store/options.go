@@ -56,8 +56,9 @@ type Options struct {
 	Logger *slog.Logger
 
 	// OnArrive is called for each record after its consume queue entry can be
-	// read; maxOffset is the queue's then. It runs on the appender goroutine
-	// and must not block or call Append's answer path; it may call Append.
+	// read, in the order of the log, before the append is answered; maxOffset
+	// is the offset behind it. It runs on the appender goroutine and must not
+	// block; it may call Store.Append. Recovery does not call it.
 	OnArrive func(topic string, queueID int32, maxOffset int64, tagsCode int64)
 	// TagsCode computes the tags code of a record when a consume queue is
 	// rebuilt; it must give what the append gave. Default TagsCode. It must

@@ -10,8 +10,10 @@ import (
 )
 
 // load finds the consume queues on disk. entries is the sum of their maximum
-// offsets; tidy is false when files are missing or have odd sizes.
-func (t *queueTable) load() (entries int64, tidy bool, err error) {
+// offsets; tidy is false when some have ends that only a checkpoint can judge.
+// fromStart: the log has its first file still, and so must the queues.
+func (t *queueTable) load(fromStart bool) (entries int64, tidy bool, err error) {
+	tidy = true
 	topics, err := t.files.fs.ReadDir(t.dir)
 	if err != nil {
 		return 0, false, err
@@ -30,43 +32,46 @@ func (t *queueTable) load() (entries int64, tidy bool, err error) {
 				continue
 			}
 			q := t.newQueue(topic.Name(), n)
-			if ok, err := t.loadQueue(q); err != nil || !ok {
+			whole, err := t.loadQueue(q, fromStart)
+			if err != nil {
 				return 0, false, err
 			}
-			if len(q.files) > 0 {
+			tidy = tidy && whole
+			if len(q.files) > 0 || len(q.stray) > 0 {
 				t.queues[queueKey{q.topic, q.id}] = q
 				entries += q.max
 			}
 		}
 	}
-	return entries, true, nil
+	return entries, tidy, nil
 }
 
-func (t *queueTable) loadQueue(q *queue) (tidy bool, err error) {
+// loadQueue finds a queue's files. Those behind a gap go into stray: they were
+// written after the checkpoint, when what is missing was too.
+func (t *queueTable) loadQueue(q *queue, fromStart bool) (whole bool, err error) {
 	offsets, err := listOffsets(t.files.fs, q.dir)
 	if err != nil {
 		return false, err
 	}
 	end := int64(0)
 	for i, off := range offsets {
-		if off%entrySize != 0 || i > 0 && off != end {
-			return false, nil
+		if off%entrySize != 0 || off != end && (i > 0 || fromStart) {
+			q.stray = offsets[i:]
+			break
 		}
-		info, err := t.files.fs.Stat(filepath.Join(q.dir, offsetName(off)))
+		info, err := t.files.fs.Stat(q.key(off / entrySize).path())
 		if err != nil {
 			return false, err
 		}
 		end = off + info.Size()
 		q.files = append(q.files, off/entrySize)
 	}
-	if len(offsets) > 0 {
+	if len(q.files) > 0 {
 		q.min = q.files[0]
 	}
-	// A part of an entry at the end is cut off with the others that the
-	// checkpoint does not know.
 	q.max = end / entrySize
 	q.written = q.max
-	return true, nil
+	return len(q.stray) == 0 && end%entrySize == 0, nil
 }
 
 // trimQueue cuts off the entries that the checkpoint does not vouch for: the
@@ -110,7 +115,7 @@ func (r *recovery) verifyEntry(q *queue, e Entry) (bool, error) {
 	if !ok {
 		return false, nil
 	}
-	f, err := r.s.files.acquire(r.s.log.path(first))
+	f, err := r.s.files.acquire(r.s.log.key(first))
 	if err != nil {
 		return false, err
 	}
@@ -137,10 +142,21 @@ func recordSize(b []byte) int { return int(binary.BigEndian.Uint32(b)) }
 // cutQueue drops the entries from keep on.
 func (r *recovery) cutQueue(q *queue, keep int64) error {
 	fsys := r.s.opt.FS
+	for _, off := range q.stray {
+		if err := fsys.Remove(filepath.Join(q.dir, offsetName(off))); err != nil {
+			return err
+		}
+	}
+	strays := len(q.stray)
+	q.stray = nil
+	if len(q.files) == 0 {
+		delete(r.s.queues.queues, queueKey{q.topic, q.id})
+		return nil
+	}
 	n := len(q.files)
 	for n > 1 && q.files[n-1] >= keep {
 		n--
-		r.s.files.drop(q.path(q.files[n]))
+		r.s.files.drop(q.key(q.files[n]))
 		if err := fsys.Remove(q.path(q.files[n])); err != nil {
 			return err
 		}
@@ -152,7 +168,7 @@ func (r *recovery) cutQueue(q *queue, keep int64) error {
 		return err
 	}
 	size := (keep - last) * entrySize
-	if n == len(q.files) && info.Size() == size {
+	if n == len(q.files) && strays == 0 && info.Size() == size {
 		return nil
 	}
 	f, err := fsys.OpenFile(path, os.O_RDWR, 0)

@@ -40,14 +40,14 @@ func (r *recovery) run() error {
 	if err != nil {
 		return err
 	}
-	tidy := false
+	ok := false
 	if check != nil && check.phys >= r.s.log.min() && check.phys <= r.fileEnd {
 		r.from = *check
-		if tidy, err = r.loadQueues(); err != nil {
+		if ok, err = r.loadQueues(); err != nil {
 			return err
 		}
 	}
-	if !tidy {
+	if !ok {
 		if err := r.startOver(); err != nil {
 			return err
 		}
@@ -120,15 +120,15 @@ func (r *recovery) readMarks() (check *mark, err error) {
 	return check, nil
 }
 
-// loadQueues takes the consume queues as the checkpoint knows them. tidy is
-// false when they do not agree with it, and must be built anew.
-func (r *recovery) loadQueues() (tidy bool, err error) {
+// loadQueues takes the consume queues as the checkpoint knows them. ok is false
+// when they do not agree with it, and must be built anew.
+func (r *recovery) loadQueues() (ok bool, err error) {
 	table := r.s.queues
-	entries, tidy, err := table.load()
-	if err != nil || !tidy {
+	entries, tidy, err := table.load(r.s.log.min() == 0)
+	if err != nil {
 		return false, err
 	}
-	if r.from.phys == r.fileEnd && entries == r.from.entries {
+	if tidy && r.from.phys == r.fileEnd && entries == r.from.entries {
 		return true, nil // closed in order: nothing was appended since
 	}
 	entries = 0
@@ -138,6 +138,7 @@ func (r *recovery) loadQueues() (tidy bool, err error) {
 			return false, err
 		}
 		entries += q.max
+		q.newDir = true // who knows whether the last run came to sync it
 	}
 	return entries == r.from.entries, nil
 }
@@ -285,7 +286,7 @@ func (r *recovery) dispatch(sc *scanner, rec *protocol.Record) error {
 
 func (r *recovery) restartQueue(q *queue) (*queue, error) {
 	for _, first := range q.files {
-		r.s.files.drop(q.path(first))
+		r.s.files.drop(q.key(first))
 	}
 	q.deleted = true
 	if err := vfs.RemoveTree(r.s.opt.FS, q.dir); err != nil {
@@ -315,7 +316,13 @@ func (r *recovery) secure() (err error) {
 	if err := r.s.mark.create(); err != nil {
 		return err
 	}
-	return r.s.mark.set(r.end)
+	if err := r.s.mark.set(r.end); err != nil {
+		return err
+	}
+	if r.flushed <= r.end {
+		return nil
+	}
+	return r.s.mark.file.Sync() // it must not say more than there is
 }
 
 // handOver gives the state to those who own it from now on.

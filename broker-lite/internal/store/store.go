@@ -80,7 +80,7 @@ func newStore(o Options, lock io.Closer) *Store {
 	s.mark = &flushedMark{fs: o.FS, dir: o.Dir}
 	s.flusher = newFlusher(s.mark, o.Logger)
 	s.indexer = &indexer{
-		fs: o.FS, dir: o.Dir, table: s.queues, log: o.Logger, in: s.in,
+		fs: o.FS, dir: o.Dir, table: s.queues, log: o.Logger, in: s.in, dirs: map[string]bool{},
 		every: o.CheckpointBytes, interval: o.CheckpointInterval,
 		wake: make(chan struct{}, 1), stop: make(chan struct{}), ended: make(chan struct{}),
 	}
@@ -156,8 +156,9 @@ func (s *Store) DeleteTopic(ctx context.Context, topic string) error {
 }
 
 // Close takes no more appends, answers those that are queued, makes everything
-// durable and gives the directory back. It waits for the disk. Reads must have
-// ended. A second Close returns what the first did.
+// durable and gives the directory back. It waits for the disk. A read that needs
+// a file fails with ErrClosed from then on. A second Close returns what the
+// first did.
 func (s *Store) Close() error {
 	s.closeOnce.Do(func() {
 		s.in.close()
