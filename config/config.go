@@ -1,0 +1,177 @@
+package config
+
+import (
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+)
+
+// EnvNameServers is Apache's own variable, "host:port;host:port".
+const EnvNameServers = "NAMESRV_ADDR"
+
+// Config configures one client of one cluster. The zero value of every field
+// means its default.
+type Config struct {
+	// NameServers are "host:port" addresses; an entry may also hold several,
+	// "a:9876;b:9876". Without any, NAMESRV_ADDR gives them.
+	NameServers []string `key:"name_servers"`
+	// Driver names the driver: "native" by default, or one that the program
+	// links with rocketkit.WithDriver.
+	Driver      string      `key:"driver"`
+	Credentials Credentials `key:"credentials"`
+	TLS         TLS         `key:"tls"`
+	Producer    Producer    `key:"producer"`
+	Consumers   []Consumer  `key:"consumers"`
+	Telemetry   Telemetry   `key:"telemetry"`
+}
+
+// Credentials sign requests where the server's ACL asks for it.
+type Credentials struct {
+	AccessKey string `key:"access_key"`
+	SecretKey string `key:"secret_key"`
+	// SecretKeyFile is a file that holds the secret key, instead of SecretKey.
+	SecretKeyFile string `key:"secret_key_file"`
+	SecurityToken string `key:"security_token"`
+}
+
+// String hides the secrets.
+func (c Credentials) String() string {
+	switch {
+	case c == (Credentials{}):
+		return "none"
+	case c.SecretKeyFile != "":
+		return fmt.Sprintf("access key %s, secret in %s", c.AccessKey, c.SecretKeyFile)
+	}
+	return fmt.Sprintf("access key %s, secret redacted", c.AccessKey)
+}
+
+// GoString hides the secrets from %#v.
+func (c Credentials) GoString() string { return "config.Credentials{" + c.String() + "}" }
+
+// LogValue hides the secrets.
+func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
+
+// MarshalText hides the secrets from JSON and the like.
+func (c Credentials) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// TLS configures encrypted connections. Servers are always verified.
+type TLS struct {
+	Enabled bool `key:"enabled"`
+	// CAFile holds the certificates that vouch for the servers, PEM; the
+	// system's by default.
+	CAFile string `key:"ca_file"`
+	// CertFile and KeyFile identify this client, PEM.
+	CertFile string `key:"cert_file"`
+	KeyFile  string `key:"key_file"`
+	// ServerName is the name in the servers' certificates, the host that is
+	// dialled by default.
+	ServerName string `key:"server_name"`
+}
+
+// Producer configures the client's producers.
+type Producer struct {
+	// Group is the producer group when NewProducer is given "".
+	Group string `key:"group"`
+	// SendTimeout bounds a send with all its attempts; 3s by default.
+	SendTimeout time.Duration `key:"send_timeout"`
+	// Retries is how often a failed send is tried again; nil means 2.
+	Retries *int `key:"retries"`
+	// RetryUnknownOutcome tries again also what may be stored already.
+	RetryUnknownOutcome bool `key:"retry_unknown_outcome"`
+	// MaxMessageSize limits a body; 4MiB by default.
+	MaxMessageSize Size `key:"max_message_size"`
+	// MaxInFlight is how many sends may be under way; 1024 by default.
+	MaxInFlight int `key:"max_in_flight"`
+	// MaxInFlightBytes is how many bytes of bodies may be under way; 64MiB by
+	// default.
+	MaxInFlightBytes Size `key:"max_in_flight_bytes"`
+	// FailFast fails a send that finds no place in flight instead of waiting.
+	FailFast bool    `key:"fail_fast"`
+	Breaker  Breaker `key:"breaker"`
+}
+
+// Breaker configures the circuit breaker of each broker.
+type Breaker struct {
+	// Enabled is nil for the default, true.
+	Enabled *bool `key:"enabled"`
+	// Failures in a row open the circuit; 5 by default.
+	Failures int `key:"failures"`
+	// OpenFor is how long it stays open; 10s by default.
+	OpenFor time.Duration `key:"open_for"`
+}
+
+// Consumer configures one consumer group.
+type Consumer struct {
+	Group string `key:"group"`
+	// Model is "clustering", the default and the only one so far.
+	Model string `key:"model"`
+	// From says where a group without offsets begins: "last", the default, or
+	// "first".
+	From string `key:"from"`
+	// Concurrency is how many messages each handler works on at once; 20 by
+	// default.
+	Concurrency int `key:"concurrency"`
+	// PullBatch is the most messages in one pull; 32 by default.
+	PullBatch int `key:"pull_batch"`
+	// MaxRetries is how often a failed message is delivered again before it is
+	// dead-lettered; nil leaves it to the handlers, 16 by default.
+	MaxRetries *int `key:"max_retries"`
+	// ConsumeTimeout is the deadline of a handler's ctx; 15m by default.
+	ConsumeTimeout time.Duration `key:"consume_timeout"`
+	// ShutdownTimeout bounds a drain; 30s by default.
+	ShutdownTimeout time.Duration `key:"shutdown_timeout"`
+	Handlers        []Handler     `key:"handlers"`
+}
+
+// Handler configures one handler of a group, by its name.
+type Handler struct {
+	Name string `key:"name"`
+	// Enabled is nil for the default, true.
+	Enabled     *bool `key:"enabled"`
+	Concurrency int   `key:"concurrency"`
+}
+
+// Telemetry configures what is told to OpenTelemetry.
+type Telemetry struct {
+	// Traces are made where the program gives a TracerProvider, unless this is
+	// false.
+	Traces *bool `key:"traces"`
+}
+
+// WithDefaults returns c with its name servers as a list, from NAMESRV_ADDR when
+// there are none, and the driver named. What producers and consumers leave out
+// gets its default from them.
+func (c Config) WithDefaults() Config { return c.withDefaults(os.Getenv) }
+
+func (c Config) withDefaults(getenv func(string) string) Config {
+	c.NameServers = SplitAddresses(c.NameServers...)
+	if len(c.NameServers) == 0 {
+		c.NameServers = SplitAddresses(getenv(EnvNameServers))
+	}
+	if c.Driver == "" {
+		c.Driver = "native"
+	}
+	return c
+}
+
+// SplitAddresses makes a list of "a:9876;b:9876" and the like; commas and white
+// space separate too.
+func SplitAddresses(texts ...string) []string {
+	var all []string
+	for _, t := range texts {
+		all = append(all, strings.FieldsFunc(t, func(r rune) bool { return strings.ContainsRune(";, \t\r\n", r) })...)
+	}
+	return all
+}
+
+// ConsumerOf returns what is configured for a consumer group.
+func (c Config) ConsumerOf(group string) (Consumer, bool) {
+	for _, cc := range c.Consumers {
+		if cc.Group == group {
+			return cc, true
+		}
+	}
+	return Consumer{}, false
+}

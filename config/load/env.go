@@ -1,0 +1,100 @@
+package load
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// prefix of the variables that are keys.
+const prefix = "ROCKETMQ_"
+
+// overlay writes the environment's values over the tree's.
+func overlay(tree map[string]any, environ []string) []error {
+	vars := variables()
+	var errs []error
+	environ = slices.Clone(environ)
+	slices.SortFunc(environ, inOrder) // so that list elements are added in order
+	for _, e := range environ {
+		name, text, _ := strings.Cut(e, "=")
+		rest, ours := strings.CutPrefix(name, prefix)
+		if !ours || text == "" {
+			continue
+		}
+		pattern, indices := indexed(rest)
+		v, ok := vars[pattern]
+		if !ok {
+			if near := nearVariable(rest, vars); near != "" {
+				errs = append(errs, fmt.Errorf("config: unknown variable %s; did you mean %s%s?", name, prefix, near))
+			}
+			continue
+		}
+		if v.millis {
+			text, _ = millis(text).(string)
+		}
+		if err := insert(tree, v.path(indices), text); err != nil {
+			errs = append(errs, fmt.Errorf("config: variable %s: %w", name, err))
+		}
+	}
+	return errs
+}
+
+// variable is a key that the environment can set.
+type variable struct {
+	to     string // its path, with [] for each index
+	millis bool
+}
+
+func (v variable) path(indices []int) string {
+	path := v.to
+	for _, i := range indices {
+		path = strings.Replace(path, "[]", "["+strconv.Itoa(i)+"]", 1)
+	}
+	return path
+}
+
+// variables are all keys by the names of their variables, without the prefix
+// and with # for an index.
+func variables() map[string]variable {
+	all := map[string]variable{}
+	for _, path := range known().paths("") {
+		all[variableName(path)] = variable{to: path}
+	}
+	for from, a := range aliases() {
+		all[variableName(from)] = variable{to: a.to, millis: a.millis}
+	}
+	return all
+}
+
+func variableName(path string) string {
+	return strings.ToUpper(strings.NewReplacer("[]", "_#", ".", "_").Replace(path))
+}
+
+// indexed replaces the numbers in a variable's name.
+func indexed(name string) (pattern string, indices []int) {
+	parts := strings.Split(name, "_")
+	for i, p := range parts {
+		if n, err := strconv.Atoi(p); err == nil && n >= 0 {
+			parts[i] = "#"
+			indices = append(indices, n)
+		}
+	}
+	return strings.Join(parts, "_"), indices
+}
+
+// nearVariable is the known variable that name differs from by a slip, "" when
+// there is none.
+func nearVariable(name string, vars map[string]variable) string {
+	const slip, shortest = 2, 6
+	if len(name) < shortest {
+		return ""
+	}
+	best, bestDistance := "", slip+1
+	for v := range vars {
+		if d := distance(name, v); d < bestDistance || d == bestDistance && v < best {
+			best, bestDistance = v, d
+		}
+	}
+	return best
+}

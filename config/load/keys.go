@@ -1,0 +1,144 @@
+package load
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/rocketkit/rocketkit/config"
+)
+
+// kindOf says how a key's value is built.
+type kindOf int
+
+const (
+	leaf    kindOf = iota
+	section        // a map of keys
+	list           // a list of sections
+)
+
+// schema is what may stand under a key.
+type schema struct {
+	kind kindOf
+	keys map[string]*schema // of a section, or of a list's elements
+}
+
+// known is the schema of config.Config.
+func known() *schema { return schemaOf(reflect.TypeFor[config.Config]()) }
+
+func schemaOf(t reflect.Type) *schema {
+	s := &schema{}
+	switch {
+	case t.Kind() == reflect.Struct && t != reflect.TypeFor[time.Time]():
+		s.kind = section
+	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
+		s.kind, t = list, t.Elem()
+	default:
+		return s
+	}
+	s.keys = make(map[string]*schema, t.NumField())
+	for i := range t.NumField() {
+		f := t.Field(i)
+		s.keys[f.Tag.Get("key")] = schemaOf(f.Type)
+	}
+	return s
+}
+
+// paths lists the leaves under s, with dots, and [] for a list's index.
+func (s *schema) paths(prefix string) []string {
+	if s.kind == leaf {
+		return []string{prefix}
+	}
+	if s.kind == list {
+		prefix += "[]"
+	}
+	if prefix != "" {
+		prefix += "."
+	}
+	var all []string
+	for name, sub := range s.keys {
+		all = append(all, sub.paths(prefix+name)...)
+	}
+	slices.Sort(all)
+	return all
+}
+
+// alias is another name for a key.
+type alias struct {
+	to     string
+	millis bool // a bare number is in ms
+}
+
+// aliases are the names of rocketmq-spring's RocketMQProperties that have a
+// counterpart here, in snake case.
+func aliases() map[string]alias {
+	return map[string]alias{
+		"name_server":                                 {to: "name_servers"},
+		"producer.send_message_timeout":               {to: "producer.send_timeout", millis: true},
+		"producer.retry_times_when_send_failed":       {to: "producer.retries"},
+		"producer.retry_times_when_send_async_failed": {to: "producer.retries"},
+		"producer.access_key":                         {to: "credentials.access_key"},
+		"producer.secret_key":                         {to: "credentials.secret_key"},
+		"producer.tls_enable":                         {to: "tls.enabled"},
+	}
+}
+
+// foreign are rocketmq-spring's keys without a counterpart, and what to do.
+func foreign() map[string]string {
+	const listed = "consumers are a list here: consumers: [{group: …}]"
+	return map[string]string{
+		"access_channel":                           "it has no counterpart here; remove it",
+		"producer.retry_next_server":               "a retry always goes to another broker where there is one; remove it",
+		"producer.compress_message_body_threshold": "bodies are not compressed; remove it",
+		"producer.enable_msg_trace":                "RocketMQ's own message trace is not supported; give the client a TracerProvider instead",
+		"producer.customized_trace_topic":          "RocketMQ's own message trace is not supported; give the client a TracerProvider instead",
+		"producer.namespace":                       "namespaces are not supported; write them into the names of topics and groups (NAMESPACE%topic)",
+		"producer.instance_name":                   "instance names are unique by themselves; remove it",
+		"consumer":                                 listed,
+		"pull_consumer":                            listed,
+		"push_consumer":                            listed,
+	}
+}
+
+// nearest is the known path that path most likely means: the one whose last
+// name is nearest, and among those the one that is nearest as a whole.
+func nearest(path string, candidates []string) string {
+	best, bestLast, bestAll := "", -1, -1
+	for _, c := range candidates {
+		last, all := distance(lastName(path), lastName(c)), distance(path, c)
+		if bestLast < 0 || last < bestLast || last == bestLast && all < bestAll {
+			best, bestLast, bestAll = c, last, all
+		}
+	}
+	return best
+}
+
+func lastName(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
+
+// distance counts the letters to change, add, drop or swap with their neighbour
+// to get from a to b, as far as names are long.
+func distance(a, b string) int {
+	const longest = 64
+	a, b = a[:min(len(a), longest)], b[:min(len(b), longest)]
+	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
+	for j := range last {
+		last[j] = j
+	}
+	for i := 1; i <= len(a); i++ {
+		now := make([]int, len(b)+1)
+		now[0] = i
+		for j := 1; j <= len(b); j++ {
+			cost := 1
+			if a[i-1] == b[j-1] {
+				cost = 0
+			}
+			now[j] = min(last[j]+1, now[j-1]+1, last[j-1]+cost)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				now[j] = min(now[j], before[j-2]+1)
+			}
+		}
+		before, last = last, now
+	}
+	return last[len(b)]
+}

@@ -1,0 +1,223 @@
+package load
+
+import (
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// root is the section that holds the configuration in a file that it shares
+// with others.
+const root = "rocketmq"
+
+// normalise turns a file's settings into a tree of known keys: it takes the
+// section rocketmq, if there is one, splits dotted keys, and resolves spellings
+// and aliases.
+func normalise(settings map[string]any) (map[string]any, []error) {
+	n := &normaliser{schema: known(), aliases: aliases(), foreign: foreign(), values: map[string]value{}}
+	n.paths = n.schema.paths("")
+	entries := flatten(nil, entry{}, settings)
+	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.spelled, b.spelled) })
+	shared := slices.ContainsFunc(entries, func(e entry) bool {
+		return e.path == root || strings.HasPrefix(e.path, root+".")
+	})
+	for _, e := range entries {
+		if shared {
+			rest, mine := strings.CutPrefix(e.path, root)
+			if !mine || rest != "" && rest[0] != '.' {
+				continue // somebody else's
+			}
+			e.path = strings.TrimPrefix(rest, ".")
+		}
+		if e.path != "" || e.v != nil { // an empty section rocketmq says nothing
+			n.add(e)
+		}
+	}
+	tree := map[string]any{}
+	paths := slices.Collect(maps.Keys(n.values))
+	slices.SortFunc(paths, inOrder)
+	for _, path := range paths {
+		if err := insert(tree, path, n.values[path].v); err != nil {
+			n.errs = append(n.errs, err)
+		}
+	}
+	return tree, n.errs
+}
+
+// inOrder compares paths so that a list's elements come in order.
+func inOrder(a, b string) int { return strings.Compare(padded(a), padded(b)) }
+
+// padded makes the numbers in a path, which [ or _ precedes, equally long.
+func padded(path string) string {
+	var b strings.Builder
+	for path != "" {
+		at := strings.IndexAny(path, "0123456789")
+		if at < 0 {
+			break
+		}
+		b.WriteString(path[:at])
+		rest := strings.TrimLeft(path[at:], "0123456789")
+		fmt.Fprintf(&b, "%20s", path[at:len(path)-len(rest)])
+		path = rest
+	}
+	b.WriteString(path)
+	return b.String()
+}
+
+// entry is one leaf of a file.
+type entry struct {
+	path    string // like producer.group and consumers[0].group, in snake case
+	spelled string // as the file has it
+	v       any
+}
+
+// flatten appends the leaves of v, which stands at e.
+func flatten(to []entry, e entry, v any) []entry {
+	switch v := v.(type) {
+	case map[string]any:
+		for k, sub := range v {
+			at := entry{path: strings.ReplaceAll(strings.TrimSpace(k), "-", "_"), spelled: k}
+			if e.path != "" {
+				at.path, at.spelled = e.path+"."+at.path, e.spelled+"."+k
+			}
+			to = flatten(to, at, sub)
+		}
+		if len(v) == 0 && e.path != "" {
+			to = append(to, e)
+		}
+		return to
+	case []any:
+		sections := len(v) > 0
+		for _, sub := range v {
+			_, ok := sub.(map[string]any)
+			sections = sections && ok
+		}
+		if sections {
+			for i, sub := range v {
+				to = flatten(to, entry{path: fmt.Sprintf("%s[%d]", e.path, i), spelled: fmt.Sprintf("%s[%d]", e.spelled, i)}, sub)
+			}
+			return to
+		}
+	}
+	e.v = v
+	return append(to, e)
+}
+
+type value struct {
+	v       any
+	spelled string
+}
+
+type normaliser struct {
+	schema  *schema
+	paths   []string
+	aliases map[string]alias
+	foreign map[string]string
+	values  map[string]value // by known path
+	errs    []error
+}
+
+// add takes one leaf.
+func (n *normaliser) add(e entry) {
+	path, v := e.path, e.v
+	if a, ok := n.aliases[path]; ok {
+		path = a.to
+		if a.millis {
+			v = millis(v)
+		}
+	}
+	at, ok := n.find(path)
+	switch {
+	case !ok:
+		n.errs = append(n.errs, n.unknown(path, e.spelled))
+		return
+	case v == nil:
+		return // "key:" without a value
+	case at.kind != leaf && !emptyList(v):
+		n.errs = append(n.errs, fmt.Errorf("%q holds keys, not a value", e.spelled))
+		return
+	}
+	if old, ok := n.values[path]; ok && !reflect.DeepEqual(old.v, v) {
+		n.errs = append(n.errs, fmt.Errorf("%q and %q are one key and have different values", old.spelled, e.spelled))
+		return
+	}
+	n.values[path] = value{v, e.spelled}
+}
+
+func emptyList(v any) bool {
+	l, ok := v.([]any)
+	return ok && len(l) == 0
+}
+
+// millis is rocketmq-spring's bare number of ms as a duration.
+func millis(v any) any {
+	text := fmt.Sprint(v)
+	if _, err := strconv.Atoi(text); err == nil {
+		return text + "ms"
+	}
+	return v
+}
+
+// find looks a path up in the schema.
+func (n *normaliser) find(path string) (*schema, bool) {
+	at := n.schema
+	steps := strings.Split(path, ".")
+	for i, step := range steps {
+		name, _, indexed := strings.Cut(step, "[")
+		next, ok := at.keys[name]
+		switch {
+		case !ok, indexed && next.kind != list, !indexed && next.kind == list && i < len(steps)-1:
+			return nil, false
+		}
+		at = next
+	}
+	return at, true
+}
+
+func (n *normaliser) unknown(path, spelled string) error {
+	for known, remedy := range n.foreign {
+		if path == known || strings.HasPrefix(path, known+".") {
+			return fmt.Errorf("unknown key %q of rocketmq-spring: %s", spelled, remedy)
+		}
+	}
+	return fmt.Errorf("unknown key %q; the nearest is %q", spelled, nearest(path, n.paths))
+}
+
+// insert puts a value at its path.
+func insert(tree map[string]any, path string, v any) error {
+	steps := strings.Split(path, ".")
+	for i, step := range steps {
+		name, index, indexed := strings.Cut(strings.TrimSuffix(step, "]"), "[")
+		if i == len(steps)-1 && !indexed {
+			tree[name] = v
+			return nil
+		}
+		if !indexed {
+			sub, ok := tree[name].(map[string]any)
+			if !ok {
+				sub = map[string]any{}
+				tree[name] = sub
+			}
+			tree = sub
+			continue
+		}
+		elems, _ := tree[name].([]any)
+		at, err := strconv.Atoi(index)
+		if err != nil || at < 0 || at > len(elems) {
+			return fmt.Errorf("%s: index %q does not follow on %d elements", path, index, len(elems))
+		}
+		if at == len(elems) {
+			elems = append(elems, map[string]any{})
+			tree[name] = elems
+		}
+		sub, ok := elems[at].(map[string]any)
+		if !ok || i == len(steps)-1 {
+			return fmt.Errorf("%s: an element is a section with keys", path)
+		}
+		tree = sub
+	}
+	return nil
+}

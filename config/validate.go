@@ -1,0 +1,114 @@
+package config
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// Validate reports every mistake, joined. Call it on what WithDefaults returned.
+func (c Config) Validate() error {
+	v := &validator{}
+	if len(c.NameServers) == 0 {
+		v.mistake("name_servers: none are given; set name_servers, ROCKETMQ_NAME_SERVERS or %s, such as 127.0.0.1:9876", EnvNameServers)
+	}
+	for _, a := range c.NameServers {
+		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
+			v.mistake("name_servers: %q is not host:port", a)
+		}
+	}
+	v.credentials(c.Credentials)
+	v.tls(c.TLS)
+	v.producer(c.Producer)
+	seen := map[string]bool{}
+	for i, cc := range c.Consumers {
+		at := fmt.Sprintf("consumers[%d]", i)
+		if cc.Group != "" {
+			at = fmt.Sprintf("consumers[group %s]", cc.Group)
+		}
+		v.consumer(at, cc)
+		v.check(!seen[cc.Group], "%s: the group is configured twice", at)
+		seen[cc.Group] = true
+	}
+	return errors.Join(v.errs...)
+}
+
+type validator struct{ errs []error }
+
+func (v *validator) mistake(format string, args ...any) {
+	v.errs = append(v.errs, fmt.Errorf("config: "+format, args...))
+}
+
+func (v *validator) check(ok bool, format string, args ...any) {
+	if !ok {
+		v.mistake(format, args...)
+	}
+}
+
+func (v *validator) notNegative(key string, n int) { v.check(n >= 0, "%s: %d is negative", key, n) }
+
+func (v *validator) duration(key string, d time.Duration) {
+	v.check(d >= 0, "%s: %s is negative", key, d)
+}
+
+func (v *validator) credentials(c Credentials) {
+	if c == (Credentials{}) {
+		return
+	}
+	v.check(c.AccessKey != "", "credentials: access_key is missing")
+	v.check(c.SecretKey == "" || c.SecretKeyFile == "", "credentials: secret_key and secret_key_file are both given")
+	v.check(c.SecretKey != "" || c.SecretKeyFile != "", "credentials: secret_key or secret_key_file is missing")
+}
+
+func (v *validator) tls(t TLS) {
+	v.check(t.Enabled || t == TLS{}, "tls: enabled is false, so that the other keys would do nothing")
+	v.check((t.CertFile == "") == (t.KeyFile == ""), "tls: cert_file and key_file are given together or not at all")
+}
+
+func (v *validator) producer(p Producer) {
+	if p.Group != "" {
+		if err := message.CheckGroup(p.Group); err != nil {
+			v.mistake("producer.group: %w", err)
+		}
+	}
+	v.duration("producer.send_timeout", p.SendTimeout)
+	if p.Retries != nil {
+		v.notNegative("producer.retries", *p.Retries)
+	}
+	v.check(p.MaxMessageSize >= 0, "producer.max_message_size is negative")
+	v.check(p.MaxInFlightBytes >= 0, "producer.max_in_flight_bytes is negative")
+	v.notNegative("producer.max_in_flight", p.MaxInFlight)
+	v.notNegative("producer.breaker.failures", p.Breaker.Failures)
+	v.duration("producer.breaker.open_for", p.Breaker.OpenFor)
+}
+
+func (v *validator) consumer(at string, c Consumer) {
+	if err := message.CheckGroup(c.Group); err != nil {
+		v.mistake("%s.group: %w", at, err)
+	}
+	switch c.Model {
+	case "", "clustering":
+	case "broadcasting":
+		v.mistake("%s.model: broadcasting is %w yet", at, message.ErrUnsupported)
+	default:
+		v.mistake("%s.model: %q; want clustering", at, c.Model)
+	}
+	v.check(c.From == "" || c.From == "last" || c.From == "first", "%s.from: %q; want last or first", at, c.From)
+	v.notNegative(at+".concurrency", c.Concurrency)
+	v.notNegative(at+".pull_batch", c.PullBatch)
+	if c.MaxRetries != nil {
+		v.notNegative(at+".max_retries", *c.MaxRetries)
+	}
+	v.duration(at+".consume_timeout", c.ConsumeTimeout)
+	v.duration(at+".shutdown_timeout", c.ShutdownTimeout)
+	seen := map[string]bool{}
+	for i, h := range c.Handlers {
+		v.check(h.Name != "", "%s.handlers[%d]: name is missing", at, i)
+		v.check(h.Name == "" || !seen[h.Name], "%s.handlers: %q is configured twice", at, h.Name)
+		seen[h.Name] = true
+		v.notNegative(fmt.Sprintf("%s.handlers[%d].concurrency", at, i), h.Concurrency)
+	}
+}
