@@ -23,7 +23,8 @@
 //   - What is queued and not written: Options.MaxUnwritten. Callers wait for room,
 //     as long as their context lets them. A server reads no further request while
 //     half of it is taken, and a Reply that finds all of it taken ends the
-//     connection: its peer sends but does not read.
+//     connection: its peer sends but does not read. (A client, whose requests may
+//     take all of it, answers until twice as much is queued.)
 //   - A peer that takes no byte for Options.WriteTimeout, or sends none for
 //     Options.IdleTimeout, is closed.
 //
