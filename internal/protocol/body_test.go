@@ -232,3 +232,19 @@ func TestRegistrationsThatAreNoneAreRefused(t *testing.T) {
 		}
 	}
 }
+
+// A broker's own offsets are many small objects too, and are read with the same
+// function.
+func TestManySmallEntriesAreRead(t *testing.T) {
+	t.Parallel()
+	var offsets struct {
+		OffsetTable map[string]map[int32]int64 `json:"offsetTable"`
+	}
+	if err := DecodeBody(repeated(`{"offsetTable":{`, `"%d@g":{0:1}`, `}}`, 5000), &offsets); err != nil || len(offsets.OffsetTable) != 5000 {
+		t.Errorf("%d entries, %v", len(offsets.OffsetTable), err)
+	}
+	var h HeartbeatData
+	if err := DecodeBody(repeated(`{"producerDataSet":[`, `{"groupName":"%d"}`, `]}`, 1000), &h); err != nil || len(h.Producers) != 1000 {
+		t.Errorf("%d producers, %v", len(h.Producers), err)
+	}
+}

@@ -191,6 +191,18 @@ func requestNames(c Code) (string, bool) {
 		return "POP_MESSAGE", true
 	case AckMessage:
 		return "ACK_MESSAGE", true
+	case PeekMessage:
+		return "PEEK_MESSAGE", true
+	case ChangeInvisibleTime:
+		return "CHANGE_MESSAGE_INVISIBLETIME", true
+	case Notification:
+		return "NOTIFICATION", true
+	case PollingInfo:
+		return "POLLING_INFO", true
+	case PopRollback:
+		return "POP_ROLLBACK", true
+	case BatchAckMessage:
+		return "BATCH_ACK_MESSAGE", true
 	}
 	return "", false
 }

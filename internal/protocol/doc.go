@@ -19,4 +19,15 @@
 // Command.Body aliases the buffer. Typed headers (SendRequest, PullRequest …)
 // read themselves from Fields and write themselves through a FieldWriter,
 // without reflection and without a map.
+//
+// # Bodies
+//
+// Most bodies are JSON: EncodeBody and DecodeBody, or a pair of functions of
+// their own where a Java map has keys that JSON cannot have. All decoders take
+// fastjson's dialect, which NormalizeJSON turns into standard JSON.
+//
+// # Errors
+//
+// ErrMalformedFrame and ErrFrameTooLarge end a connection; ErrMalformedBody,
+// ErrMalformedRecord and FieldError concern one request.
 package protocol

@@ -45,13 +45,14 @@ func decodeBody(what string, data []byte, v any) error {
 // maxBodyDepth bounds nesting in a body.
 const maxBodyDepth = 64
 
-// minObjectSize is how many bytes of a body there are, at the least and beyond
-// freeObjects, for each object. Real bodies have far more. It bounds how much
-// memory a hostile body can ask for: a Go struct is larger than the "{}" that
-// makes it.
+// minElementSize is how many bytes of a body there are, at the least and beyond
+// freeElements, for each object that is an element of an array. Real bodies have
+// far more. It bounds how much memory a hostile body can ask for: a Go struct is
+// larger than the "{}" that makes it. Entries of a map have a key, which is
+// bound enough.
 const (
-	minObjectSize = 24
-	freeObjects   = 256
+	minElementSize = 24
+	freeElements   = 256
 )
 
 // unmarshalElement reads an array element into a struct. It serves the
@@ -80,10 +81,10 @@ type normalizer struct {
 	copied int // src before this is in dst; 0 and dst nil: nothing rewritten
 	i      int
 
-	stack   [maxBodyDepth]byte // '{' or '[' of each open value
-	depth   int
-	wantKey bool
-	objects int
+	stack    [maxBodyDepth]byte // '{' or '[' of each open value
+	depth    int
+	wantKey  bool
+	elements int // objects and arrays inside arrays
 }
 
 func (n *normalizer) fail(what string) error {
@@ -128,12 +129,14 @@ func (n *normalizer) token(c byte) error {
 		if n.depth == maxBodyDepth {
 			return n.fail("nested too deeply")
 		}
+		if n.depth > 0 && n.stack[n.depth-1] == '[' {
+			if n.elements++; n.elements > freeElements+len(n.src)/minElementSize {
+				return n.fail("too many small elements")
+			}
+		}
 		n.stack[n.depth] = c
 		n.depth++
 		n.wantKey = c == '{'
-		if n.objects++; n.objects > freeObjects+len(n.src)/minObjectSize {
-			return n.fail("too many objects for its size")
-		}
 	case '}', ']':
 		if n.depth == 0 || n.stack[n.depth-1] != c-2 {
 			return n.fail("unexpected " + string(rune(c)))

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -34,39 +35,38 @@ func FuzzDecodeFrame(f *testing.F) {
 			return
 		}
 		for _, codec := range []Codec{JSON, Binary} {
-			again := reframe(t, c, codec)
-			if codec == Binary && (again.Code != widenCode(int16(c.Code)) && !c.IsResponse() || again.Code != Code(int16(c.Code)) && c.IsResponse()) {
+			same := codec == c.Codec
+			again, err := reframe(c, codec)
+			if err != nil {
+				if same { // the other codec may have no room for a field's name
+					t.Fatal(err)
+				}
+				continue
+			}
+			if codec == Binary && again.Code != Code(int16(c.Code)) && again.Code != widenCode(int16(c.Code)) {
 				t.Errorf("code %d became %d", c.Code, again.Code)
 			}
-			again.Codec, again.Code = c.Codec, c.Code
-			if codec != c.Codec {
-				continue // the other codec cannot say all that this one can
-			}
-			if diff := cmp.Diff(normalCommand(c), normalCommand(again), cmpopts.EquateEmpty()); diff != "" {
-				t.Errorf("%q (-first +second):\n%s", b, diff)
+			if same {
+				if diff := cmp.Diff(normalCommand(c), normalCommand(again), cmpopts.EquateEmpty()); diff != "" {
+					t.Errorf("%q (-first +second):\n%s", b, diff)
+				}
 			}
 		}
 	})
 }
 
-func reframe(t *testing.T, c Command, codec Codec) Command {
-	t.Helper()
+// reframe writes c in a codec and reads it again.
+func reframe(c Command, codec Codec) (again Command, err error) {
 	c.Codec = codec
 	frame, err := AppendCommand(nil, &c, nil)
 	if err != nil {
-		if len(c.Fields) > 0 || errors.Is(err, ErrFrameTooLarge) {
-			t.Skip() // a field name that only JSON has room for
-		}
-		t.Fatal(err)
+		return again, err
 	}
 	if n, err := FrameSize(frame); err != nil || n != len(frame) {
-		t.Fatalf("size %d of a frame of %d bytes, %v", n, len(frame), err)
+		return again, fmt.Errorf("size %d of a frame of %d bytes: %w", n, len(frame), err)
 	}
-	var again Command
-	if err := DecodeFrame(frame, &again); err != nil {
-		t.Fatal(err)
-	}
-	return again
+	err = DecodeFrame(frame, &again)
+	return again, err
 }
 
 // normalCommand is c as a second reading must find it: text that is not UTF-8

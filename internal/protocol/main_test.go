@@ -118,7 +118,7 @@ func (h *hexBytes) UnmarshalText(text []byte) (err error) {
 // beside it: fuzz targets do not.
 func boundAllocs(t *testing.T, n int, decode func()) {
 	t.Helper()
-	const factor, constant = 32, 256 << 10
+	const factor, constant = 48, 256 << 10
 	var least uint64
 	for range 2 { // the first time encoding/json may learn a type
 		var before, after runtime.MemStats
