@@ -238,6 +238,28 @@ func TestHeartbeats(t *testing.T) {
 	})
 }
 
+// A producer that rests is known to its brokers again soon after they were lost:
+// they may have questions about its transactions.
+func TestALostBrokerIsGreetedAgainWithoutBeingNeeded(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		c.addTopic("orders", 1)
+		b := c.brokers["a"]
+		s := newSender(t, c.open())
+		if _, err := s.sendTest(t, outgoing(s, "orders", "x")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		n := len(b.requests(protocol.Heartbeat))
+		c.net.Cut(b.addr)
+		c.net.Restore(b.addr)
+		pass(2 * time.Second)
+		if len(b.requests(protocol.Heartbeat)) == n {
+			t.Error("not greeted within 2 s")
+		}
+	})
+}
+
 func TestRequestsOfABrokerThatAreNotSupportedAreAnswered(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCluster(t, "a")

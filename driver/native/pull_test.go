@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
@@ -127,6 +129,33 @@ func TestResetForgetsWhatIsAtWork(t *testing.T) {
 		pass(6 * time.Second)
 		if o := b.committed("group", orders0); o != 3 {
 			t.Errorf("committed %d, want 3: what was settled late does not count", o)
+		}
+	})
+}
+
+// An answer that was on its way when the queue was moved does not move it again.
+func TestAnswersFromBeforeAResetDoNotCount(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		c.addTopic("orders", 1)
+		b := c.brokers["a"]
+		b.produce(orders0, 5)
+		sink := acking()
+		s := subscribe(t, c.open(), sink, driver.SubscriptionConfig{From: driver.FromFirst}, "orders")
+		pass(2 * time.Second) // a pull from 5 on is parked
+		b.ignore(protocol.PullMessage)
+		s.reset(map[protocol.MessageQueue]int64{{Topic: "orders", BrokerName: "a"}: 3})
+		pass(time.Second)
+		b.produce(orders0, 1)
+		pass(time.Second)
+		b.on(protocol.PullMessage, nil)
+		pass(time.Minute)
+		var got []int64
+		for _, d := range sink.all()[5:] {
+			got = append(got, d.QueueOffset)
+		}
+		if diff := cmp.Diff([]int64{3, 4, 5}, got); diff != "" {
+			t.Error(diff)
 		}
 	})
 }
