@@ -249,6 +249,29 @@ func TestOpenCircuitsArePassedBy(t *testing.T) {
 	})
 }
 
+func TestACircuitThatOpensDuringASendHidesNoCause(t *testing.T) {
+	t.Parallel()
+	for way, send := range ways {
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			for _, cause := range []error{unknown(errors.New("connection lost")), unreachable()} {
+				s := newScript("a", "b")
+				s.send = func(context.Context, message.Queue, []*driver.Outgoing) (driver.Receipt, error) {
+					return driver.Receipt{}, cause
+				}
+				p := start(t, s, producer.Retries(5), producer.RetryUnknownOutcome(), producer.Breaker(producer.BreakerSettings{Failures: 1}))
+				_, err := send(t.Context(), p, msg())
+				if !errors.Is(err, message.ErrBreakerOpen) || !errors.Is(err, cause) || message.SafeToRetry(err) != message.SafeToRetry(cause) || len(s.tried()) != 2 {
+					t.Errorf("%d attempts: %v", len(s.tried()), err)
+				}
+				if n := strings.Count(err.Error(), "circuit breaker open"); n != 1 {
+					t.Errorf("the circuit is mentioned %d times: %v", n, err)
+				}
+			}
+		})
+	}
+}
+
 func TestOnlyTheBrokersFaultsOpenItsCircuit(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {

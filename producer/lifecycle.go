@@ -30,6 +30,9 @@ func (p *Producer) Start(context.Context) error {
 	return nil
 }
 
+// Closed is closed when Drain, Stop or Close is over.
+func (p *Producer) Closed() <-chan struct{} { return p.closing.done }
+
 // Drain refuses new sends, waits until what has begun is over and all callbacks
 // have run, and unregisters the group. When ctx ends first it goes on like Stop,
 // and its error says what was left. It must not be called from a callback, which

@@ -132,8 +132,10 @@ func (o *op) rest(d time.Duration) bool {
 func (o *op) attempt() {
 	o.attempts++
 	o.broker, o.verdict, o.release = nil, nil, nil
-	err := o.choose()
-	if err != nil {
+	if err := o.choose(); err != nil {
+		if o.err != nil { // why this is a further attempt
+			err = fmt.Errorf("%w; then %w", o.err, err)
+		}
 		o.settled(driver.Receipt{}, err)
 		return
 	}

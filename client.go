@@ -1,0 +1,232 @@
+package rocketkit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/rocketkit/rocketkit/config"
+	"github.com/rocketkit/rocketkit/consumer"
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/producer"
+	"github.com/rocketkit/rocketkit/retry"
+	"github.com/rocketkit/rocketkit/trace"
+)
+
+// Config configures a Client; config/load fills one from a file and the
+// environment.
+type Config = config.Config
+
+// Client is one connection to one cluster: a driver, and the producers and
+// consumers made with it. Any number of clients may be open. It is safe for
+// concurrent use.
+type Client struct {
+	cfg    Config
+	driver driver.Driver
+	log    *slog.Logger
+	tracer *trace.Tracer
+
+	closed chan struct{} // closed when the driver is
+	err    error         // final when closed is
+
+	mu      sync.Mutex // guards the following
+	closing bool
+	members []member // what was made, in order
+}
+
+// member is a producer or consumer.
+type member interface {
+	Runner
+	Closed() <-chan struct{}
+}
+
+// Open makes a client. It does not wait for the network: servers may start
+// later. Without name servers in cfg, NAMESRV_ADDR gives them. Every mistake in
+// cfg is reported, joined; a driver that the program does not link is a
+// *DriverError.
+func Open(ctx context.Context, cfg Config, opts ...Option) (*Client, error) {
+	s := newSettings(opts)
+	cfg.Driver = s.chosen(cfg.Driver)
+	cfg = cfg.WithDefaults()
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	factory, err := s.factory(cfg.Driver)
+	if err != nil {
+		return nil, err
+	}
+	dc, err := s.driverConfig(cfg)
+	if err != nil {
+		return nil, err
+	}
+	d, err := factory(ctx, dc)
+	if err != nil {
+		return nil, fmt.Errorf("open with driver %s: %w", cfg.Driver, err)
+	}
+	c := &Client{cfg: cfg, driver: d, log: s.logger, closed: make(chan struct{})}
+	if t := cfg.Telemetry.Traces; t == nil || *t {
+		c.tracer = trace.New(s.tracing)
+	}
+	return c, nil
+}
+
+// Capabilities are what the client's driver can do.
+func (c *Client) Capabilities() driver.Capabilities { return c.driver.Capabilities() }
+
+// NewProducer makes a producer of a group, "" for the configured one. It can
+// send at once. Options win over the configuration. It ends with the client, or
+// earlier with its own Drain, Stop or Close.
+func (c *Client) NewProducer(group string, opts ...producer.Option) (*producer.Producer, error) {
+	if group == "" {
+		group = c.cfg.Producer.Group
+	}
+	return adopt(c, func() (*producer.Producer, error) {
+		return producer.New(c.driver, group, append(c.producerOptions(), opts...)...)
+	})
+}
+
+// NewConsumer makes a consumer of the handlers in mux; Start, or Run, lets it
+// receive. Every mistake in the registrations is reported, joined. What is
+// configured for the group wins over mux's options, and opts over both. It ends
+// with the client, or earlier with its own Drain or Stop.
+func (c *Client) NewConsumer(mux *consumer.Mux, opts ...consumer.GroupOption) (*consumer.Consumer, error) {
+	if mux == nil {
+		return nil, errors.New("new consumer: the mux is nil; make one with consumer.NewMux")
+	}
+	return adopt(c, func() (*consumer.Consumer, error) {
+		return consumer.New(c.driver, mux, append(c.consumerOptions(mux.Group()), opts...)...)
+	})
+}
+
+// adopt makes a member of the client.
+func adopt[M member](c *Client, newMember func() (M, error)) (M, error) {
+	var none M
+	c.mu.Lock()
+	closing := c.closing
+	c.mu.Unlock()
+	if closing {
+		return none, fmt.Errorf("client: %w", message.ErrClosed)
+	}
+	m, err := newMember()
+	if err != nil {
+		return none, err
+	}
+	c.mu.Lock()
+	if c.closing { // meanwhile
+		c.mu.Unlock()
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		return none, errors.Join(fmt.Errorf("client: %w", message.ErrClosed), m.Drain(ctx))
+	}
+	c.members = append(slices.DeleteFunc(c.members, isClosed), m)
+	c.mu.Unlock()
+	return m, nil
+}
+
+func isClosed(m member) bool {
+	select {
+	case <-m.Closed():
+		return true
+	default:
+		return false
+	}
+}
+
+// Start does nothing: a client is open from Open on. With it a client is a
+// Runner, and Run closes it after what it is given behind it.
+func (c *Client) Start(context.Context) error { return nil }
+
+// Drain drains the client's producers and consumers that have not ended, the
+// latest first, and closes its connections. When ctx ends first, what is left is
+// cut off, and the error says so.
+func (c *Client) Drain(ctx context.Context) error {
+	c.mu.Lock()
+	first := !c.closing
+	c.closing = true
+	members := slices.DeleteFunc(slices.Clone(c.members), isClosed)
+	c.mu.Unlock()
+	if !first {
+		select {
+		case <-c.closed:
+			return c.err
+		case <-ctx.Done():
+			return fmt.Errorf("client is still closing: %w", ctx.Err())
+		}
+	}
+	defer close(c.closed)
+	var errs []error
+	for _, m := range slices.Backward(members) {
+		errs = append(errs, m.Drain(ctx))
+	}
+	if ctx.Err() != nil { // members were cut off; the driver gets a moment too
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+		defer cancel()
+		ctx = grace
+	}
+	if err := c.driver.Close(ctx); err != nil {
+		errs = append(errs, fmt.Errorf("close driver %s: %w", c.cfg.Driver, err))
+	}
+	c.err = errors.Join(errs...)
+	return c.err
+}
+
+// Close is Drain within DrainTimeout.
+func (c *Client) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), DrainTimeout)
+	defer cancel()
+	return c.Drain(ctx)
+}
+
+// producerOptions are what the configuration says of producers.
+func (c *Client) producerOptions() []producer.Option {
+	p := c.cfg.Producer
+	opts := []producer.Option{producer.Logger(c.log), producer.Tracer(c.tracer)}
+	add := func(set bool, o producer.Option) {
+		if set {
+			opts = append(opts, o)
+		}
+	}
+	add(p.SendTimeout > 0, producer.SendTimeout(p.SendTimeout))
+	if p.Retries != nil {
+		opts = append(opts, producer.Retries(*p.Retries))
+	}
+	add(p.RetryUnknownOutcome, producer.RetryUnknownOutcome())
+	add(p.MaxMessageSize > 0, producer.MaxMessageSize(int(p.MaxMessageSize)))
+	add(p.MaxInFlight > 0, producer.MaxInFlight(p.MaxInFlight))
+	add(p.MaxInFlightBytes > 0, producer.MaxInFlightBytes(int64(p.MaxInFlightBytes)))
+	add(p.FailFast, producer.FailFast())
+	if b := p.Breaker; b.Enabled != nil && !*b.Enabled {
+		return append(opts, producer.NoBreaker())
+	}
+	return append(opts, producer.Breaker(producer.BreakerSettings{Failures: p.Breaker.Failures, OpenFor: p.Breaker.OpenFor}))
+}
+
+// consumerOptions are what the configuration says of a consumer group.
+func (c *Client) consumerOptions(group string) []consumer.GroupOption {
+	opts := []consumer.GroupOption{consumer.Logger(c.log), consumer.Tracer(c.tracer)}
+	cc, _ := c.cfg.ConsumerOf(group)
+	add := func(set bool, o consumer.GroupOption) {
+		if set {
+			opts = append(opts, o)
+		}
+	}
+	add(cc.From == "last", consumer.From(consumer.Last))
+	add(cc.From == "first", consumer.From(consumer.First))
+	add(cc.Concurrency > 0, consumer.Concurrency(cc.Concurrency))
+	add(cc.PullBatch > 0, consumer.PullBatch(cc.PullBatch))
+	if cc.MaxRetries != nil {
+		opts = append(opts, consumer.Retry(retry.Levels(*cc.MaxRetries)))
+	}
+	add(cc.ConsumeTimeout > 0, consumer.Timeout(cc.ConsumeTimeout))
+	add(cc.ShutdownTimeout > 0, consumer.ShutdownTimeout(cc.ShutdownTimeout))
+	for _, h := range cc.Handlers {
+		add(h.Enabled != nil && !*h.Enabled, consumer.Disable(h.Name))
+		add(h.Concurrency > 0, consumer.ForHandler(h.Name, consumer.Concurrency(h.Concurrency)))
+	}
+	return opts
+}

@@ -1,0 +1,141 @@
+package rocketkit
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"maps"
+	"net"
+	"os"
+	"slices"
+	"strings"
+
+	oteltrace "go.opentelemetry.io/otel/trace"
+
+	"github.com/rocketkit/rocketkit/config"
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/driver/native"
+	"github.com/rocketkit/rocketkit/trace"
+)
+
+// Option sets something of a Client that a Config cannot.
+type Option func(*settings)
+
+type settings struct {
+	factories map[string]driver.Factory
+	preferred string // the driver when the configuration names none
+	logger    *slog.Logger
+	tracing   trace.Options
+	dial      func(ctx context.Context, network, address string) (net.Conn, error)
+	tls       *tls.Config
+}
+
+func newSettings(opts []Option) *settings {
+	s := &settings{
+		factories: map[string]driver.Factory{native.Name: native.Factory},
+		preferred: native.Name,
+		logger:    slog.New(slog.DiscardHandler),
+	}
+	for _, o := range opts {
+		o(s)
+	}
+	return s
+}
+
+// WithDriver links a driver and makes it the one that is used unless the
+// configuration names another:
+//
+//	rocketkit.WithDriver("rocketmq-client-go", clientgo.Factory)
+func WithDriver(name string, f driver.Factory) Option {
+	return func(s *settings) { s.factories[name], s.preferred = f, name }
+}
+
+// WithLogger takes what the client has to say; nothing is logged without one.
+func WithLogger(l *slog.Logger) Option {
+	return func(s *settings) {
+		if l != nil {
+			s.logger = l
+		}
+	}
+}
+
+// WithTracerProvider makes spans of sends and handler runs, whose context
+// travels with the messages. Without one nothing is traced.
+func WithTracerProvider(p oteltrace.TracerProvider) Option {
+	return func(s *settings) { s.tracing.Provider = p }
+}
+
+// WithTracing is WithTracerProvider with a choice of propagator and of how
+// processing is joined to sending.
+func WithTracing(o trace.Options) Option { return func(s *settings) { s.tracing = o } }
+
+// WithDial opens connections by dial instead of net.Dialer.
+func WithDial(dial func(ctx context.Context, network, address string) (net.Conn, error)) Option {
+	return func(s *settings) { s.dial = dial }
+}
+
+// WithTLSConfig encrypts connections by cfg, in place of the configuration's
+// section tls.
+func WithTLSConfig(cfg *tls.Config) Option { return func(s *settings) { s.tls = cfg } }
+
+// chosen is the driver to use when the configuration says named.
+func (s *settings) chosen(named string) string {
+	if named == "" {
+		return s.preferred
+	}
+	return named
+}
+
+func (s *settings) factory(name string) (driver.Factory, error) {
+	if f := s.factories[name]; f != nil {
+		return f, nil
+	}
+	return nil, &DriverError{Name: name, Linked: slices.Sorted(maps.Keys(s.factories))}
+}
+
+// driverConfig is what the driver is told.
+func (s *settings) driverConfig(cfg Config) (driver.Config, error) {
+	dc := driver.Config{NameServers: cfg.NameServers, Dial: s.dial, TLS: s.tls, Logger: s.logger}
+	c := cfg.Credentials
+	dc.Credentials = driver.Credentials{AccessKey: c.AccessKey, SecretKey: c.SecretKey, SecurityToken: c.SecurityToken}
+	if c.SecretKeyFile != "" {
+		b, err := os.ReadFile(c.SecretKeyFile)
+		if err != nil {
+			return dc, fmt.Errorf("credentials.secret_key_file: %w", err)
+		}
+		if dc.Credentials.SecretKey = strings.TrimSpace(string(b)); dc.Credentials.SecretKey == "" {
+			return dc, fmt.Errorf("credentials.secret_key_file: %s is empty", c.SecretKeyFile)
+		}
+	}
+	if dc.TLS == nil && cfg.TLS.Enabled {
+		var err error
+		if dc.TLS, err = tlsConfig(cfg.TLS); err != nil {
+			return dc, err
+		}
+	}
+	return dc, nil
+}
+
+func tlsConfig(t config.TLS) (*tls.Config, error) {
+	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
+	if t.CAFile != "" {
+		pem, err := os.ReadFile(t.CAFile)
+		if err != nil {
+			return nil, fmt.Errorf("tls.ca_file: %w", err)
+		}
+		out.RootCAs = x509.NewCertPool()
+		if !out.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("tls.ca_file: %s holds no PEM certificate", t.CAFile)
+		}
+	}
+	if t.CertFile != "" {
+		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
+		if err != nil {
+			return nil, fmt.Errorf("tls.cert_file and key_file: %w", err)
+		}
+		out.Certificates = []tls.Certificate{cert}
+	}
+	return out, nil
+}
