@@ -3,6 +3,7 @@ package consumer_test
 import (
 	"context"
 	"errors"
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,6 +24,7 @@ func inHandler(t *testing.T, log *lines, f func(ctx context.Context, q *queue) e
 		consumer.Handle(m, "orders", func(ctx context.Context, _ string) error { return f(ctx, q) }, append(opts, consumer.Name("paid"))...)
 		c := start(t, drv, m)
 		q = drv.sub(t, "pay").assign()
+		<-time.After(7 * time.Second) // so that nothing falls together with the watchdog's rounds
 		q.deliver(msg("m1", "orders", "", "x"))
 		out = q.idle()
 		if err := c.Stop(t.Context()); err != nil {
@@ -106,6 +108,22 @@ func TestContextsDerivedFromTheHandlersEndWithIt(t *testing.T) {
 		<-fired
 		if !errors.Is(context.Cause(child), context.DeadlineExceeded) {
 			t.Errorf("cause: %v", context.Cause(child))
+		}
+		return nil
+	})
+}
+
+// Not parallel: it counts goroutines.
+func TestContextsDerivedFromTheHandlersNeedNoGoroutine(t *testing.T) {
+	inHandler(t, &lines{}, func(ctx context.Context, _ *queue) error {
+		before := runtime.NumGoroutine()
+		for range 100 {
+			child, cancel := context.WithCancel(ctx)
+			defer cancel()
+			child.Done()
+		}
+		if n := runtime.NumGoroutine() - before; n > 50 {
+			t.Errorf("%d goroutines for 100 derived contexts", n)
 		}
 		return nil
 	})

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/google/go-cmp/cmp"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -202,6 +204,30 @@ func TestOneWorkerTakesMessagesInTheOrderOfTheirQueue(t *testing.T) {
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
+}
+
+func TestAnIdleConsumerKeepsNoMessageAlive(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		m := consumer.NewMux("pay", consumer.Concurrency(1))
+		consumer.Handle(m, "orders", onText)
+		drv := newScripted()
+		c := start(t, drv, m)
+		q := drv.sub(t, "pay").assign()
+		d := msg("m1", "orders", "", "x")
+		seen := weak.Make(d)
+		q.deliver(d)
+		d = nil //nolint:ineffassign,wastedassign // the test's own reference
+		q.await(1)
+		synctest.Wait() // the worker is idle again
+		runtime.GC()
+		if seen.Value() != nil {
+			t.Error("the message is still referenced")
+		}
+		if err := c.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Many queues deliver at once, as a driver's queue goroutines do.

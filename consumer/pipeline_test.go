@@ -261,10 +261,10 @@ func TestImmediateRetriesComeFirstAndDecodeAnew(t *testing.T) {
 	var log lines
 	m := consumer.NewMux("pay", consumer.Logger(log.logger()))
 	consumer.Handle(m, "orders", func(_ context.Context, p *payment) error {
-		if p.Amount != 1 {
+		if *p != (payment{Amount: 1}) {
 			t.Errorf("call %d got a value that an earlier one changed: %+v", calls.Load(), p)
 		}
-		p.Amount = 99
+		*p = payment{ID: "changed", Amount: 99}
 		if calls.Add(1) < 3 {
 			return errDown
 		}

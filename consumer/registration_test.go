@@ -99,6 +99,10 @@ func TestEveryRegistrationMistakeNamesWhatWhereAndTheRemedy(t *testing.T) {
 			consumer.Handle(m, "orders", onText, consumer.Name("paid"))
 			consumer.Handle(m, "refunds", onText, consumer.Name("paid"))
 		}, []string{`two handlers are named "paid", of topics "orders" and "refunds"; give one another with Name or a name tag`}},
+		{"a name that another has by default", "", nil, func(m *mux) {
+			consumer.Handle(m, "orders", onText)
+			consumer.Handle(m, "refunds", onText, consumer.Name("orders"))
+		}, []string{`two handlers are named "orders", of topics "orders" and "refunds"; give one another with Name or a name tag`}},
 		{"an empty name", "", nil, func(m *mux) { consumer.Handle(m, "orders", onText, consumer.Name("")) },
 			[]string{`handler of topic "orders": its name is empty; leave Name out or give one`}},
 		{"numbers that make no sense", "",
@@ -306,7 +310,10 @@ func TestAMuxOfDeadLettersAloneHasNoOtherSubscription(t *testing.T) {
 	drv := newScripted()
 	start(t, drv, m)
 	if len(drv.subs) != 1 || drv.subs[0].cfg.Group != "pay_dlq" {
-		t.Errorf("subscriptions: %+v", drv.subs)
+		t.Fatalf("subscriptions: %+v", drv.subs)
+	}
+	if drv.subs[0].cfg.From != driver.FromFirst {
+		t.Error("dead letters that came before the consumer would be missed")
 	}
 }
 
