@@ -202,7 +202,7 @@ func ExampleForHandler() {
 
 	// What a configuration says about handlers comes with New.
 	c, err := consumer.New(newScripted(), mux,
-		consumer.ForHandler("paid", consumer.Concurrency(64), consumer.Retries(3)),
+		consumer.ForHandler("paid", consumer.Concurrency(64), consumer.Retry(retry.Levels(3))),
 		consumer.Logger(slog.Default()))
 	if err != nil {
 		fmt.Println(err)

@@ -124,9 +124,6 @@ func Retry(p retry.Policy) Option {
 	return commonOption(func(o *common) { o.retry = chosen(p) })
 }
 
-// Retries is Retry(retry.Levels(n)).
-func Retries(n int) Option { return Retry(retry.Levels(n)) }
-
 // Codec decodes message bodies. By default strings and byte slices take the body
 // as it is, everything else takes JSON.
 func Codec(c codec.Codec) Option {

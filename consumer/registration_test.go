@@ -239,7 +239,7 @@ type byHand struct{ driver.AllocateStrategy }
 func TestHandlersOfAGroupBecomeOneSubscriptionForEachTopic(t *testing.T) {
 	t.Parallel()
 	m := consumer.NewMux("pay", consumer.From(consumer.First), consumer.PullBatch(16), consumer.MaxUnsettled(10),
-		consumer.MaxUnsettledBytes(1<<20), consumer.MaxSpan(99), consumer.StrictRetryDelay(), consumer.Retries(3), consumer.Allocate(byHand{}))
+		consumer.MaxUnsettledBytes(1<<20), consumer.MaxSpan(99), consumer.StrictRetryDelay(), consumer.Retry(retry.Levels(3)), consumer.Allocate(byHand{}))
 	consumer.Handle(m, "orders", onText, consumer.Tags("refunded || paid"))
 	consumer.Handle(m, "orders", onPayment, consumer.Tags("closed", "paid-late"), consumer.Retry(retry.Levels(20)))
 	consumer.Handle(m, "stock", onText, consumer.SQL("amount > 10"))
