@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"strings"
@@ -142,6 +143,12 @@ func checkRecord(b []byte, topic string, queueID int32) (int, error) {
 	}
 	if end+2+int64(be.Uint16(b[end:])) != int64(size) {
 		return 0, fmt.Errorf("%w: parts do not add up to size %d", protocol.ErrMalformedRecord, size)
+	}
+	// Where a power cut tears a write, the file has zeros. The body has a CRC;
+	// of the topic and the properties recovery can only tell when no zeros are
+	// there by right.
+	if bytes.IndexByte(b[end+2:size], 0) >= 0 {
+		return 0, fmt.Errorf("%w: a NUL in its properties", protocol.ErrMalformedRecord)
 	}
 	return size, nil
 }

@@ -23,6 +23,7 @@ type stored struct {
 	queueID int32
 	offset  int64
 	body    string
+	props   string
 }
 
 // image is what a power cut leaves, with what the world outside knew by then.
@@ -112,6 +113,7 @@ type crashAnswer struct {
 	topic  string
 	queue  int32
 	bodies []string
+	props  []string
 	wg     *sync.WaitGroup
 }
 
@@ -123,7 +125,7 @@ func (a *crashAnswer) Appended(r AppendResult) {
 	a.c.mu.Lock()
 	defer a.c.mu.Unlock()
 	for i, body := range a.bodies {
-		a.c.answered = append(a.c.answered, stored{a.topic, a.queue, r.QueueOffset + int64(i), body})
+		a.c.answered = append(a.c.answered, stored{a.topic, a.queue, r.QueueOffset + int64(i), body, a.props[i]})
 	}
 }
 
@@ -181,11 +183,13 @@ func (c *crashRun) append(tb testing.TB, s *Store, rng *rand.Rand, serial *int, 
 	for range 1 + rng.IntN(3) {
 		body := fmt.Sprintf("body %d %s", *serial, strings.Repeat("x", rng.IntN(200)))
 		*serial++
-		a.Records = append(a.Records, record(tb, topic, queueID, "t", []byte(body))...)
+		props := protocol.AppendProperty(nil, protocol.PropTags, "t")
+		props = protocol.AppendProperty(props, protocol.PropKeys, strings.Repeat("k", rng.IntN(600)))
+		a.Records = append(a.Records, recordWith(tb, topic, queueID, []byte(body), props)...)
 		a.TagsCodes = append(a.TagsCodes, tagsCodeOf("t"))
-		answer.bodies = append(answer.bodies, body)
+		answer.bodies, answer.props = append(answer.bodies, body), append(answer.props, string(props))
 		c.mu.Lock()
-		c.submitted[body] = stored{topic: topic, queueID: queueID}
+		c.submitted[body] = stored{topic: topic, queueID: queueID, props: string(props)}
 		c.mu.Unlock()
 	}
 	a.Done = answer
@@ -198,7 +202,7 @@ func (c *crashRun) look(tb testing.TB, s *Store) {
 	var seen []stored
 	for _, q := range s.Queues() {
 		for _, r := range readAll(tb, s, q.Topic, q.ID) {
-			seen = append(seen, stored{q.Topic, q.ID, r.QueueOffset, string(r.Body)})
+			seen = append(seen, stored{q.Topic, q.ID, r.QueueOffset, string(r.Body), string(r.Properties)})
 		}
 	}
 	c.mu.Lock()
@@ -329,7 +333,7 @@ func (c *crashRun) compare(s *Store, im image) ([]stored, error) {
 		}
 		have[r] = true
 		sub, ok := c.submitted[r.body]
-		if !ok || sub.topic != r.topic || sub.queueID != r.queueID {
+		if !ok || sub.topic != r.topic || sub.queueID != r.queueID || sub.props != r.props {
 			return nil, fmt.Errorf("record %+v was never appended so", r)
 		}
 		if seen[r.body] {
@@ -367,7 +371,7 @@ func listStored(s *Store) (list []stored, err error) {
 				if err != nil {
 					return nil, err
 				}
-				list = append(list, stored{q.Topic, q.ID, rec.QueueOffset, string(rec.Body)})
+				list = append(list, stored{q.Topic, q.ID, rec.QueueOffset, string(rec.Body), string(rec.Properties)})
 				b = b[n:]
 			}
 			at = r.NextOffset
@@ -439,7 +443,7 @@ func checkConsistent(s *Store) error {
 
 func crashOptions(sync bool) Options {
 	return Options{
-		SyncFlush: sync, SegmentSize: 2000, QueueFileEntries: 4, CheckpointBytes: 1500,
+		SyncFlush: sync, SegmentSize: 4000, QueueFileEntries: 4, CheckpointBytes: 2500,
 		CheckpointInterval: time.Hour, FlushInterval: time.Millisecond, MaxOpenFiles: 4,
 	}
 }

@@ -19,8 +19,11 @@ var testHost = netip.MustParseAddrPort("10.1.2.3:10911")
 // record encodes an unplaced record.
 func record(tb testing.TB, topic string, queueID int32, tag string, body []byte) []byte {
 	tb.Helper()
-	var props []byte
-	props = protocol.AppendProperty(props, protocol.PropTags, tag)
+	return recordWith(tb, topic, queueID, body, protocol.AppendProperty(nil, protocol.PropTags, tag))
+}
+
+func recordWith(tb testing.TB, topic string, queueID int32, body, props []byte) []byte {
+	tb.Helper()
 	b, err := protocol.AppendRecord(nil, &protocol.Record{
 		Topic: topic, QueueID: queueID, Body: body, Properties: props,
 		BornTimestamp: 1, BornHost: testHost, StoreHost: testHost,

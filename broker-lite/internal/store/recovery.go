@@ -248,28 +248,30 @@ func (r *recovery) cutTail(sc *scanner, damage *CorruptionError) error {
 	return sc.file.Sync()
 }
 
-// dispatch adds a record's consume queue entry. phys is the record's place.
+// dispatch adds a record's consume queue entry.
 func (r *recovery) dispatch(sc *scanner, rec *protocol.Record) error {
-	if err := checkTopic(rec.Topic); err != nil || rec.QueueID < 0 {
-		return sc.damage(rec.PhysicalOffset, "topic %.300q or queue %d cannot be", rec.Topic, rec.QueueID)
-	}
 	table := r.s.queues
-	q := table.getOrAdd(rec.Topic, rec.QueueID)
+	q := table.get(rec.Topic, rec.QueueID)
+	next := int64(0)
+	if q != nil {
+		next = q.max
+	}
 	switch {
-	case rec.QueueOffset == q.max:
-	case q.max == 0 && r.s.log.min() > 0 && rec.QueueOffset > 0:
+	case rec.QueueOffset == next:
+	case next == 0 && r.s.log.min() > 0 && rec.QueueOffset > 0:
 		// Its first records went with the log's first files.
+		q = table.getOrAdd(rec.Topic, rec.QueueID)
 		q.min, q.max, q.written = rec.QueueOffset, rec.QueueOffset, rec.QueueOffset
 	case rec.QueueOffset == 0:
 		// The topic was deleted and made anew.
-		var err error
-		if q, err = r.restartQueue(q); err != nil {
+		if err := r.removeQueue(q); err != nil {
 			return err
 		}
 	default:
-		return sc.damage(rec.PhysicalOffset, "queue offset %d of topic %s queue %d follows %d",
-			rec.QueueOffset, rec.Topic, rec.QueueID, q.max-1)
+		return sc.damage(rec.PhysicalOffset, "queue offset %d of topic %s queue %d, where %d is next",
+			rec.QueueOffset, rec.Topic, rec.QueueID, next)
 	}
+	q = table.getOrAdd(rec.Topic, rec.QueueID)
 	entry := appendEntry(nil, rec.PhysicalOffset, rec.Size, r.s.opt.TagsCode(rec))
 	dirty, full := q.publish(entry)
 	if dirty {
@@ -284,18 +286,13 @@ func (r *recovery) dispatch(sc *scanner, rec *protocol.Record) error {
 	return nil
 }
 
-func (r *recovery) restartQueue(q *queue) (*queue, error) {
+func (r *recovery) removeQueue(q *queue) error {
 	for _, first := range q.files {
 		r.s.files.drop(q.key(first))
 	}
 	q.deleted = true
-	if err := vfs.RemoveTree(r.s.opt.FS, q.dir); err != nil {
-		return nil, err
-	}
-	fresh := r.s.queues.newQueue(q.topic, q.id)
-	fresh.newDir = true
-	r.s.queues.add(fresh)
-	return fresh, nil
+	delete(r.s.queues.queues, queueKey{q.topic, q.id})
+	return vfs.RemoveTree(r.s.opt.FS, q.dir)
 }
 
 // secure makes durable what a killed process had only written: from now on it

@@ -3,6 +3,7 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/vfs"
@@ -50,7 +51,7 @@ func (s *scanner) at(off int64, n int) ([]byte, error) {
 
 // scan calls f for each record from a physical offset on. It ends behind the
 // last good record: at the file's end, behind a blank record (sealed), or at
-// damage. err is for everything else.
+// damage, which f may find too. err is for everything else.
 func (s *scanner) scan(from int64, f func(*scanner, *protocol.Record) error) (end int64, sealed bool, damage *CorruptionError, err error) {
 	var rec protocol.Record
 	pos := from - s.first
@@ -65,7 +66,9 @@ func (s *scanner) scan(from int64, f func(*scanner, *protocol.Record) error) (en
 		if blank {
 			return s.first + s.size, true, nil, nil
 		}
-		if err := f(s, &rec); err != nil {
+		if err := f(s, &rec); errors.As(err, &damage) {
+			return s.first + pos, false, damage, nil
+		} else if err != nil {
 			return 0, false, nil, err
 		}
 		pos += int64(n)
@@ -106,7 +109,13 @@ func (s *scanner) record(pos int64, rec *protocol.Record) (n int, blank bool, re
 	if rec.PhysicalOffset != s.first+pos {
 		return 0, false, fmt.Errorf("a record that says it is at %d", rec.PhysicalOffset), nil
 	}
-	return n, false, nil, nil
+	if reason = checkTopic(rec.Topic); reason == nil && rec.QueueID < 0 {
+		reason = fmt.Errorf("%w: queue %d", protocol.ErrMalformedRecord, rec.QueueID)
+	}
+	if reason == nil && bytes.IndexByte(rec.Properties, 0) >= 0 {
+		reason = fmt.Errorf("%w: zeros in its properties", protocol.ErrMalformedRecord)
+	}
+	return n, false, reason, nil
 }
 
 // findRecord looks for a whole record from a physical offset on, whatever lies
