@@ -191,6 +191,27 @@ func TestRoutesAreRefreshed(t *testing.T) {
 	})
 }
 
+// However many sends fail for it, a name server is asked twice a second at most.
+func TestRefreshesArePaced(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		c.addTopic("orders", 1)
+		c.brokers["a"].refuse(protocol.SendMessageV2, protocol.TopicNotExist)
+		s := newSender(t, c.open())
+		for range 100 {
+			if _, err := s.sendTest(t, outgoing(s, "orders", "x")); !isCode(err, protocol.TopicNotExist) {
+				t.Error(err)
+			}
+			pass(20 * time.Millisecond)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if n := len(c.asked); n < 4 || n > 6 {
+			t.Errorf("asked %d times in 2 s", n)
+		}
+	})
+}
+
 func TestHeartbeats(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCluster(t, "a")
@@ -424,7 +445,7 @@ func TestFault11ConcurrentUseIsFreeOfRaces(t *testing.T) {
 	})
 	arrived := make(chan struct{}, 10_000)
 	sink := &collector{handle: func(d delivery) { d.ack(); arrived <- struct{}{} }}
-	subscribe(t, cl, sink, driver.SubscriptionConfig{From: driver.FromFirst, CommitInterval: time.Millisecond}, "orders")
+	sub := subscribe(t, cl, sink, driver.SubscriptionConfig{From: driver.FromFirst, CommitInterval: time.Millisecond}, "orders")
 	s := newSender(t, cl)
 	var wg sync.WaitGroup
 	const senders, each = 8, 50
@@ -446,6 +467,18 @@ func TestFault11ConcurrentUseIsFreeOfRaces(t *testing.T) {
 	}
 	wg.Wait()
 	for range senders * each {
+		<-arrived
+	}
+	for i := range 20 { // members come and go, queues are moved
+		sub.reset(map[protocol.MessageQueue]int64{{Topic: "orders", BrokerName: "a"}: 0, {Topic: "orders", BrokerName: "b"}: 1})
+		if i%2 == 0 {
+			c.brokers["a"].join("group", "x")
+			c.brokers["b"].join("group", "x")
+		} else {
+			c.brokers["a"].part("group", "x")
+			c.brokers["b"].part("group", "x")
+		}
+		c.brokers["b"].notify("group")
 		<-arrived
 	}
 }

@@ -351,6 +351,13 @@ func (b *scripted) join(group, id string) {
 	b.mu.Unlock()
 }
 
+// part takes one out of the group again.
+func (b *scripted) part(group, id string) {
+	b.mu.Lock()
+	delete(b.members[group], id)
+	b.mu.Unlock()
+}
+
 func (b *scripted) memberIDs(group string) []string {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -20,7 +20,8 @@
 // where it pulls next and which offset it commits; every other goroutine leaves
 // a note in its mailbox. A subscription's goroutine owns the list of its queues.
 // Routes are immutable snapshots that are replaced whole. Nothing is shared by
-// two clients.
+// two clients. Locks are held for a few instructions only, and taken in this
+// order: a topic's, a broker's or the check-backs' before the client's.
 //
 // # What it claims to be
 //

@@ -25,10 +25,13 @@ type queue struct {
 	// handOver is how long to wait for another member to commit first.
 	handOver time.Duration
 
-	// life ends when the queue is to be given up: no more pulls. work is the ctx
-	// of the handlers; it ends when nothing that they settle counts any more.
-	life, work       context.Context
-	endLife, endWork context.CancelFunc
+	// life ends when the queue is to be given up: no more pulls. Anybody may end it.
+	life    context.Context
+	endLife context.CancelFunc
+	// work is the ctx of the handlers; it ends when nothing that they settle counts
+	// any more.
+	work    context.Context
+	endWork context.CancelFunc
 
 	win  window
 	next int64 // the offset to pull
@@ -99,9 +102,6 @@ func (q *queue) leave(mode leaveMode) {
 	q.box.leave = max(q.box.leave, mode)
 	q.box.mu.Unlock()
 	q.endLife()
-	if mode == leaveNow {
-		q.endWork()
-	}
 	poke(q.box.wake)
 }
 
@@ -109,7 +109,7 @@ func (q *queue) leave(mode leaveMode) {
 func (q *queue) run() {
 	defer close(q.done)
 	defer q.closeBox()
-	defer q.endWork()
+	defer func() { q.endWork() }() // of the last term: see moveTo
 	defer q.endLife()
 	if !q.begin() {
 		return

@@ -211,6 +211,7 @@ const (
 // and what is missing with growing pauses.
 func (rs *routes) loop() {
 	ctx, interval := rs.c.ctx, rs.c.cfg.RouteInterval
+	var last time.Time // of the last round
 	nextAll := time.Now().Add(interval)
 	pause := refreshPause
 	timer := time.NewTimer(interval)
@@ -220,14 +221,18 @@ func (rs *routes) loop() {
 		case <-ctx.Done():
 			return
 		case <-rs.wake:
+			if wait := refreshPause - time.Since(last); wait > 0 {
+				timer.Reset(wait) // what was asked for is kept
+				continue
+			}
 		case <-timer.C:
 		}
-		asked := rs.takeAsked()
 		all := !time.Now().Before(nextAll)
 		if all {
 			nextAll = time.Now().Add(interval)
 		}
-		missing := rs.round(ctx, all, asked)
+		missing := rs.round(ctx, all, rs.takeAsked())
+		last = time.Now()
 		next := time.Until(nextAll)
 		if missing {
 			next = min(next, pause)
@@ -235,7 +240,7 @@ func (rs *routes) loop() {
 		} else {
 			pause = refreshPause
 		}
-		timer.Reset(max(next, refreshPause))
+		timer.Reset(max(next, 0))
 	}
 }
 

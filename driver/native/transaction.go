@@ -122,6 +122,9 @@ func (s *sender) check(conn *remoting.Conn, h *protocol.CheckTransactionRequest,
 	fillDelivery(d, rec, string(rec.Properties))
 	d.Group = s.cfg.Group
 	d.Queue = message.Queue{Topic: rec.Topic, Broker: h.BrokerName, ID: int(rec.QueueID)}
+	if d.Queue.Broker == "" { // 4.9 does not say
+		d.Queue.Broker = s.c.targets()[conn.RemoteAddr().String()]
+	}
 	if rec.SysFlag&protocol.SysCompressed != 0 {
 		body, err := decompress(rec.Body, rec.SysFlag)
 		if err != nil {
