@@ -15,6 +15,9 @@ const (
 	brokerHeartbeat  protocol.Code = 904 // BROKER_HEARTBEAT
 )
 
+// zlibHeader is the first byte of a compressed registration; JSON begins with {.
+const zlibHeader = 0x78
+
 // faq is what Apache appends to remarks that its clients show to users.
 const faq = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details."
 
@@ -49,7 +52,9 @@ func (n *NameServer) register(c *remoting.Conn, cmd *protocol.Command) answer {
 		n.logger.Warn("registration refused", "broker", r.BrokerName, "addr", r.BrokerAddr, "err", err)
 		return answer{code: protocol.SystemError, remark: "crc32 not match"}
 	}
-	body, err := protocol.DecodeRegisterBrokerBody(cmd.Body, r.Compressed, cmd.Version)
+	// With compressedRegister=true 5.x brokers compress and do not say so.
+	compressed := r.Compressed || len(cmd.Body) > 0 && cmd.Body[0] == zlibHeader
+	body, err := protocol.DecodeRegisterBrokerBody(cmd.Body, compressed, cmd.Version)
 	if err != nil {
 		n.logger.Warn("registration refused", "broker", r.BrokerName, "addr", r.BrokerAddr, "err", err)
 		return failed(err)

@@ -23,6 +23,8 @@ func TestApachesRegistrationsAreUnderstoodInEveryForm(t *testing.T) {
 		"4.9 compressed": {"4.9.7", "body-103-request-compressed.bin", true, protocol.VersionV4_9_7},
 		"5.x JSON":       {"5.4.0", "body-103-request.json", false, protocol.VersionV5_4_0},
 		"5.x compressed": {"5.4.0", "body-103-request-compressed.bin", true, protocol.VersionV5_4_0},
+		// What 5.4.0's broker sends with compressedRegister=true.
+		"5.x compressed, unsaid": {"5.4.0", "body-103-request-compressed.bin", false, protocol.VersionV5_4_0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
