@@ -89,16 +89,17 @@ func sendError(op, broker, addr string, err error) error {
 
 // callError is sendError for requests that may as well be made twice.
 func callError(op, broker, addr string, err error) error {
-	var call *remoting.CallError
-	switch {
-	case errors.Is(err, remoting.ErrDial):
-		return &message.AddrError{Broker: broker, Addr: addr, Err: err}
-	case !errors.As(err, &call):
-		return &NotSentError{Op: op, Broker: broker, Addr: addr, Err: err}
-	case call.Written:
-		return fmt.Errorf("%s: no answer from %s: %w", op, strings.TrimSpace(broker+" "+addr), call.Err)
+	cause, written := err, false
+	if call := (*remoting.CallError)(nil); errors.As(err, &call) {
+		cause, written = call.Err, call.Written
 	}
-	return &NotSentError{Op: op, Broker: broker, Addr: addr, Err: call.Err}
+	switch {
+	case written:
+		return fmt.Errorf("%s: no answer from %s: %w", op, strings.TrimSpace(broker+" "+addr), cause)
+	case errors.Is(cause, remoting.ErrDial):
+		return &message.AddrError{Broker: broker, Addr: addr, Err: cause}
+	}
+	return &NotSentError{Op: op, Broker: broker, Addr: addr, Err: cause}
 }
 
 // refusal turns a response that is not a success into an error.

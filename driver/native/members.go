@@ -64,7 +64,7 @@ func (s *subscription) share(ctx context.Context) bool {
 		if err := s.shareTopic(ctx, r); err != nil {
 			ok = false
 			if ctx.Err() == nil {
-				s.c.log.Warn("could not share the queues of a topic; trying again", "group", s.cfg.Group, "topic", topic, "error", err)
+				s.complaints.warn(s.c.log, "could not share the queues of a topic; trying again", "group", s.cfg.Group, "topic", topic, "error", err)
 			}
 		}
 	}

@@ -29,8 +29,8 @@ type puller struct {
 	carried   bool      // it carried an offset to commit
 	suggested int64     // broker id to pull from
 	pause     backoff
-	empty     int       // empty answers in a row that came at once
-	warned    time.Time // when a failure was last logged as a warning
+	empty     int // empty answers in a row that came at once
+	warnings  seldom
 }
 
 func (p *puller) init(q *queue) { *p = puller{q: q, suggested: protocol.MasterID} }
@@ -192,18 +192,11 @@ func (q *queue) refusedPull(r *pulled) {
 	}
 }
 
-// warnAgain is how long failures of the same queue are logged for debugging only.
-const warnAgain = time.Minute
-
 // failed puts the next pull off.
 func (p *puller) failed(now time.Time, err error) {
 	q := p.q
-	log := q.s.c.log.Debug
-	if now.Sub(p.warned) >= warnAgain && q.s.c.ctx.Err() == nil {
-		log, p.warned = q.s.c.log.Warn, now
-	}
 	p.at = now.Add(p.pause.next())
-	log("pull failed; trying again", "group", q.s.cfg.Group, "queue", q.mq, "offset", q.next, "error", err)
+	p.warnings.warn(q.s.c.log, "pull failed; trying again", "group", q.s.cfg.Group, "queue", q.mq, "offset", q.next, "error", err)
 }
 
 // deliver hands the messages of an answer to the sink. An error means that the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -40,6 +41,7 @@ type queue struct {
 	committed  int64 // the broker's last word; -1 before
 	committing bool
 	commitAt   time.Time
+	complaints seldom
 	waiting    int // slots in slotWaiting
 }
 
@@ -221,7 +223,7 @@ func (q *queue) begin() bool {
 			return true
 		}
 		if q.life.Err() == nil {
-			q.s.c.log.Warn("could not find where to begin; trying again", "group", q.s.cfg.Group, "queue", q.mq, "error", err)
+			q.complaints.warn(q.s.c.log, "could not find where to begin; trying again", "group", q.s.cfg.Group, "queue", q.mq, "error", err)
 		}
 		select {
 		case <-q.life.Done():
@@ -330,7 +332,7 @@ func (q *queue) commitHeader(offset int64) *protocol.ConsumerOffsetRequest {
 }
 
 func (q *queue) commitFailed(offset int64, err error) {
-	q.s.c.log.Warn("could not commit an offset", "group", q.s.cfg.Group, "queue", q.mq, "offset", offset, "error", err)
+	q.complaints.warn(q.s.c.log, "could not commit an offset; trying again", "group", q.s.cfg.Group, "queue", q.mq, "offset", offset, "error", err)
 }
 
 // finish commits for the last time: what was settled before the queue was given
@@ -347,7 +349,7 @@ func (q *queue) finish() {
 		_, err = b.call(q.s.c.ctx, q.mq.Broker, commitOp, protocol.UpdateConsumerOffset, q.commitHeader(offset))
 	}
 	if err != nil && !errors.Is(err, context.Canceled) {
-		q.commitFailed(offset, err)
+		q.s.c.log.Warn("could not commit the last offset of a queue; its last messages will be delivered again", "group", q.s.cfg.Group, "queue", q.mq, "offset", offset, "error", err)
 	}
 }
 
@@ -406,3 +408,15 @@ func (b *backoff) next() time.Duration {
 }
 
 func (b *backoff) reset() { b.last = 0 }
+
+// seldom logs what happens again and again: a warning a minute, the others for
+// debugging.
+type seldom struct{ last time.Time }
+
+func (w *seldom) warn(log *slog.Logger, msg string, args ...any) {
+	level := slog.LevelDebug
+	if now := time.Now(); now.Sub(w.last) >= time.Minute {
+		level, w.last = slog.LevelWarn, now
+	}
+	log.Log(context.Background(), level, msg, args...)
+}

@@ -37,9 +37,10 @@ type subscription struct {
 	cancel  context.CancelCauseFunc
 	unready atomic.Int64 // messages that were at work when the group was left
 
-	// queues are those that this member owns, ending those that it gives up. Both
+	// queues are those that this member owns, ending those that it gives up. These
 	// belong to the loop.
 	queues, ending map[message.Queue]*queue
+	complaints     seldom
 
 	mu      sync.Mutex // guards the following
 	started bool
