@@ -245,6 +245,9 @@ func TestSlowCallbacksHoldSendersBack(t *testing.T) {
 		if n := accepted.Load(); n != 20 {
 			t.Errorf("%d sends were accepted in the end", n)
 		}
+		if n := p.Workers(); n > 2 {
+			t.Errorf("%d workers are left, at most 2 were allowed", n)
+		}
 	})
 }
 
@@ -266,6 +269,28 @@ func TestPanicsAndExitsInCallbacksHarmNobody(t *testing.T) {
 	if n := strings.Count(log.String(), "callback of SendAsync panicked"); n != 3 || !strings.Contains(log.String(), "async_test.go") {
 		t.Errorf("logged %d panics:\n%s", n, &log)
 	}
+}
+
+func TestACallbackThatEndsItsGoroutineLeavesTheOthersToAnother(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		p := start(t, newScript("a"), producer.CallbackWorkers(1))
+		hold := make(chan struct{})
+		var ran atomic.Int32
+		for range 3 {
+			p.SendAsync(t.Context(), msg(), func(context.Context, message.SendResult, error) {
+				<-hold
+				ran.Add(1)
+				runtime.Goexit()
+			})
+		}
+		synctest.Wait()
+		close(hold)
+		synctest.Wait()
+		if n := ran.Load(); n != 3 {
+			t.Errorf("%d of 3 callbacks ran", n)
+		}
+	})
 }
 
 func TestWithoutACallbackFailuresAreLogged(t *testing.T) {
@@ -359,11 +384,8 @@ func TestAWaitForAPlaceEndsWithItsContext(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		s := newScript("a")
-		s.send = func(ctx context.Context, _ message.Queue, ms []*driver.Outgoing) (driver.Receipt, error) {
-			<-time.After(2 * time.Second)
-			return driver.Receipt{}, nil
-		}
-		p := start(t, s, producer.MaxInFlight(1))
+		s.send = slow(2 * time.Second)
+		p := start(t, s, producer.MaxInFlight(1), producer.SendTimeout(2500*time.Millisecond))
 		go func() { _, _ = p.Send(t.Context(), msg()) }()
 		synctest.Wait()
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -377,6 +399,41 @@ func TestAWaitForAPlaceEndsWithItsContext(t *testing.T) {
 		begun = time.Now()
 		if _, err := p.Send(t.Context(), msg()); err != nil || time.Since(begun) != 3*time.Second {
 			t.Errorf("after %s: %v", time.Since(begun), err)
+		}
+	})
+}
+
+func TestALargeMessageIsNeitherOvertakenNorInTheWay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		s.send = slow(2 * time.Second)
+		p := start(t, s, producer.MaxInFlightBytes(25))
+		send := func(ctx context.Context, size int) <-chan error {
+			ended := make(chan error, 1)
+			go func() {
+				_, err := p.Send(ctx, message.New("orders", make([]byte, size)))
+				ended <- err
+			}()
+			synctest.Wait()
+			return ended
+		}
+		first := send(t.Context(), 20)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		large, small := send(ctx, 10), send(t.Context(), 5)
+		if n := len(s.tried()); n != 1 {
+			t.Errorf("%d are in flight: the small one overtook the large", n)
+		}
+		if err := <-large; !errors.Is(err, message.ErrOverloaded) {
+			t.Errorf("the large one: %v", err)
+		}
+		synctest.Wait()
+		if n := len(s.tried()); n != 2 {
+			t.Errorf("%d are in flight after the large one gave up", n)
+		}
+		if err := errors.Join(<-first, <-small); err != nil {
+			t.Error(err)
 		}
 	})
 }

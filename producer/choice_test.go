@@ -173,6 +173,14 @@ func TestBrokersThatFailedAreAvoidedForAWhile(t *testing.T) {
 		if n := count(s.brokers(), "a"); n < 40 {
 			t.Errorf("a was tried %d times after it was well again", n)
 		}
+		sick = true // and from the start again
+		sendMany(t, p, 100)
+		before := count(s.brokers(), "a")
+		<-time.After(time.Second)
+		sendMany(t, p, 100)
+		if n := count(s.brokers(), "a") - before; n != 1 {
+			t.Errorf("a was tried %d times a second after its next failure, want once", n)
+		}
 	})
 }
 

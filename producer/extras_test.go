@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/baggage"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	oteltrace "go.opentelemetry.io/otel/trace"
@@ -161,6 +162,51 @@ func TestSpansTravelWithTheMessages(t *testing.T) {
 	}
 }
 
+// withBaggage returns a ctx whose baggage has one member of that size.
+func withBaggage(t *testing.T, size int) context.Context {
+	t.Helper()
+	member, err := baggage.NewMember("tenant", strings.Repeat("x", size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	bag, err := baggage.New(member)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return baggage.ContextWithBaggage(t.Context(), bag)
+}
+
+func TestPropertiesOfTheUserWinOverBaggage(t *testing.T) {
+	t.Parallel()
+	tracer := trace.New(trace.Options{Provider: sdktrace.NewTracerProvider()})
+	for way, send := range ways {
+		s := newScript("a")
+		p := start(t, s, producer.Tracer(tracer))
+		if _, err := send(withBaggage(t, 3), p, msg(message.Property("baggage", "mine"))); err != nil {
+			t.Fatal(err)
+		}
+		for _, e := range s.tried()[0].extra {
+			if e.Name != "traceparent" {
+				t.Errorf("%s added %v", way, e)
+			}
+		}
+	}
+}
+
+func TestBaggageCountsInBatches(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct{ baggage, requests int }{{1, 1}, {600, 2}} {
+		s := newScript("a")
+		p := start(t, s, producer.MaxMessageSize(4096), producer.Tracer(trace.New(trace.Options{Provider: sdktrace.NewTracerProvider()})))
+		if _, err := p.SendBatch(withBaggage(t, tc.baggage), messages(3, 900, "t")); err != nil {
+			t.Fatal(err)
+		}
+		if n := len(s.tried()); n != tc.requests {
+			t.Errorf("with %d bytes of baggage %d requests, want %d", tc.baggage, n, tc.requests)
+		}
+	}
+}
+
 func TestAFailedSendEndsItsSpan(t *testing.T) {
 	t.Parallel()
 	rec := tracetest.NewSpanRecorder()
@@ -233,6 +279,20 @@ func TestHalfMessagesRunTheLocalTransactionOnce(t *testing.T) {
 		})
 		if err == nil || state != driver.TxUnknown {
 			t.Errorf("%v, %v", state, err)
+		}
+	})
+	t.Run("lost after the local transaction", func(t *testing.T) {
+		t.Parallel()
+		s := newScript("a", "b")
+		s.afterLocal = unreachable()
+		p := start(t, s, check)
+		ran := 0
+		_, state, err := p.SendHalf(t.Context(), msg(), nil, func(context.Context, message.SendResult) driver.TxState {
+			ran++
+			return driver.TxCommit
+		})
+		if !errors.Is(err, message.ErrUnreachable) || state != driver.TxCommit || ran != 1 || len(s.tried()) != 1 {
+			t.Errorf("local ran %d times in %d attempts: %v, %v", ran, len(s.tried()), state, err)
 		}
 	})
 	t.Run("local panics", func(t *testing.T) {

@@ -28,6 +28,8 @@ type script struct {
 	send   func(ctx context.Context, q message.Queue, ms []*driver.Outgoing) (driver.Receipt, error)
 	inline bool // answer on the sender's goroutine instead
 
+	afterLocal error // ends a SendTx whose local has run
+
 	ids    atomic.Int64
 	closed atomic.Int32
 	wg     sync.WaitGroup
@@ -142,7 +144,7 @@ func (s *scriptSender) SendTx(ctx context.Context, q message.Queue, m *driver.Ou
 	if err != nil {
 		return r, driver.TxUnknown, err
 	}
-	return r, local(ctx, r), nil
+	return r, local(ctx, r), s.afterLocal
 }
 
 func (s *scriptSender) Close(context.Context) error {

@@ -48,8 +48,7 @@ type op struct {
 	begun   time.Time
 	queue   message.Queue
 	broker  *brokerState
-	verdict func(error)        // the breaker's
-	release context.CancelFunc // of AttemptTimeout
+	verdict func(error) // the breaker's
 
 	receipt driver.Receipt
 	state   driver.TxState
@@ -131,7 +130,7 @@ func (o *op) rest(d time.Duration) bool {
 // returns, and o may belong to somebody else then.
 func (o *op) attempt() {
 	o.attempts++
-	o.broker, o.verdict, o.release = nil, nil, nil
+	o.broker, o.verdict = nil, nil
 	if err := o.choose(); err != nil {
 		if o.err != nil { // why this is a further attempt
 			err = fmt.Errorf("%w; then %w", o.err, err)
@@ -142,7 +141,7 @@ func (o *op) attempt() {
 	o.tried = append(o.tried, o.queue.Broker)
 	ctx := context.Context(o.ctx)
 	if d := o.p.cfg.attemptTimeout; d > 0 {
-		ctx, o.release = context.WithTimeout(ctx, d)
+		ctx = newSendContext(ctx, d) // which ends with o.ctx
 	}
 	o.begun = o.ctx.begun
 	if o.attempts > 1 {
@@ -222,9 +221,6 @@ func anyBroker(string) bool { return true }
 // settled takes an attempt's answer, on any goroutine, and does not block.
 func (o *op) settled(r driver.Receipt, err error) {
 	o.receipt, o.err = r, err
-	if o.release != nil {
-		o.release()
-	}
 	if err != nil {
 		o.unsafe = o.unsafe || !nothingSent(err)
 	}

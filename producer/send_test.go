@@ -278,6 +278,32 @@ func TestAttemptTimeoutLeavesTimeForAnotherBroker(t *testing.T) {
 	})
 }
 
+func TestAttemptsLeaveNoContextBehind(t *testing.T) {
+	t.Parallel()
+	for name, opts := range map[string][]producer.Option{"send": nil, "attempt": {producer.AttemptTimeout(time.Second)}} {
+		for way, send := range ways {
+			t.Run(name+"/"+way, func(t *testing.T) {
+				t.Parallel()
+				var got context.Context
+				s := newScript("a")
+				s.send = func(ctx context.Context, _ message.Queue, _ []*driver.Outgoing) (driver.Receipt, error) {
+					ctx.Done()
+					got = ctx
+					return driver.Receipt{}, nil
+				}
+				p := start(t, s, opts...)
+				if _, err := send(t.Context(), p, msg()); err != nil {
+					t.Fatal(err)
+				}
+				<-got.Done()
+				if !errors.Is(got.Err(), context.Canceled) {
+					t.Errorf("its ctx ended with %v", got.Err())
+				}
+			})
+		}
+	}
+}
+
 func TestEndedContextsSendNothing(t *testing.T) {
 	t.Parallel()
 	cancelled, cancel := context.WithCancel(t.Context())
