@@ -259,6 +259,34 @@ func TestHeartbeats(t *testing.T) {
 	})
 }
 
+func TestSlavesAreGreetedForConsumersOnly(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		slave := c.startSlave("a", "10.0.0.2:10911")
+		c.addTopic("orders", 1)
+		cl := c.open()
+		s := newSender(t, cl)
+		if _, err := s.sendTest(t, outgoing(s, "orders", "x")); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		if n := len(slave.requests(protocol.Heartbeat)); n != 0 {
+			t.Errorf("%d heartbeats of a producer", n)
+		}
+		sub := subscribe(t, cl, acking(), driver.SubscriptionConfig{}, "orders")
+		pass(2 * time.Second)
+		if ids := slave.memberIDs("group"); len(ids) != 1 {
+			t.Errorf("the slave knows %v", ids)
+		}
+		if err := sub.Stop(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if ids := slave.memberIDs("group"); len(ids) != 0 {
+			t.Errorf("the slave knows %v after the end", ids)
+		}
+	})
+}
+
 // A producer that rests is known to its brokers again soon after they were lost:
 // they may have questions about its transactions.
 func TestALostBrokerIsGreetedAgainWithoutBeingNeeded(t *testing.T) {

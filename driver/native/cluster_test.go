@@ -33,7 +33,8 @@ type cluster struct {
 	mu      sync.Mutex                               // guards the following
 	topics  map[string]map[string]protocol.QueueData // by topic, broker
 	brokers map[string]*scripted
-	asked   []string // topics that the name server was asked for
+	slaves  map[string]string // address of slave 1, by broker
+	asked   []string          // topics that the name server was asked for
 }
 
 const nameServer = "10.0.0.9:9876"
@@ -42,6 +43,7 @@ func newCluster(t testing.TB, brokers ...string) *cluster {
 	c := &cluster{
 		t: t, net: memnet.New(), logs: new(logBuffer),
 		topics: make(map[string]map[string]protocol.QueueData), brokers: make(map[string]*scripted),
+		slaves: make(map[string]string),
 	}
 	c.listen(nameServer, c.serveNames)
 	for i, name := range brokers {
@@ -90,9 +92,11 @@ func (c *cluster) serveNames(conn *remoting.Conn, cmd *protocol.Command) {
 	data := protocol.TopicRoute{}
 	for name, q := range queues {
 		data.QueueDatas = append(data.QueueDatas, q)
-		data.BrokerDatas = append(data.BrokerDatas, protocol.BrokerData{
-			BrokerName: name, Cluster: "c", BrokerAddrs: map[int64]string{protocol.MasterID: c.brokers[name].addr},
-		})
+		addrs := map[int64]string{protocol.MasterID: c.brokers[name].addr}
+		if slave := c.slaves[name]; slave != "" {
+			addrs[1] = slave
+		}
+		data.BrokerDatas = append(data.BrokerDatas, protocol.BrokerData{BrokerName: name, Cluster: "c", BrokerAddrs: addrs})
 	}
 	c.mu.Unlock()
 	if !ok {
@@ -190,6 +194,23 @@ type parked struct {
 }
 
 func (c *cluster) startBroker(name, addr string, version int32) *scripted {
+	b := c.newBroker(name, addr, version)
+	c.mu.Lock()
+	c.brokers[name] = b
+	c.mu.Unlock()
+	return b
+}
+
+// startSlave gives a broker a slave, whose log is what the test puts there.
+func (c *cluster) startSlave(name, addr string) *scripted {
+	b := c.newBroker(name, addr, protocol.VersionV5_4_0)
+	c.mu.Lock()
+	c.slaves[name] = addr
+	c.mu.Unlock()
+	return b
+}
+
+func (c *cluster) newBroker(name, addr string, version int32) *scripted {
 	b := &scripted{
 		c: c, name: name, addr: addr, version: version,
 		before: make(map[protocol.Code]func(*remoting.Conn, *protocol.Command) bool),
@@ -197,9 +218,6 @@ func (c *cluster) startBroker(name, addr string, version int32) *scripted {
 		offsets: make(map[string]int64), members: make(map[string]map[string]*remoting.Conn),
 		parked: make(map[*parked]struct{}),
 	}
-	c.mu.Lock()
-	c.brokers[name] = b
-	c.mu.Unlock()
 	c.listen(addr, b.serve)
 	return b
 }

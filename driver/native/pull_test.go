@@ -94,6 +94,53 @@ func TestGoesOnWhereTheBrokerSays(t *testing.T) {
 	})
 }
 
+// A master that lags asks its readers to go to a slave. Offsets stay with the
+// master.
+func TestPullsFromTheBrokerThatIsSuggested(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		slave := c.startSlave("a", "10.0.0.2:10911")
+		c.addTopic("orders", 1)
+		b := c.brokers["a"]
+		b.produce(orders0, 1)
+		slave.produce(orders0, 5)
+		suggest := func(b *scripted, id int64) {
+			b.on(protocol.PullMessage, func(conn *remoting.Conn, cmd *protocol.Command) bool {
+				var h protocol.PullRequest
+				b.decode(&h, cmd)
+				recs := b.stored(t, b.queue(h.Topic, h.QueueID))
+				if h.QueueOffset >= int64(len(recs)) {
+					return false
+				}
+				b.mu.Lock()
+				body := b.queues[b.queue(h.Topic, h.QueueID)][h.QueueOffset]
+				b.mu.Unlock()
+				b.reply(conn, cmd, protocol.Success, &protocol.PullResponse{SuggestBroker: id, NextBeginOffset: h.QueueOffset + 1}, body)
+				return true
+			})
+		}
+		suggest(b, 1)
+		suggest(slave, 1)
+		sink := acking()
+		subscribe(t, c.open(), sink, driver.SubscriptionConfig{From: driver.FromFirst}, "orders")
+		pass(10 * time.Second)
+		if n := len(sink.all()); n != 5 {
+			t.Errorf("received %d, want 1 of the master and 4 of the slave", n)
+		}
+		for _, r := range slave.requests(protocol.PullMessage) {
+			if r.fields["sysFlag"] != "2" {
+				t.Errorf("a slave is asked to keep an offset: %v", r.fields)
+			}
+		}
+		if o := b.committed("group", orders0); o != 5 {
+			t.Errorf("the master has %d, want 5", o)
+		}
+		if n := len(slave.requests(protocol.UpdateConsumerOffset)); n != 0 {
+			t.Errorf("%d commits to the slave", n)
+		}
+	})
+}
+
 func TestResetForgetsWhatIsAtWork(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCluster(t, "a")
