@@ -62,7 +62,7 @@ func variables() map[string]variable {
 		all[variableName(path)] = variable{to: path}
 	}
 	for from, a := range aliases() {
-		all[variableName(from)] = variable{to: a.to, millis: a.millis}
+		all[variableName(from)] = variable(a)
 	}
 	return all
 }
