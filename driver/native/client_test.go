@@ -287,6 +287,83 @@ func TestSlavesAreGreetedForConsumersOnly(t *testing.T) {
 	})
 }
 
+// A host that vanishes ends no connection: its client must.
+func TestAVanishedBrokersConnectionIsGivenUp(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		c.addTopic("orders", 1)
+		b := c.brokers["a"]
+		s := newSender(t, c.open())
+		if _, err := s.sendTest(t, outgoing(s, "orders", "x")); err != nil {
+			t.Fatal(err)
+		}
+		c.net.Freeze(b.addr)
+		begin := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		got := <-s.startTest(ctx, message.Queue{Topic: "orders", Broker: "a"}, outgoing(s, "orders", "x"))
+		if !errors.Is(got.err, message.ErrOutcomeUnknown) {
+			t.Error(got.err)
+		}
+		if d := time.Since(begin); d > defaultInterval+3*defaultRequestTimeout {
+			t.Errorf("waited %s", d)
+		}
+		c.net.Restore(b.addr)
+		if _, err := s.sendTest(t, outgoing(s, "orders", "x")); err != nil {
+			t.Errorf("once the broker was back: %v", err)
+		}
+	})
+}
+
+func TestOneLateHeartbeatHarmsNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		c.addTopic("orders", 1)
+		b := c.brokers["a"]
+		cl := c.open()
+		s := newSender(t, cl)
+		if _, err := s.sendTest(t, outgoing(s, "orders", "x")); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		conn := cl.brokers.get(b.addr).ready()
+		missed := 0
+		b.on(protocol.Heartbeat, func(*remoting.Conn, *protocol.Command) bool {
+			missed++
+			return missed == 1
+		})
+		pass(2 * time.Minute)
+		if missed < 3 || cl.brokers.get(b.addr).ready() != conn {
+			t.Errorf("after %d heartbeats the connection was replaced", missed)
+		}
+	})
+}
+
+func TestAVanishedNameServersConnectionIsGivenUp(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		c.addTopic("orders", 1)
+		s := newSender(t, c.open())
+		if _, err := s.Queues(t.Context(), "orders"); err != nil {
+			t.Fatal(err)
+		}
+		c.net.Freeze(nameServer)
+		if _, err := s.Queues(t.Context(), "other"); !errors.Is(err, message.ErrNoNameServer) {
+			t.Error(err)
+		}
+		c.net.Restore(nameServer)
+		c.addTopic("other", 1)
+		if _, err := s.Queues(t.Context(), "other"); err != nil {
+			t.Errorf("once it was back: %v", err)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if len(c.askers) != 2 {
+			t.Errorf("%d connections to the name server, want a new one", len(c.askers))
+		}
+	})
+}
+
 // A producer that rests is known to its brokers again soon after they were lost:
 // they may have questions about its transactions.
 func TestALostBrokerIsGreetedAgainWithoutBeingNeeded(t *testing.T) {

@@ -35,6 +35,7 @@ type cluster struct {
 	brokers map[string]*scripted
 	slaves  map[string]string // address of slave 1, by broker
 	asked   []string          // topics that the name server was asked for
+	askers  map[*remoting.Conn]bool
 }
 
 const nameServer = "10.0.0.9:9876"
@@ -43,7 +44,7 @@ func newCluster(t testing.TB, brokers ...string) *cluster {
 	c := &cluster{
 		t: t, net: memnet.New(), logs: new(logBuffer),
 		topics: make(map[string]map[string]protocol.QueueData), brokers: make(map[string]*scripted),
-		slaves: make(map[string]string),
+		slaves: make(map[string]string), askers: make(map[*remoting.Conn]bool),
 	}
 	c.listen(nameServer, c.serveNames)
 	for i, name := range brokers {
@@ -88,6 +89,7 @@ func (c *cluster) serveNames(conn *remoting.Conn, cmd *protocol.Command) {
 	topic := cmd.Fields.Value("topic")
 	c.mu.Lock()
 	c.asked = append(c.asked, topic)
+	c.askers[conn] = true
 	queues, ok := c.topics[topic]
 	data := protocol.TopicRoute{}
 	for name, q := range queues {

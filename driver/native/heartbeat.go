@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -110,10 +111,21 @@ func (h *heartbeats) round(all bool) (down bool) {
 // greet sends one heartbeat; a connection that had to be opened for it has sent
 // one already.
 func (c *client) greet(ctx context.Context, b *broker) error {
-	if conn := b.ready(); conn != nil {
-		return b.greet(conn)
+	conn := b.ready()
+	if conn == nil {
+		_, err := b.connect(remoting.WithTimeout(ctx, c.cfg.RequestTimeout))
+		return err
 	}
-	_, err := b.connect(remoting.WithTimeout(ctx, c.cfg.RequestTimeout))
+	err := b.greet(conn)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = b.greet(conn) // it may have paused
+	}
+	if errors.Is(err, context.DeadlineExceeded) && conn.Err() == nil {
+		// A host that vanished does not end its connections: what waits there would
+		// wait for minutes.
+		c.log.Warn("broker does not answer heartbeats; closing its connection", "addr", b.addr, "error", err)
+		err = errors.Join(err, conn.Close())
+	}
 	return err
 }
 

@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"sync/atomic"
@@ -52,5 +53,9 @@ func (n *nameServers) callOne(ctx context.Context, addr string, code protocol.Co
 		return nil, err
 	}
 	cmd := command(code)
-	return conn.Call(ctx, &cmd, h)
+	resp, err := conn.Call(ctx, &cmd, h)
+	if errors.Is(err, context.DeadlineExceeded) {
+		n.c.net.Drop(addr) // a host that vanished does not end its connections
+	}
+	return resp, err
 }
