@@ -1,0 +1,186 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/internal/remoting"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+func TestFindsANameServerThatAnswers(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		c.addTopic("orders", 1)
+		servers := []string{"10.0.0.90:9876", "10.0.0.91:9876", nameServer, "10.0.0.92:9876"}
+		for range 8 { // the first one is chosen at random
+			s := newSender(t, c.open(func(cfg *driver.Config) { cfg.NameServers = servers }))
+			if _, err := s.Queues(t.Context(), "orders"); err != nil {
+				t.Fatal(err)
+			}
+			if at := servers[s.c.names.at.Load()]; at != nameServer {
+				t.Errorf("goes on with %s", at)
+			}
+		}
+	})
+}
+
+func TestNamesEveryNameServerThatCannotBeReached(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t)
+		servers := []string{"10.0.0.90:9876", nameServer}
+		c.net.Cut(nameServer)
+		s := newSender(t, c.open(func(cfg *driver.Config) { cfg.NameServers = servers }))
+		_, err := s.Queues(t.Context(), "orders")
+		var re *message.RouteError
+		if !errors.As(err, &re) || !errors.Is(err, message.ErrNoNameServer) || re.Topic != "orders" || !message.SafeToRetry(err) {
+			t.Fatalf("%v", err)
+		}
+		for _, a := range servers {
+			if !strings.Contains(err.Error(), a+": ") || strings.Contains(err.Error(), "\n") {
+				t.Errorf("%q does not say why %s failed, on one line", err, a)
+			}
+		}
+	})
+}
+
+func TestANameServerThatIsSilentIsLeft(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		c.addTopic("orders", 1)
+		c.listen("10.0.0.90:9876", func(*remoting.Conn, *protocol.Command) {})
+		s := newSender(t, c.open(func(cfg *driver.Config) { cfg.NameServers = []string{"10.0.0.90:9876", nameServer} }))
+		begin := time.Now()
+		if _, err := s.Queues(t.Context(), "orders"); err != nil {
+			t.Fatal(err)
+		}
+		if d := time.Since(begin); d > defaultRequestTimeout {
+			t.Errorf("took %s", d)
+		}
+	})
+}
+
+func TestTopicsThatDoNotExist(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a", "b")
+		s := newSender(t, c.open())
+		_, err := s.Queues(t.Context(), "fresh")
+		var re *message.RouteError
+		if !errors.As(err, &re) || !errors.Is(err, message.ErrNoRoute) || re.Topic != "fresh" {
+			t.Errorf("without auto-create: %v", err)
+		}
+
+		c.addTopic(protocol.DefaultTopic, 8, "b")
+		qs, err := s.Queues(t.Context(), "fresh")
+		if err != nil || len(qs) != autoQueues || qs[0] != (message.Queue{Topic: "fresh", Broker: "b"}) {
+			t.Fatalf("with auto-create: %v, %v", qs, err)
+		}
+		if got := <-s.startTest(t.Context(), qs[3], outgoing(s, "fresh", "x")); got.err != nil {
+			t.Errorf("the first message: %v", got.err)
+		}
+
+		c.addTopic("fresh", 2, "a")
+		pass(defaultInterval + time.Second)
+		if qs, err := s.Queues(t.Context(), "fresh"); err != nil || len(qs) != 2 || qs[0].Broker != "a" {
+			t.Errorf("once it exists: %v, %v", qs, err)
+		}
+	})
+}
+
+func TestLookupsOfOneTopicAreShared(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		c.addTopic("orders", 1)
+		c.net.Freeze(nameServer)
+		s := newSender(t, c.open())
+		var wg sync.WaitGroup
+		for range 50 {
+			wg.Go(func() {
+				if _, err := s.Queues(t.Context(), "orders"); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		impatient, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+		defer cancel()
+		if _, err := s.Queues(impatient, "orders"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a ctx that ended: %v", err)
+		}
+		c.net.Restore(nameServer)
+		wg.Wait()
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if len(c.asked) != 1 {
+			t.Errorf("the name server was asked %d times", len(c.asked))
+		}
+	})
+}
+
+func TestRoutesAreRefreshed(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a", "b")
+		c.addTopic("orders", 1, "a")
+		s := newSender(t, c.open())
+		queues := func() int {
+			qs, err := s.Queues(t.Context(), "orders")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return len(qs)
+		}
+		if n := queues(); n != 1 {
+			t.Fatalf("%d queues", n)
+		}
+		c.addTopic("orders", 2, "a")
+		if pass(29 * time.Second); queues() != 1 {
+			t.Error("refreshed before the interval")
+		}
+		if pass(2 * time.Second); queues() != 2 {
+			t.Error("not refreshed after 30 s")
+		}
+		// At once when a broker says that the topic is not there.
+		c.addTopic("orders", 3, "b")
+		c.brokers["a"].refuse(protocol.SendMessageV2, protocol.TopicNotExist)
+		if _, err := s.sendTest(t, outgoing(s, "orders", "x")); !isCode(err, protocol.TopicNotExist) {
+			t.Error(err)
+		}
+		if synctest.Wait(); queues() != 3 {
+			t.Error("not refreshed at once")
+		}
+		// What a name server that was restarted does not know is kept.
+		c.mu.Lock()
+		delete(c.topics, "orders")
+		c.mu.Unlock()
+		if pass(time.Minute); queues() != 3 {
+			t.Error("forgotten")
+		}
+	})
+}
+
+// However many sends fail for it, a name server is asked twice a second at most.
+func TestRefreshesArePaced(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		c.addTopic("orders", 1)
+		c.brokers["a"].refuse(protocol.SendMessageV2, protocol.TopicNotExist)
+		s := newSender(t, c.open())
+		for range 100 {
+			if _, err := s.sendTest(t, outgoing(s, "orders", "x")); !isCode(err, protocol.TopicNotExist) {
+				t.Error(err)
+			}
+			pass(20 * time.Millisecond)
+		}
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if n := len(c.asked); n < 4 || n > 6 {
+			t.Errorf("asked %d times in 2 s", n)
+		}
+	})
+}
