@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 
@@ -107,7 +108,8 @@ func checkTopic(topic string) error {
 }
 
 // checkRecord verifies the shape of the record at the start of b against its
-// request, without decoding it, and returns its size.
+// request, without decoding it, and returns its size. It must not pass what
+// protocol.DecodeRecord refuses: recovery would take it for damage.
 func checkRecord(b []byte, topic string, queueID int32) (int, error) {
 	size, magic, err := protocol.RecordSize(b)
 	if err != nil {
@@ -123,6 +125,10 @@ func checkRecord(b []byte, topic string, queueID int32) (int, error) {
 	at := bodyLengthAt(b)
 	if at+4 > size {
 		return 0, fmt.Errorf("%w: size %d", protocol.ErrMalformedRecord, size)
+	}
+	bornPort, storePort := be.Uint32(b[storeTimestampAt(b)-4:]), be.Uint32(b[at-16:])
+	if bornPort > math.MaxUint16 || storePort > math.MaxUint16 {
+		return 0, fmt.Errorf("%w: a port above 65535", protocol.ErrMalformedRecord)
 	}
 	at64 := int64(at) + 4 + int64(be.Uint32(b[at:]))
 	wide := int64(1)
@@ -141,7 +147,7 @@ func checkRecord(b []byte, topic string, queueID int32) (int, error) {
 	if length != len(topic) || string(b[at+int(wide):end]) != topic {
 		return 0, fmt.Errorf("%w: its topic is not the request's", protocol.ErrMalformedRecord)
 	}
-	if end+2+int64(be.Uint16(b[end:])) != int64(size) {
+	if props := be.Uint16(b[end:]); props > protocol.MaxPropertiesLength || end+2+int64(props) != int64(size) {
 		return 0, fmt.Errorf("%w: parts do not add up to size %d", protocol.ErrMalformedRecord, size)
 	}
 	// Where a power cut tears a write, the file has zeros. The body has a CRC;

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -236,13 +237,11 @@ func (c *crashRun) checkOpen(mem *vfs.Mem, im image) (err error) {
 	o := c.opt
 	o.FS, o.SyncFlush = mem, true
 	// Another power cut in the middle of recovery.
-	var again *vfs.Mem
-	cut := im.n % 17
+	var again atomic.Pointer[vfs.Mem]
+	var calls atomic.Int64
 	o.FS = vfs.NewFaulty(mem, vfs.Hooks{After: func(call vfs.Call, _ error) {
-		if changing(call.Op) {
-			if cut--; cut == 0 {
-				again = mem.Crash(uint64(im.n))
-			}
+		if changing(call.Op) && calls.Add(1) == int64(im.n%17) {
+			again.Store(mem.Crash(uint64(im.n)))
 		}
 	}})
 	s, err := Open(context.Background(), o)
@@ -256,7 +255,7 @@ func (c *crashRun) checkOpen(mem *vfs.Mem, im image) (err error) {
 	if im.n%3 > 0 {
 		return nil
 	}
-	if again != nil {
+	if again := again.Load(); again != nil {
 		if err := c.recoverAgain(again, im, before); err != nil {
 			return fmt.Errorf("second power cut during recovery: %w", err)
 		}

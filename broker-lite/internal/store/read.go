@@ -141,7 +141,14 @@ func (r *reader) run() error {
 func (r *reader) take(entries []byte, base int) (full bool, err error) {
 	for ; len(entries) > 0; entries = entries[entrySize:] {
 		e := decodeEntry(entries, r.res.NextOffset)
-		if n := r.res.Count + r.count; n > 0 {
+		n := r.res.Count + r.count
+		if !r.s.inLog(e) {
+			if n == 0 {
+				err = r.s.mismatch(e)
+			}
+			return true, err
+		}
+		if n > 0 {
 			bytes := len(r.res.Body) - base + r.size
 			if n >= r.maxMessages || bytes+int(e.Size) > r.maxBytes {
 				return true, nil
@@ -174,16 +181,40 @@ func (r *reader) copy() error {
 	count := r.count
 	r.count = 0
 	at := len(r.res.Body)
-	body, err := r.s.log.read(r.res.Body, r.first.PhysicalOffset, r.size)
-	if err == nil {
-		err = r.s.verify(body[at:], r.first, count)
-	}
+	body, err := r.s.readRun(r.res.Body, r.first, r.size, count)
 	if err != nil {
 		r.res.Body, r.res.NextOffset = r.res.Body[:at], r.first.QueueOffset
 		return err
 	}
 	r.res.Body, r.res.Count, r.res.Status = body, r.res.Count+count, Found
 	return nil
+}
+
+// inLog reports whether an entry points into the log.
+func (s *Store) inLog(e Entry) bool {
+	return e.Size >= recordHead && e.PhysicalOffset >= 0 && int64(e.Size) <= s.log.visible.Load()-e.PhysicalOffset
+}
+
+// sureSize is up to which a record's size is taken from its entry unseen.
+const sureSize = 1 << 20
+
+// readRun appends records that lie side by side to dst. On error dst comes back
+// as it was.
+func (s *Store) readRun(dst []byte, first Entry, size, count int) ([]byte, error) {
+	if size > sureSize { // no damaged size makes for a large allocation
+		head, err := s.recordHead(first.PhysicalOffset)
+		if err != nil || !isRecordAt(head[:], first) {
+			return dst, errors.Join(s.mismatch(first), err)
+		}
+	}
+	out, err := s.log.read(dst, first.PhysicalOffset, size)
+	if err == nil {
+		err = s.verify(out[len(dst):], first, count)
+	}
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
 }
 
 // verify sees to it that b holds the records that consecutive entries point to,
@@ -249,17 +280,10 @@ func (s *Store) EachEntry(topic string, queueID int32, from int64, f func(Entry)
 
 // ReadEntry appends the record that an entry points to, to dst.
 func (s *Store) ReadEntry(e Entry, dst []byte) ([]byte, error) {
-	if e.Size < recordHead || e.PhysicalOffset < 0 || e.PhysicalOffset+int64(e.Size) > s.log.visible.Load() {
+	if !s.inLog(e) {
 		return dst, fmt.Errorf("%w: %d", ErrNoRecord, e.PhysicalOffset)
 	}
-	out, err := s.log.read(dst, e.PhysicalOffset, int(e.Size))
-	if err == nil {
-		err = s.verify(out[len(dst):], e, 1)
-	}
-	if err != nil {
-		return dst, err
-	}
-	return out, nil
+	return s.readRun(dst, e, int(e.Size), 1)
 }
 
 // ReadRecord returns the record that begins at a physical offset, and
