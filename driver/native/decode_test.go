@@ -136,7 +136,7 @@ func FuzzPullBody(f *testing.F) {
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, body []byte) {
 		s := &subscription{cfg: subscriptionDefaults(driver.SubscriptionConfig{Group: "g"})}
-		q := &queue{s: s, mq: message.Queue{Topic: "t"}, f: &filter{tags: map[string]struct{}{"a": {}}}}
+		q := &queue{s: s, mq: message.Queue{Topic: "t"}, next: 1, f: &filter{tags: map[string]struct{}{"a": {}}}}
 		b := newBatch(q, body)
 		err := b.decode()
 		last := int64(-1)
