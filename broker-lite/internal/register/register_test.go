@@ -351,6 +351,26 @@ func TestAFrozenNameServerDelaysNobodyAndIsLeftForANewConnection(t *testing.T) {
 	})
 }
 
+func TestAConnectionThatDoesNotAnswerIsReplaced(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		network := memnet.New()
+		var first *remoting.Conn // only the one registrar's requests come here
+		ns := listen(t, network, "", func(c *remoting.Conn, cmd *protocol.Command) bool {
+			if first == nil {
+				first = c
+			}
+			return c == first
+		})
+		h := start(t, network, func(o *Options) { o.Timeout = 10 * time.Second }, ns.addr)
+		time.Sleep(15 * time.Second)
+		synctest.Wait()
+		if h.route(ns.addr, "t0") == nil {
+			t.Error("not registered")
+		}
+	})
+}
+
 func TestANameServerThatRestartsHasTheBrokerWithinSeconds(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -391,6 +411,14 @@ func TestARefusalIsAnErrorAndRepeatedCalmly(t *testing.T) {
 		}
 		if n := ns.count(protocol.RegisterBroker); n < 100 || n > 130 {
 			t.Errorf("%d attempts in an hour, want about one each 30 s", n)
+		}
+		before := ns.count(protocol.RegisterBroker)
+		for range 60 {
+			h.TopicsChanged()
+			time.Sleep(time.Second)
+		}
+		if n := ns.count(protocol.RegisterBroker) - before; n > 3 {
+			t.Errorf("%d attempts in a minute of changing topics, although the last one failed", n)
 		}
 		if n := h.log.count("no room"); n != 1 {
 			t.Errorf("logged %d times", n)

@@ -107,10 +107,6 @@ func sleep(ctx context.Context, d time.Duration, wake, lost <-chan struct{}) boo
 
 // attempt registers once and notes how it went.
 func (s *server) attempt(ctx context.Context) (*remoting.Conn, error) {
-	select {
-	case <-s.wake: // what is wanted by now is served by this attempt
-	default:
-	}
 	s.mu.Lock()
 	wanted := s.wanted
 	s.mu.Unlock()
