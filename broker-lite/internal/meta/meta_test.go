@@ -259,3 +259,42 @@ func TestTheTablesBearManyAtOnce(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatEveryMessageAsksForDoesNotAllocate(t *testing.T) {
+	m := open(t, options(vfs.NewMem()))
+	if _, err := m.Topics.CreateForSend("orders", DefaultTopic, 4, 0); err != nil {
+		t.Fatal(err)
+	}
+	m.Groups.Find("g")
+	m.Offsets.Commit("g", "orders", 0, 0)
+	if err := m.WaitSaved(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	var offset int64
+	for name, f := range map[string]func(){
+		"Topics.Get":           func() { m.Topics.Get("orders") },
+		"Topics.CreateForSend": func() { _, _ = m.Topics.CreateForSend("orders", DefaultTopic, 4, 0) },
+		"Groups.Find":          func() { m.Groups.Find("g") },
+		"Offsets.Query":        func() { m.Offsets.Query("g", "orders", 0) },
+		"Offsets.Commit":       func() { offset++; m.Offsets.Commit("g", "orders", 0, offset) },
+	} {
+		if n := testing.AllocsPerRun(100, f); n > 0 {
+			t.Errorf("%s allocates %v times", name, n)
+		}
+	}
+}
+
+func BenchmarkCommitOffset(b *testing.B) {
+	m, err := Open(options(vfs.NewMem()))
+	if err != nil {
+		b.Fatal(err)
+	}
+	var offset int64
+	for b.Loop() {
+		offset++
+		m.Offsets.Commit("group", "topic", int32(offset%8), offset)
+	}
+	if err := m.Close(); err != nil {
+		b.Fatal(err)
+	}
+}

@@ -1,7 +1,9 @@
 package namesrv
 
 import (
+	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -439,6 +441,37 @@ func TestOnewayRequestsAreServedWithoutAnAnswer(t *testing.T) {
 		}
 		if n := p.conn.LateResponses(); n != 0 {
 			t.Errorf("%d answers to a oneway request", n)
+		}
+	})
+}
+
+func TestTheTableBearsManyAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, Options{})
+		var wg sync.WaitGroup
+		for i := range 8 {
+			p := h.dial()
+			wg.Go(func() {
+				s := spec(fmt.Sprintf("broker-%d", i%4), fmt.Sprintf("127.0.0.1:%d", i+1), int64(i/4), topic("shared", 4, 6), filler)
+				for j := range 25 {
+					s.version.Counter++
+					p.mustRegister(s)
+					p.route("shared")
+					p.call(protocol.Command{Code: protocol.GetClusterInfo}, nil, nil)
+					if j%5 == i%5 {
+						p.call(protocol.Command{Code: protocol.UnregisterBroker}, &protocol.UnregisterBrokerRequest{
+							BrokerName: s.name, BrokerAddr: s.addr, ClusterName: s.cluster, BrokerID: s.id,
+						}, nil)
+					}
+				}
+				p.close()
+			})
+		}
+		wg.Wait()
+		synctest.Wait()
+		if r := h.dial().route("shared"); r != nil {
+			t.Errorf("every connection has closed, and there is %+v", r)
 		}
 	})
 }
