@@ -71,6 +71,9 @@ func changing(op vfs.Op) bool {
 func newCrashRun(seed uint64, o Options) *crashRun {
 	c := &crashRun{opt: o, seed: seed, mem: vfs.NewMem(), strict: o.SyncFlush, submitted: map[string]stored{}}
 	c.opt.Dir = testDir
+	if seed%2 == 0 {
+		c.mem.WriteBack(seed)
+	}
 	c.opt.FS = vfs.NewFaulty(c.mem, vfs.Hooks{Before: c.fault, After: c.take})
 	c.rng = rand.New(rand.NewPCG(seed, 3))
 	return c

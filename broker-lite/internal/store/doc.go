@@ -86,11 +86,10 @@
 // # Recovery
 //
 // Open takes the queues as they were at the checkpoint: entries of later
-// records are cut off, and the last one left of each queue must be that of the
-// record it points to. If a queue does not agree, or their number of entries
-// does not, or there is no checkpoint, then the queues are removed and built
-// anew from the whole log. When log and queues end exactly at the checkpoint,
-// as after Close, nothing is read.
+// records are cut off. If the number of entries that are left is not the
+// checkpoint's, or there is none, then the queues are removed and built anew
+// from the whole log. When log and queues end exactly at the checkpoint, as
+// after Close, nothing is read. (A read compares every record with its entry.)
 //
 // From the checkpoint on (from the start without one) every record is read:
 // size, magic number, the sum of its parts, the CRC of the body, its own

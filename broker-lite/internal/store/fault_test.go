@@ -124,9 +124,10 @@ func TestFullDiskAtTheEndOfAFileIsTriedAgain(t *testing.T) {
 // written there: records of the same sizes would bring its rest back to life.
 func TestRestOfAFailedWriteNeverComesBack(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(40) {
+	for seed := range uint64(100) {
 		var fail atomic.Bool
 		mem := vfs.NewMem()
+		mem.WriteBack(seed)
 		s := openStore(t, Options{FS: vfs.NewFaulty(mem, vfs.Hooks{Before: func(c vfs.Call) vfs.Fault {
 			if c.Op == vfs.OpWrite && vfs.MatchPath(logFiles, c.Path) && fail.Load() {
 				return vfs.Fault{Err: syscall.EIO, Partial: c.Len} // all of it is there, and yet it failed

@@ -75,7 +75,7 @@ func (t *queueTable) loadQueue(q *queue, fromStart bool) (whole bool, err error)
 }
 
 // trimQueue cuts off the entries that the checkpoint does not vouch for: the
-// scan brings them again. ok is false when the rest is not to be trusted.
+// scan brings them again. ok is false when the queue cannot be read.
 func (r *recovery) trimQueue(q *queue) (ok bool, err error) {
 	const chunk = scratchEntries
 	var buf [chunk * entrySize]byte
@@ -96,36 +96,12 @@ func (r *recovery) trimQueue(q *queue) (ok bool, err error) {
 			if e.Size <= 0 || e.PhysicalOffset < 0 || e.PhysicalOffset+int64(e.Size) > r.from.phys {
 				continue
 			}
-			if e.PhysicalOffset >= r.s.log.min() {
-				if ok, err := r.verifyEntry(q, e); err != nil || !ok {
-					return false, err
-				}
-			}
 			keep = i + 1
 			break
 		}
 		hi = lo
 	}
 	return true, r.cutQueue(q, keep)
-}
-
-// verifyEntry compares an entry with the record that it points to.
-func (r *recovery) verifyEntry(q *queue, e Entry) (bool, error) {
-	first, ok := r.s.log.segment(e.PhysicalOffset)
-	if !ok {
-		return false, nil
-	}
-	f, err := r.s.files.acquire(r.s.log.key(first))
-	if err != nil {
-		return false, err
-	}
-	defer r.s.files.release(f)
-	b := make([]byte, e.Size)
-	if n, _ := f.ReadAt(b, e.PhysicalOffset-first); n < len(b) {
-		return false, nil
-	}
-	size, err := checkRecord(b, q.topic, q.id)
-	return err == nil && size == len(b) && isRecordAt(b, e), nil
 }
 
 // isRecordAt reports whether b, at least a record's head, is the record that an

@@ -138,7 +138,6 @@ func (r *recovery) loadQueues() (ok bool, err error) {
 			return false, err
 		}
 		entries += q.max
-		q.newDir = true // who knows whether the last run came to sync it
 	}
 	return entries == r.from.entries, nil
 }
@@ -242,10 +241,7 @@ func (r *recovery) cutTail(sc *scanner, damage *CorruptionError) error {
 	} else {
 		log.Warn("cutting the torn end off the commit log")
 	}
-	if err := sc.file.Truncate(damage.Offset - sc.first); err != nil {
-		return err
-	}
-	return sc.file.Sync()
+	return sc.file.Truncate(damage.Offset - sc.first) // secure syncs it
 }
 
 // dispatch adds a record's consume queue entry.
@@ -295,8 +291,9 @@ func (r *recovery) removeQueue(q *queue) error {
 	return vfs.RemoveTree(r.s.opt.FS, q.dir)
 }
 
-// secure makes durable what a killed process had only written: from now on it
-// can be read, and must not go away.
+// secure makes durable what a killed process had only written, and the cut of a
+// torn end: from now on the one can be read and must not go away, and the other
+// must not come back.
 func (r *recovery) secure() (err error) {
 	if len(r.firsts) == 0 || r.from.phys == r.end && r.flushed == r.end && r.known {
 		return nil

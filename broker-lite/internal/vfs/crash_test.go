@@ -162,6 +162,28 @@ func TestUnsyncedGrowthMayLeaveHoles(t *testing.T) {
 	}
 }
 
+func TestWriteBackMayKeepWhatWasCutOffSince(t *testing.T) {
+	t.Parallel()
+	got := map[string]int{}
+	for seed := range uint64(200) {
+		m := NewMem()
+		m.WriteBack(seed)
+		f := open(t, m, "file", os.O_RDWR|os.O_CREATE)
+		must(t, m.SyncDir("/"))
+		write(t, f, 0, "keep")
+		must(t, f.Sync())
+		write(t, f, 4, "cut")
+		must(t, f.Truncate(4))
+		write(t, f, 4, "new")
+		got[content(t, m.Crash(seed), "file")]++
+		must(t, f.Sync())
+		if after := content(t, m.Crash(seed), "file"); after != "keepnew" {
+			t.Fatalf("after a sync: %q", after)
+		}
+	}
+	wantAmong(t, got, "keep", "keepcut", "keepnew")
+}
+
 func TestEqualSeedsMakeEqualChoices(t *testing.T) {
 	t.Parallel()
 	m := NewMem()

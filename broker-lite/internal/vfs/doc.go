@@ -21,5 +21,8 @@
 //     a whole or not at all.
 //   - An operation on a directory whose own entry is lost, is lost too.
 //
+// With Mem.WriteBack, content may also become durable before it is synced, and
+// come back after a power cut though it was overwritten or cut off since.
+//
 // A process that is killed loses nothing that it wrote: Mem.Clone is that.
 package vfs

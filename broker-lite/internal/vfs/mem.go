@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"sort"
@@ -25,11 +26,21 @@ type Mem struct {
 	root    *memDir
 	pending []nameOp // directory changes since their SyncDir, in order
 	locks   map[string]bool
+	disk    *rand.Rand // set: makes pages durable at will
 }
 
 // NewMem returns an empty file system.
 func NewMem() *Mem {
 	return &Mem{root: newMemDir(), locks: map[string]bool{}}
+}
+
+// WriteBack lets the file system make pages durable before they are synced, as
+// a kernel does when it likes, by choices drawn from seed: after a power cut a
+// file may then hold content that was overwritten or cut off since.
+func (m *Mem) WriteBack(seed uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.disk = rand.New(rand.NewPCG(seed, 0x7072616e646f6d21))
 }
 
 // memDir is a directory: its entries are *memDir or *memFile.

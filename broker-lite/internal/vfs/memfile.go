@@ -3,6 +3,7 @@ package vfs
 import (
 	"io"
 	"io/fs"
+	"math/rand/v2"
 )
 
 const (
@@ -115,6 +116,22 @@ func (f *memFile) sync() {
 	f.dirtyFrom, f.dirtyTo = 0, 0
 }
 
+// writeBack makes some pages durable, and perhaps the size.
+func (f *memFile) writeBack(disk *rand.Rand) {
+	for i := f.dirtyFrom; i < min(f.dirtyTo, len(f.pages)); i++ {
+		if disk.IntN(2) == 0 {
+			continue
+		}
+		for len(f.durable) <= i {
+			f.durable = append(f.durable, nil)
+		}
+		f.durable[i] = f.pages[i]
+	}
+	if disk.IntN(2) == 0 {
+		f.durableSize = f.size
+	}
+}
+
 // memHandle is an open file.
 type memHandle struct {
 	fs    *Mem
@@ -152,6 +169,9 @@ func (h *memHandle) change(op string, f func()) error {
 		return pathError(op, h.name, fs.ErrPermission)
 	}
 	f()
+	if h.fs.disk != nil && h.fs.disk.IntN(4) == 0 {
+		h.file.writeBack(h.fs.disk)
+	}
 	return nil
 }
 
