@@ -1,0 +1,31 @@
+// Package brokerlite is a RocketMQ server in one process: a name server and a
+// broker that speak the real wire protocol, to Apache's clients and tools as well
+// as to rocketkit's. It starts in milliseconds, for tests and laptops:
+//
+//	b, err := brokerlite.Start(ctx, brokerlite.InMemory())
+//	defer b.Close(ctx)
+//	client, err := rocketkit.Open(ctx, rocketkit.Config{NameServers: []string{b.NameServer()}})
+//
+// Without options it listens on free ports of the loopback interface and keeps its
+// messages in a temporary directory, which Close removes. Dir keeps them, Conf
+// takes Apache's broker.conf, and Standalone has Apache's defaults for a server of
+// its own, as "rocketkit server" runs it.
+//
+// # Tests
+//
+// VirtualNetwork and InMemory start it inside a testing/synctest bubble, where
+// hours of delays and check-backs pass in an instant:
+//
+//	synctest.Test(t, func(t *testing.T) {
+//		b, err := brokerlite.Start(t.Context(), brokerlite.InMemory(), brokerlite.VirtualNetwork(brokerlite.NewNetwork()))
+//		… rocketkit.Config{NameServers: …, Dial: b.Dial} …
+//	})
+//
+// Outside of a bubble WithClock takes a ManualClock, by which delays, timers and
+// transaction checks go. Broker.Fault makes the server misbehave.
+//
+// # What it is not
+//
+// It has no replicas and no access control, and is not meant to replace a cluster.
+// POP, SQL92 filters and message queries by key are not there yet.
+package brokerlite

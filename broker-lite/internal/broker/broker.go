@@ -1,0 +1,309 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/rocketkit/rocketkit/broker-lite/internal/clock"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/config"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/halfmsg"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/register"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/schedule"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/session"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/store"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/vfs"
+	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/internal/remoting"
+)
+
+// errShuttingDown refuses what comes after Drain has begun.
+var errShuttingDown = fmt.Errorf("the broker is shutting down: %w", store.ErrClosed)
+
+// Options configure a Broker. Config must have been validated; FS, Clock, Host and
+// Client are required.
+type Options struct {
+	Config config.Config
+	FS     vfs.FS
+	Clock  clock.Clock
+	Logger *slog.Logger // nil discards
+
+	// Host and Port are what clients dial: the address in the route, in records and
+	// in message ids.
+	Host string
+	Port int
+	// Client dials the name servers of Config. It is the caller's, to close after
+	// Close.
+	Client *remoting.Client
+
+	// StrictOffsets lets a group without an offset begin where it asks to begin.
+	// Without it one that asks for the end of a young queue gets its beginning, as on
+	// Apache.
+	StrictOffsets bool
+	// Reply sends an answer; nil means Conn.Reply. Fault injection sets it.
+	Reply func(c *remoting.Conn, resp *protocol.Command, h protocol.Header, body []byte) error
+}
+
+// Broker serves clients. Open makes one.
+type Broker struct {
+	config        config.Config
+	clock         clock.Clock
+	logger        *slog.Logger
+	host          string // brokerIP1
+	storeHost     netip.AddrPort
+	levels        protocol.DelayLevels
+	strictOffsets bool
+	replier       func(c *remoting.Conn, resp *protocol.Command, h protocol.Header, body []byte) error
+	stamp         []byte // the properties that every message gets
+	traceOn       string
+	ids           *protocol.IDGenerator
+	stats         stats
+	fs            vfs.FS
+
+	store     *store.Store
+	meta      *meta.Meta
+	sessions  *session.Manager
+	schedule  *schedule.Service
+	half      *halfmsg.Service
+	holder    *holder
+	registrar *register.Registrar
+	arrivals  atomic.Bool // the services that hear of arrivals are there
+
+	ops    sync.Pool // of *sendOp
+	bodies sync.Pool // of *[]byte
+
+	closing atomic.Bool   // no more messages are taken
+	sending atomic.Int64  // requests whose answer waits for the store
+	quiet   chan struct{} // of capacity 1: closing, and sending has become 0
+
+	ctx    context.Context // ends with Close
+	cancel context.CancelFunc
+
+	tasksMu sync.Mutex // guards the following
+	tasks   sync.WaitGroup
+	ended   bool // no more tasks begin
+}
+
+// Open recovers the store and begins to deliver, to check and to register. The
+// caller must be listening already.
+func Open(ctx context.Context, o Options) (*Broker, error) {
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Reply == nil {
+		o.Reply = func(c *remoting.Conn, resp *protocol.Command, h protocol.Header, body []byte) error {
+			return c.Reply(resp, h, body)
+		}
+	}
+	levels, err := protocol.ParseDelayLevels(o.Config.MessageDelayLevel)
+	if err != nil {
+		return nil, err
+	}
+	storeHost, err := resolve(ctx, o.Host, o.Port)
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{
+		config: o.Config, clock: o.Clock, logger: o.Logger, host: o.Host, storeHost: storeHost, levels: levels,
+		strictOffsets: o.StrictOffsets, replier: o.Reply, traceOn: strconv.FormatBool(o.Config.TraceOn), fs: o.FS,
+		ids: protocol.NewIDGenerator(storeHost.Addr(), os.Getpid()), quiet: make(chan struct{}, 1),
+	}
+	b.config.TimerEnable = false // until there is a service for it
+	b.stats.begin()
+	b.stamp = protocol.AppendProperty(b.stamp, protocol.PropMsgRegion, o.Config.RegionID)
+	b.stamp = protocol.AppendProperty(b.stamp, protocol.PropTraceOn, b.traceOn)
+	b.stamp = protocol.AppendProperty(b.stamp, protocol.PropCluster, o.Config.ClusterName)
+	b.ctx, b.cancel = context.WithCancel(context.Background())
+	if err := b.open(ctx, o); err != nil {
+		return nil, errors.Join(err, b.Close(ctx))
+	}
+	return b, nil
+}
+
+// resolve finds the IP address that records carry.
+func resolve(ctx context.Context, host string, port int) (netip.AddrPort, error) {
+	addr, err := netip.ParseAddr(host)
+	if err != nil {
+		list, lookupErr := net.DefaultResolver.LookupNetIP(ctx, "ip", host)
+		if lookupErr != nil || len(list) == 0 {
+			return netip.AddrPort{}, fmt.Errorf("brokerIP1=%s is neither an IP address nor a host name that can be resolved: %w", host, lookupErr)
+		}
+		addr = list[0]
+	}
+	return netip.AddrPortFrom(addr.Unmap().WithZone(""), uint16(port)), nil
+}
+
+// open opens the parts, in the order in which they need each other.
+func (b *Broker) open(ctx context.Context, o Options) (err error) {
+	c := &b.config
+	dir := c.StorePath
+	if b.store, err = store.Open(ctx, store.Options{
+		FS: o.FS, Dir: dir, SegmentSize: c.CommitLogFileSize, QueueFileEntries: c.QueueFileEntries(),
+		SyncFlush: c.SyncFlush, FlushInterval: c.FlushInterval, SyncFlushTimeout: c.SyncFlushTimeout,
+		Now: o.Clock.Now, Logger: o.Logger, OnArrive: b.arrived, TagsCode: TagsCode(b.levels),
+	}); err != nil {
+		return err
+	}
+	trace := ""
+	if c.TraceTopic {
+		trace = c.TraceTopicName
+	}
+	if b.meta, err = meta.Open(meta.Options{
+		FS: o.FS, Dir: dir, Logger: o.Logger, ClusterName: c.ClusterName, BrokerName: c.BrokerName,
+		AutoCreateTopic: c.AutoCreateTopic, AutoCreateGroup: c.AutoCreateGroup, ClusterTopic: c.ClusterTopic, BrokerTopic: c.BrokerTopic,
+		TraceTopicName: trace, TimerTopic: c.TimerEnable, DefaultTopicQueueNums: c.DefaultTopicQueueNums, DelayLevels: len(b.levels),
+		FlushOffsets: c.FlushOffsetsInterval, OnTopicsChanged: b.topicsChanged,
+	}); err != nil {
+		return err
+	}
+	b.adoptTopics()
+	b.sessions = session.New(session.Options{Logger: o.Logger, Expiry: c.ClientExpiry, OnExpire: b.notify})
+	b.holder = newHolder(b)
+	tagsCode := TagsCode(b.levels)
+	if b.half, err = halfmsg.Open(halfmsg.Options{
+		Store: b.store, Meta: b.meta, Clock: o.Clock, Timeout: c.TransactionTimeout, Interval: c.TransactionCheckInterval,
+		MaxCheck: c.TransactionCheckMax, TagsCode: tagsCode, Divert: b.Divert, Check: b.askOutcome,
+		StoreHost: b.storeHost, BrokerName: c.BrokerName, Logger: o.Logger,
+	}); err != nil {
+		return err
+	}
+	if b.schedule, err = schedule.Open(schedule.Options{
+		Store: b.store, Clock: o.Clock, Levels: b.levels, TagsCode: tagsCode, FS: o.FS,
+		Path: filepath.Join(dir, "config", "delayOffset.json"), Logger: o.Logger,
+	}); err != nil {
+		return err
+	}
+	b.arrivals.Store(true)
+	b.registrar = register.Start(register.Options{
+		Client: o.Client, NameServers: c.NameServers, Logger: o.Logger, ClusterName: c.ClusterName, BrokerName: c.BrokerName,
+		Addr: net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), Permission: int32(c.Permission),
+		Topics: b.meta.Topics.Snapshot, Period: c.RegisterPeriod, Timeout: c.RegisterTimeout,
+	})
+	return nil
+}
+
+// adoptTopics makes topics anew that the store has messages of: the process was
+// killed before it had saved them.
+func (b *Broker) adoptTopics() {
+	queues := map[string]int32{}
+	for _, q := range b.store.Queues() {
+		queues[q.Topic] = max(queues[q.Topic], q.ID+1)
+	}
+	for topic, n := range queues {
+		if _, ok := b.meta.Topics.Get(topic); !ok {
+			b.logger.Warn("the store has messages of a topic that was not saved; it is made anew", "topic", topic, "queues", n)
+			b.meta.Topics.CreateForSendBack(topic, n, protocol.PermRead|protocol.PermWrite, false, 0)
+		}
+	}
+}
+
+// topicsChanged is meta's OnTopicsChanged.
+func (b *Broker) topicsChanged() {
+	if b.arrivals.Load() && b.registrar != nil {
+		b.registrar.TopicsChanged()
+	}
+}
+
+func (b *Broker) announce(ctx context.Context) error { return b.registrar.Announce(ctx) }
+
+// WaitRegistered waits until a name server knows the broker.
+func (b *Broker) WaitRegistered(ctx context.Context) error { return b.registrar.WaitRegistered(ctx) }
+
+// arrived is the store's OnArrive.
+func (b *Broker) arrived(topic string, queueID int32, maxOffset, tagsCode int64) {
+	if !b.arrivals.Load() {
+		return
+	}
+	if topic == meta.ScheduleTopic {
+		b.schedule.Arrived(queueID, tagsCode)
+	}
+	b.holder.arrived(topic, queueID, maxOffset, tagsCode)
+}
+
+// ConnOpened is remoting.ServerOptions.OnOpen.
+func (b *Broker) ConnOpened(c *remoting.Conn) { c.Attach(newPeer(c)) }
+
+// ConnClosed is remoting.Options.OnClose.
+func (b *Broker) ConnClosed(c *remoting.Conn, _ error) {
+	b.holder.drop(c)
+	b.notify(b.sessions.ConnClosed(c))
+}
+
+// Handle serves one request. It is a remoting.Handler.
+func (b *Broker) Handle(c *remoting.Conn, cmd *protocol.Command) {
+	p := c.Attachment().(*peer)
+	switch cmd.Code {
+	case protocol.SendMessage, protocol.SendMessageV2, protocol.SendBatchMessage:
+		b.handleSend(p, cmd)
+	case protocol.PullMessage, protocol.LitePullMessage:
+		b.handlePull(p, cmd)
+	case protocol.SendMessageBack:
+		b.sendBack(p, cmd)
+	case protocol.EndTransaction:
+		b.endTransaction(p, cmd)
+	case protocol.UpdateAndCreateTopic:
+		b.createTopic(c, cmd)
+	default:
+		b.reply(c, cmd, b.serve(p, cmd))
+	}
+}
+
+// serve answers the requests that can be answered at once.
+func (b *Broker) serve(p *peer, cmd *protocol.Command) answer {
+	switch cmd.Code {
+	case protocol.QueryConsumerOffset:
+		return b.queryOffset(cmd)
+	case protocol.UpdateConsumerOffset:
+		return b.updateOffset(cmd)
+	case protocol.SearchOffsetByTime:
+		return b.searchOffset(cmd)
+	case protocol.GetMaxOffset, protocol.GetMinOffset:
+		return b.edgeOffset(cmd)
+	case protocol.GetEarliestStoreTime:
+		return b.earliestTime(cmd)
+	case protocol.ViewMessageByID:
+		return b.viewMessage(cmd)
+	case protocol.Heartbeat:
+		return b.heartbeat(p, cmd)
+	case protocol.UnregisterClient:
+		return b.unregister(p, cmd)
+	case protocol.GetConsumerList:
+		return b.consumerList(cmd)
+	case protocol.GetBrokerRuntimeInfo:
+		return b.runtimeInfo()
+	case protocol.GetTopicStats:
+		return b.topicStats(cmd)
+	case protocol.GetTopicConfig:
+		return b.topicConfig(cmd)
+	}
+	return unsupported(cmd.Code)
+}
+
+// spawn runs f on a goroutine that Close waits for; not at all after Close has
+// begun.
+func (b *Broker) spawn(f func()) {
+	b.tasksMu.Lock()
+	defer b.tasksMu.Unlock()
+	if !b.ended {
+		b.tasks.Go(f)
+	}
+}
+
+// sent ends what sending counts.
+func (b *Broker) sent() {
+	if b.sending.Add(-1) == 0 && b.closing.Load() {
+		select {
+		case b.quiet <- struct{}{}:
+		default:
+		}
+	}
+}

@@ -1,0 +1,108 @@
+package broker
+
+import (
+	"context"
+	"time"
+
+	"github.com/rocketkit/rocketkit/broker-lite/internal/session"
+	"github.com/rocketkit/rocketkit/internal/protocol"
+)
+
+// Codes 34 HEART_BEAT, 35 UNREGISTER_CLIENT (ClientManageProcessor), 38
+// GET_CONSUMER_LIST_BY_GROUP (ConsumerManageProcessor), and the broker's own 40
+// NOTIFY_CONSUMER_IDS_CHANGED.
+//
+// 5.x answers a heartbeat with IS_SUPPORT_HEART_BEAT_V2 and IS_SUB_CHANGE, 4.9
+// with nothing. The version in the frame matters to clients: Java refuses SQL92
+// for brokers below 4.1.0, and knows timers and POP by it.
+
+func (b *Broker) heartbeat(p *peer, cmd *protocol.Command) answer {
+	var hb protocol.HeartbeatData
+	if err := protocol.DecodeBody(cmd.Body, &hb); err != nil {
+		return failed(err)
+	}
+	known := hb.Consumers[:0]
+	for _, c := range hb.Consumers {
+		group, ok := b.meta.Groups.Find(c.GroupName)
+		if !ok {
+			b.logger.Warn("a consumer of a group that does not exist is ignored", "group", c.GroupName, "client", hb.ClientID)
+			continue
+		}
+		sysFlag := int32(0)
+		if c.UnitMode {
+			sysFlag = unitSubscription
+		}
+		b.meta.Topics.CreateForSendBack(retryTopic(c.GroupName), group.RetryQueueNums, protocol.PermRead|protocol.PermWrite, b.ordered(c.Subscriptions), sysFlag)
+		known = append(known, c)
+	}
+	hb.Consumers = known
+	changes, subChanged := b.sessions.Heartbeat(p.conn, &hb, cmd.Language, cmd.Version)
+	b.notify(changes)
+	return answer{header: &protocol.HeartbeatResponse{SupportsV2: true, SubscriptionChanged: subChanged}}
+}
+
+// unitSubscription is FLAG_UNIT_SUB of TopicSysFlag.
+const unitSubscription = 2
+
+// ordered reports whether a subscribed topic is ordered: then so is the retry
+// topic.
+func (b *Broker) ordered(subs []protocol.SubscriptionData) bool {
+	for i := range subs {
+		if t, ok := b.meta.Topics.Get(subs[i].Topic); ok && t.Order {
+			return true
+		}
+	}
+	return false
+}
+
+func (b *Broker) unregister(p *peer, cmd *protocol.Command) answer {
+	var h protocol.UnregisterRequest
+	if err := h.DecodeFields(cmd.Fields); err != nil {
+		return failed(err)
+	}
+	b.notify(b.sessions.Unregister(p.conn, h.ProducerGroup, h.ConsumerGroup))
+	return answer{}
+}
+
+func (b *Broker) consumerList(cmd *protocol.Command) answer {
+	var h protocol.ConsumerListRequest
+	if err := h.DecodeFields(cmd.Fields); err != nil {
+		return failed(err)
+	}
+	ids, err := b.sessions.ConsumerIDs(h.ConsumerGroup)
+	if err != nil {
+		return failed(err)
+	}
+	return encoded(protocol.ConsumerList{ConsumerIDs: ids})
+}
+
+// pushTimeout bounds how long a oneway request to a client waits while the client
+// reads slowly.
+const pushTimeout = 3 * time.Second
+
+// notify tells the members of groups that have changed to balance their queues.
+// It does not block.
+func (b *Broker) notify(changes []session.Change) {
+	wanted := changes[:0:0]
+	for _, c := range changes {
+		if g, ok := b.meta.Groups.Get(c.Group); len(c.Notify) > 0 && (!ok || g.NotifyConsumerIDsChangedEnable) {
+			wanted = append(wanted, c)
+		}
+	}
+	if len(wanted) == 0 {
+		return
+	}
+	b.spawn(func() {
+		for _, change := range wanted {
+			for _, c := range change.Notify {
+				cmd := protocol.Command{Code: protocol.NotifyConsumersChanged, Language: protocol.LanguageGo, Version: protocol.ServerVersion}
+				ctx, cancel := context.WithTimeout(b.ctx, pushTimeout)
+				err := c.Oneway(ctx, &cmd, &protocol.NotifyConsumersChangedRequest{ConsumerGroup: change.Group})
+				cancel()
+				if err != nil {
+					b.logger.Debug("a consumer was not told of a change", "group", change.Group, "peer", c.RemoteAddr().String(), "err", err)
+				}
+			}
+		}
+	})
+}

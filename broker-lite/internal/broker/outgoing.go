@@ -1,0 +1,223 @@
+package broker
+
+import (
+	"bytes"
+	"errors"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
+	"github.com/rocketkit/rocketkit/internal/protocol"
+)
+
+// outgoing is a message on its way into the log: where it goes, and what its
+// properties become there.
+type outgoing struct {
+	topic    string
+	queueID  int32
+	tagsCode int64
+	props    []byte // as they came
+	scanned         // of props
+
+	drop      known // what does not stay of props
+	uniqueKey []byte
+	stamped   bool   // MSG_REGION, TRACE_ON and CLUSTER are written
+	level     string // DELAY, when it changes
+	txID      bool   // __transactionId__ is written
+	timerOut  int64  // TIMER_OUT_MS, when it is one
+	realTopic string // REAL_TOPIC and REAL_QID, when topic is the broker's own
+	realQueue int32
+}
+
+// setReal sends the message to one of the broker's own topics, from where it goes
+// on to its real one.
+func (m *outgoing) setReal(topic string, queueID int32) {
+	m.realTopic, m.realQueue = m.topic, m.queueID
+	m.topic, m.queueID = topic, queueID
+	m.drop |= hasReal
+}
+
+// appendProperties appends the message's properties as they are stored.
+func (b *Broker) appendProperties(dst []byte, m *outgoing) []byte {
+	dst = m.without(dst, m.props, m.drop)
+	if len(m.uniqueKey) > 0 && m.scanned.uniqueKey == nil {
+		dst = appendProperty(dst, protocol.PropUniqueKey, m.uniqueKey)
+	}
+	if m.stamped {
+		dst = append(dst, b.stamp...)
+	}
+	if m.level != "" {
+		dst = appendProperty(dst, protocol.PropDelayLevel, m.level)
+	}
+	if m.txID {
+		dst = appendProperty(dst, protocol.PropTransactionID, m.uniqueKey)
+	}
+	if m.timerOut > 0 {
+		dst = appendNumber(dst, protocol.PropTimerOutMs, m.timerOut)
+	}
+	if m.realTopic != "" {
+		dst = appendProperty(dst, protocol.PropRealTopic, m.realTopic)
+		dst = appendNumber(dst, protocol.PropRealQueueID, int64(m.realQueue))
+	}
+	return dst
+}
+
+func appendProperty[T string | []byte](dst []byte, name string, value T) []byte {
+	dst = append(append(dst, name...), protocol.NameValueSeparator)
+	return append(append(dst, value...), protocol.PropertySeparator)
+}
+
+func appendNumber(dst []byte, name string, value int64) []byte {
+	dst = append(append(dst, name...), protocol.NameValueSeparator)
+	return append(strconv.AppendInt(dst, value, 10), protocol.PropertySeparator)
+}
+
+// divert sends a message with a delay to where it waits (HookUtils.
+// handleScheduleMessage): a delay level beats the timer's properties.
+func (b *Broker) divert(m *outgoing) *answer {
+	level, a := delayLevel(m.delay)
+	if a != nil {
+		return a
+	}
+	if m.level != "" {
+		level = 0 // the broker has set it, to none
+	}
+	switch {
+	case level > 0:
+		b.divertLevel(m, level)
+		return nil
+	case m.seen&hasTimer == 0 || m.seen&hasTimerOut != 0:
+		return nil
+	}
+	return b.divertTimer(m)
+}
+
+func delayLevel(v []byte) (int, *answer) {
+	if v == nil {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(string(v), 10, 32)
+	if err != nil {
+		a := refuse(protocol.MessageIllegal, "the message is illegal: property DELAY is %q, want a delay level as a whole number", short(v))
+		return 0, &a
+	}
+	return int(n), nil
+}
+
+func (b *Broker) divertLevel(m *outgoing, level int) {
+	m.drop |= hasTimer
+	if clamped := b.levels.Clamp(level); clamped != level {
+		level = clamped
+		m.drop |= hasDelay
+		m.level = strconv.Itoa(level)
+	}
+	m.setReal(meta.ScheduleTopic, int32(level-1))
+	m.tagsCode = b.clock.Now().UnixMilli() + b.levels.Delay(level).Milliseconds()
+}
+
+// timerPrecision is what TIMER_OUT_MS is rounded down to (timerPrecisionMs). The
+// delivery itself is exact to the millisecond.
+const timerPrecision = 1000
+
+// latestDelivery is the last moment that a message can be delivered at: the end
+// of the year 9999.
+const latestDelivery = 253_402_300_799_999
+
+func (b *Broker) divertTimer(m *outgoing) *answer {
+	if !b.config.TimerEnable {
+		a := refuse(protocol.SystemError, "accurate timer message is not enabled, timerWheelEnable is false")
+		return &a
+	}
+	now := b.clock.Now().UnixMilli()
+	at, ok := timerDeadline(&m.scanned, now)
+	limit := b.config.TimerMaxDelay.Milliseconds()
+	switch {
+	case !ok || at > latestDelivery,
+		at > now && limit > 0 && at-now > limit,
+		m.seen&hasTimerDelete != 0: // taking a message back is not supported
+		a := refuse(protocol.MessageIllegal, "timer message illegal, the delay time should not be bigger than the max delay %dms; or if set del msg, the delay time should be bigger than the current time", limit)
+		return &a
+	case at <= now:
+		return nil // delivered at once
+	}
+	m.timerOut = (at - 1) / timerPrecision * timerPrecision
+	m.setReal(meta.TimerTopic, 0)
+	m.tagsCode = at
+	return nil
+}
+
+// timerDeadline is the moment that a message's timer properties name, in ms since
+// 1970, when a relative delay begins at now.
+func timerDeadline(s *scanned, now int64) (at int64, ok bool) {
+	v, unit := s.timerDeliver, int64(1)
+	switch {
+	case s.timerSec != nil:
+		v, unit = s.timerSec, 1000
+	case s.timerMs != nil:
+		v = s.timerMs
+	default:
+		now = 0
+	}
+	n, err := strconv.ParseInt(string(v), 10, 64)
+	if err != nil || n > math.MaxInt64/2/unit || n < math.MinInt64/2/unit {
+		return 0, false
+	}
+	return now + n*unit, true
+}
+
+// tagsCodeOf is String.hashCode of the tags, as consume queues have it.
+func tagsCodeOf(tags []byte) int64 {
+	if len(tags) == 0 {
+		return 0
+	}
+	h := int32(0)
+	for _, c := range tags {
+		if c >= 0x80 {
+			return int64(protocol.HashCode(string(tags)))
+		}
+		h = 31*h + int32(c)
+	}
+	return int64(h)
+}
+
+// TagsCode is the tags code of a record when its consume queue is built anew: the
+// moment of delivery for delayed messages, the hash of the tags for all others.
+func TagsCode(levels protocol.DelayLevels) func(*protocol.Record) int64 {
+	return func(r *protocol.Record) int64 {
+		var s scanned
+		s.scan(r.Properties)
+		switch r.Topic {
+		case meta.ScheduleTopic:
+			return r.StoreTimestamp + levels.Delay(int(r.QueueID)+1).Milliseconds()
+		case meta.TimerTopic:
+			if at, ok := timerDeadline(&s, r.StoreTimestamp); ok {
+				return at
+			}
+		}
+		return tagsCodeOf(s.tags)
+	}
+}
+
+// short is as much of a client's value as a remark repeats.
+func short(v []byte) []byte { return bytes.ToValidUTF8(v[:min(len(v), 64)], []byte("?")) }
+
+func (b *Broker) nowMillis() int64 { return b.clock.Now().UnixMilli() }
+
+func millis(ms int64) time.Time { return time.UnixMilli(ms) }
+
+// Divert is divert for a record that the broker stores again, a send-back or a
+// commit: it changes the record and returns its tags code.
+func (b *Broker) Divert(r *protocol.Record) (tagsCode int64, err error) {
+	m := outgoing{topic: r.Topic, queueID: r.QueueID, props: r.Properties}
+	m.scan(r.Properties)
+	m.tagsCode = tagsCodeOf(m.tags)
+	if a := b.divert(&m); a != nil {
+		return 0, errors.New(a.remark)
+	}
+	if m.realTopic != "" {
+		r.Topic, r.QueueID = m.topic, m.queueID
+		r.Properties = b.appendProperties(nil, &m)
+	}
+	return m.tagsCode, nil
+}

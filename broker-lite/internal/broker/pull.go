@@ -1,0 +1,247 @@
+package broker
+
+import (
+	"slices"
+	"time"
+
+	"github.com/rocketkit/rocketkit/broker-lite/internal/store"
+	"github.com/rocketkit/rocketkit/internal/protocol"
+)
+
+// Codes 11 PULL_MESSAGE and 361 LITE_PULL_MESSAGE (PullMessageProcessor,
+// DefaultPullMessageResultHandler). The two are served alike; 361 came with 5.0,
+// and 4.9's lite consumers send 11 with bit 16 of the flags.
+//
+// 0 answers with records, side by side as they are stored; 19 that there is
+// nothing yet, which waits for a message when the client lets it; 20 that nothing
+// matched, and 21 that the offset is wrong, both with where to go on. The remark
+// is Apache's name of the store's result. A queue that the topic does not have is
+// INVALID_PARAMETER; 4.9 said SYSTEM_ERROR.
+
+// maxSuspend bounds how long a pull is parked, whatever it asks for.
+const maxSuspend = 10 * time.Minute
+
+// pull is a pull that was checked. It is copied when it is parked.
+type pull struct {
+	peer     *peer
+	resp     protocol.Command // what the answer starts from
+	oneway   bool
+	group    string
+	topic    string
+	queueID  int32
+	offset   int64
+	messages int
+	bytes    int
+	filter   filter
+	suspend  time.Duration // 0: it is not parked
+}
+
+// filter is what a consumer takes of a queue, by the tags' hashes.
+type filter struct {
+	some  bool // not all
+	codes []int32
+}
+
+func filterOf(s *protocol.SubscriptionData) filter {
+	if s.MatchesAll() || s.ClassFilterMode {
+		return filter{}
+	}
+	return filter{some: true, codes: s.CodeSet}
+}
+
+func (f filter) matches(tagsCode int64) bool {
+	return !f.some || slices.Contains(f.codes, int32(tagsCode))
+}
+
+// tagCache keeps the expressions that a connection's pulls carry. It belongs to
+// the connection's reader.
+type tagCache struct {
+	entries [8]cachedTags
+	next    int
+}
+
+type cachedTags struct {
+	expr   string
+	filter filter
+	known  bool
+}
+
+func (c *tagCache) parse(topic, expr string) (filter, error) {
+	for i := range c.entries {
+		if e := &c.entries[i]; e.known && e.expr == expr {
+			return e.filter, nil
+		}
+	}
+	s, err := protocol.BuildTagSubscription(topic, expr)
+	if err != nil {
+		return filter{}, err
+	}
+	e := cachedTags{expr: expr, filter: filterOf(&s), known: true}
+	c.entries[c.next] = e
+	c.next = (c.next + 1) % len(c.entries)
+	return e.filter, nil
+}
+
+func (b *Broker) handlePull(p *peer, cmd *protocol.Command) {
+	h := &p.pull
+	if err := h.DecodeFields(cmd.Fields); err != nil {
+		b.reply(p.conn, cmd, failed(err))
+		return
+	}
+	pl := pull{peer: p, oneway: cmd.IsOneway(), group: h.ConsumerGroup, topic: h.Topic, queueID: h.QueueID, offset: h.QueueOffset}
+	if a := b.checkPull(p, h, &pl); a != nil {
+		b.reply(p.conn, cmd, *a)
+		return
+	}
+	pl.resp = cmd.Response(protocol.Success, "")
+	if h.SysFlag&protocol.PullSuspend != 0 && !pl.oneway {
+		pl.suspend = time.Duration(min(max(h.SuspendTimeout, 0), maxSuspend.Milliseconds())) * time.Millisecond
+		if !b.config.LongPolling {
+			pl.suspend = b.config.ShortPollingTime
+		}
+	}
+	commit := h.SysFlag&protocol.PullCommitOffset != 0 && h.CommitOffset >= 0
+	b.answerPull(&pl, true)
+	if commit {
+		b.meta.Offsets.Commit(pl.group, pl.topic, pl.queueID, h.CommitOffset)
+	}
+}
+
+// checkPull refuses a pull, or fills in what it may take.
+func (b *Broker) checkPull(p *peer, h *protocol.PullRequest, pl *pull) *answer {
+	var a answer
+	group, known := b.meta.Groups.Find(h.ConsumerGroup)
+	topic, exists := b.meta.Topics.Get(h.Topic)
+	switch {
+	case int32(b.config.Permission)&protocol.PermRead == 0:
+		a = refuse(protocol.NoPermission, "the broker[%s] pulling message is forbidden", b.host)
+	case !known:
+		a = refuse(protocol.GroupNotExist, "subscription group [%s] does not exist, %s", h.ConsumerGroup, faq)
+	case !group.ConsumeEnable:
+		a = refuse(protocol.NoPermission, "subscription group no permission, %s", h.ConsumerGroup)
+	case !exists:
+		a = refuse(protocol.TopicNotExist, "topic[%s] not exist, apply first please! %s", h.Topic, faq)
+	case topic.Perm&protocol.PermRead == 0:
+		a = refuse(protocol.NoPermission, "the topic[%s] pulling message is forbidden", h.Topic)
+	case h.QueueID < 0 || h.QueueID >= topic.ReadQueueNums:
+		a = refuse(protocol.InvalidParameter, "queueId[%d] is illegal, topic:[%s] topicConfig.readQueueNums:[%d] consumer:[%s]", h.QueueID, h.Topic, topic.ReadQueueNums, p.conn.RemoteAddr())
+	case h.QueueOffset < 0:
+		a = refuse(protocol.InvalidParameter, "queueOffset[%d] is illegal, topic:[%s] queueId:[%d], it must not be negative", h.QueueOffset, h.Topic, h.QueueID)
+	default:
+		return b.choosePull(p, h, group.ConsumeBroadcastEnable, pl)
+	}
+	return &a
+}
+
+// choosePull finds the filter and the limits.
+func (b *Broker) choosePull(p *peer, h *protocol.PullRequest, broadcast bool, pl *pull) *answer {
+	pl.messages = int(min(max(h.MaxMessages, 1), int32(b.config.MaxTransferCount)))
+	pl.bytes = b.config.MaxTransferBytes
+	if h.MaxBytes.Set {
+		pl.bytes = min(pl.bytes, max(int(h.MaxBytes.Value), 100))
+	}
+	if h.SysFlag&protocol.PullSubscription == 0 {
+		sub, err := b.sessions.Subscription(h.ConsumerGroup, h.Topic, h.SubVersion)
+		switch {
+		case err != nil:
+			a := failed(err)
+			return &a
+		case !broadcast && sub.Model == protocol.Broadcasting:
+			a := refuse(protocol.NoPermission, "the consumer group[%s] can not consume by broadcast way", h.ConsumerGroup)
+			return &a
+		case !tagType(sub.Data.ExpressionType):
+			return noExpressions(sub.Data.ExpressionType)
+		}
+		pl.filter = filterOf(sub.Data)
+		return nil
+	}
+	if !tagType(h.ExpressionType) {
+		return noExpressions(h.ExpressionType)
+	}
+	f, err := p.tags.parse(h.Topic, h.Subscription)
+	if err != nil {
+		a := refuse(protocol.SubscriptionParse, "parse the consumer's subscription failed: %v", err)
+		return &a
+	}
+	pl.filter = f
+	return nil
+}
+
+func tagType(expression string) bool { return expression == "" || expression == protocol.ExpressionTag }
+
+// noExpressions is Apache's answer while enablePropertyFilter is off.
+func noExpressions(kind string) *answer {
+	a := refuse(protocol.SystemError, "The broker does not support consumer to filter message by %s", kind)
+	return &a
+}
+
+// answerPull reads and answers, or parks the pull if it may wait.
+func (b *Broker) answerPull(pl *pull, first bool) {
+	buf, _ := b.bodies.Get().(*[]byte)
+	if buf == nil {
+		buf = new([]byte)
+	}
+	var match func(int64) bool
+	if pl.filter.some {
+		match = pl.filter.matches
+	}
+	r, err := b.store.Read(pl.topic, pl.queueID, pl.offset, pl.messages, pl.bytes, match, (*buf)[:0])
+	if err != nil {
+		b.logger.Error("reading messages failed", "topic", pl.topic, "queue", pl.queueID, "offset", pl.offset, "err", err)
+	}
+	code := pullCode(r.Status, pl.offset)
+	switch {
+	case err != nil && r.Count == 0:
+		pl.resp.Code, pl.resp.Remark = protocol.SystemError, err.Error()
+		b.sendPull(pl, nil, nil)
+	case code == protocol.PullNotFound && first && pl.suspend > 0:
+		b.holder.park(pl)
+	default:
+		if code == protocol.PullOffsetMoved {
+			b.logger.Info("a pull's offset is corrected", "group", pl.group, "topic", pl.topic, "queue", pl.queueID, "from", pl.offset, "to", r.NextOffset, "status", r.Status.String())
+		}
+		pl.resp.Code, pl.resp.Remark = code, r.Status.String()
+		h := protocol.PullResponse{NextBeginOffset: r.NextOffset, MinOffset: r.MinOffset, MaxOffset: r.MaxOffset}
+		b.stats.get(r.Count, len(r.Body))
+		b.sendPull(pl, &h, r.Body)
+	}
+	if r.Body != nil {
+		*buf = r.Body[:0]
+	}
+	if cap(*buf) <= maxKeptBody {
+		b.bodies.Put(buf)
+	}
+}
+
+// maxKeptBody is the largest buffer that is kept for the next pull.
+const maxKeptBody = 1 << 20
+
+func (b *Broker) sendPull(pl *pull, h *protocol.PullResponse, body []byte) {
+	switch {
+	case pl.oneway:
+	case h == nil:
+		b.send(pl.peer.conn, &pl.resp, nil, nil)
+	default:
+		b.send(pl.peer.conn, &pl.resp, h, body)
+	}
+}
+
+// pullCode is PullMessageProcessor.composeResponseHeader.
+func pullCode(status store.ReadStatus, offset int64) protocol.Code {
+	switch status {
+	case store.Found:
+		return protocol.Success
+	case store.NoMatched:
+		return protocol.PullRetryImmediately
+	case store.NoQueue, store.NoMessageInQueue:
+		if offset != 0 {
+			return protocol.PullOffsetMoved
+		}
+		return protocol.PullNotFound
+	case store.OffsetOverflowOne:
+		return protocol.PullNotFound
+	case store.OffsetOverflowBadly, store.OffsetTooSmall:
+		return protocol.PullOffsetMoved
+	}
+	return protocol.SystemError
+}

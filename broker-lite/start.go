@@ -1,0 +1,217 @@
+package brokerlite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/rocketkit/rocketkit/broker-lite/internal/broker"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/clock"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/config"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/namesrv"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/vfs"
+	"github.com/rocketkit/rocketkit/internal/remoting"
+)
+
+// Broker is a running server. Start makes one.
+type Broker struct {
+	plan   *plan
+	logger *slog.Logger
+	dial   remoting.DialFunc
+	tmp    string // removed by Close
+
+	names      *namesrv.NameServer
+	nameServer *server
+	nameAddr   string // host:port, for clients
+	client     *remoting.Client
+	broker     *broker.Broker
+	server     *server
+	addr       string // host:port that clients dial
+
+	close    sync.Once
+	closeErr error
+}
+
+// server is a remoting.Server with its accept loop.
+type server struct {
+	*remoting.Server
+	l      net.Listener
+	served chan error // of capacity 1: what Serve returned
+}
+
+// serve begins to accept.
+func (s *server) serve() {
+	go func() { s.served <- s.Serve(s.l) }()
+}
+
+// Start starts a server, and returns when clients can use it: the broker has
+// recovered its store and is registered. ctx bounds that. The server runs until
+// Close, whatever becomes of ctx.
+func Start(ctx context.Context, opts ...Option) (*Broker, error) {
+	p, err := validate(opts)
+	if err != nil {
+		return nil, fmt.Errorf("broker-lite: %w", err)
+	}
+	b := &Broker{plan: p, logger: p.logger}
+	if b.logger == nil {
+		b.logger = slog.New(slog.DiscardHandler)
+	}
+	for _, w := range p.warnings {
+		b.logger.Warn("broker configuration: " + w)
+	}
+	b.dial = new(net.Dialer).DialContext
+	if p.network != nil {
+		b.dial = p.network.Dial
+	}
+	if err := b.start(ctx); err != nil {
+		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		return nil, fmt.Errorf("broker-lite: %w", errors.Join(err, b.Close(closing)))
+	}
+	return b, nil
+}
+
+// closeTimeout bounds the clean-up after a start that has failed.
+const closeTimeout = 5 * time.Second
+
+func (b *Broker) start(ctx context.Context) error {
+	if b.plan.role != RoleBroker {
+		if err := b.startNameServer(); err != nil {
+			return err
+		}
+	}
+	if b.plan.role == RoleNameServer {
+		return nil
+	}
+	return b.startBroker(ctx)
+}
+
+func (b *Broker) listen(addr string) (net.Listener, error) {
+	if b.plan.network != nil {
+		return b.plan.network.Listen(addr)
+	}
+	return net.Listen("tcp", addr)
+}
+
+func (b *Broker) startNameServer() error {
+	c := b.plan.config
+	c.ListenPort = b.plan.nameServer
+	l, err := b.listen(c.ListenAddr())
+	if err != nil {
+		return listenError("name server", c.ListenAddr(), "--namesrv-port, or brokerlite.NameServerPort", err)
+	}
+	b.names = namesrv.New(namesrv.Options{Logger: b.logger})
+	b.nameServer = &server{l: l, served: make(chan error, 1), Server: remoting.NewServer(remoting.ServerOptions{
+		Options: remoting.Options{Logger: b.logger, Handler: b.names.Handle, OnClose: b.names.ConnClosed, IdleTimeout: idleTimeout},
+	})}
+	b.nameServer.serve()
+	b.nameAddr = dialable(l, c.BindAddress)
+	return nil
+}
+
+// idleTimeout closes connections that say nothing, as Apache's servers do.
+const idleTimeout = 120 * time.Second
+
+// dialable is a listener's address as this machine reaches it.
+func dialable(l net.Listener, bind string) string {
+	host := bind
+	if ip := net.ParseIP(bind); ip == nil || ip.IsUnspecified() {
+		host = "127.0.0.1"
+	}
+	return net.JoinHostPort(host, strconv.Itoa(portOf(l)))
+}
+
+func portOf(l net.Listener) int {
+	_, port, err := net.SplitHostPort(l.Addr().String())
+	if err != nil {
+		return 0
+	}
+	n, err := strconv.Atoi(port)
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+func (b *Broker) startBroker(ctx context.Context) error {
+	c := &b.plan.config
+	fs, err := b.files(c)
+	if err != nil {
+		return err
+	}
+	host, err := b.advertise(c)
+	if err != nil {
+		return err
+	}
+	l, err := b.listen(c.ListenAddr())
+	if err != nil {
+		return listenError("broker", c.ListenAddr(), "--broker-port, listenPort in broker.conf, or brokerlite.BrokerPort", err)
+	}
+	b.server = &server{l: l, served: make(chan error, 1)}
+	port := portOf(l)
+	b.addr = net.JoinHostPort(host, strconv.Itoa(port))
+	if b.nameAddr != "" {
+		c.NameServers = append([]string{b.nameAddr}, c.NameServers...)
+	}
+	b.client = remoting.NewClient(remoting.ClientOptions{Options: remoting.Options{Logger: b.logger}, Dial: b.dial})
+	clk := b.plan.clock
+	if clk == nil {
+		clk = clock.System()
+	}
+	b.broker, err = broker.Open(ctx, broker.Options{
+		Config: *c, FS: fs, Clock: clk, Logger: b.logger, Host: host, Port: port, Client: b.client,
+		StrictOffsets: b.plan.strict,
+	})
+	if err != nil {
+		return err
+	}
+	b.server.Server = remoting.NewServer(remoting.ServerOptions{
+		Options: remoting.Options{Logger: b.logger, Handler: b.broker.Handle, OnClose: b.broker.ConnClosed, IdleTimeout: c.ClientExpiry},
+		OnOpen:  b.broker.ConnOpened,
+	})
+	b.server.serve()
+	if b.nameAddr == "" {
+		return nil // others' name servers may come later
+	}
+	return b.broker.WaitRegistered(ctx)
+}
+
+// files chooses the file system and, on a real one, the directory.
+func (b *Broker) files(c *config.Config) (vfs.FS, error) {
+	switch {
+	case b.plan.inMemory:
+		return vfs.NewMem(), nil
+	case b.plan.dir == "" && !b.plan.standalone:
+		dir, err := os.MkdirTemp("", "broker-lite-")
+		if err != nil {
+			return nil, fmt.Errorf("make a temporary directory: %w", err)
+		}
+		b.tmp, c.StorePath = dir, dir
+	}
+	return vfs.OS(), nil
+}
+
+// advertise chooses the host that clients are told to dial.
+func (b *Broker) advertise(c *config.Config) (string, error) {
+	if b.plan.network != nil {
+		if c.BrokerIP1 != "" {
+			return c.BrokerIP1, nil
+		}
+		return "127.0.0.1", nil
+	}
+	cards, err := config.Interfaces()
+	if err != nil {
+		return "", err
+	}
+	host, warning := c.Advertise(cards)
+	if warning != "" {
+		b.logger.Warn(warning)
+	}
+	return host, nil
+}

@@ -1,0 +1,5 @@
+// Command rocketkit runs a RocketMQ server, and talks to one.
+//
+//	rocketkit server                       a name server and a broker, on 9876 and 10911
+//	rocketkit server stop [broker|namesrv]
+package main

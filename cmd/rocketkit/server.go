@@ -1,0 +1,124 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
+)
+
+// stopTimeout bounds a graceful stop.
+const stopTimeout = 15 * time.Second
+
+// serverFlags are what "rocketkit server" was told. Empty ones leave the
+// configuration as it is.
+type serverFlags struct {
+	role        string
+	nameServers string
+	conf        string
+	print       bool
+	dataDir     string
+	namePort    int
+	brokerPort  int
+	logLevel    string
+}
+
+func newServer() *cobra.Command {
+	var f serverFlags
+	cmd := &cobra.Command{
+		Use:   "server",
+		Short: "Run a RocketMQ name server and broker",
+		Long: `Run a RocketMQ name server and broker in this process, until Ctrl-C.
+
+Apache's clients and tools can use it as they use Apache RocketMQ. It reads Apache's
+broker.conf; keys that only Apache has are accepted with a warning.`,
+		Example: `  rocketkit server
+  rocketkit server -c broker.conf --data-dir /var/lib/rocketmq
+  rocketkit server --role broker -n 192.168.1.2:9876
+  rocketkit server -m > broker.conf`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return runServer(cmd, &f) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.role, "role", "all", "which servers to run: all, namesrv or broker")
+	flags.StringVarP(&f.nameServers, "namesrv-addr", "n", "", "name servers to register with, host:port;host:port (NAMESRV_ADDR)")
+	flags.StringVarP(&f.conf, "config", "c", "", "Apache's broker.conf")
+	flags.BoolVarP(&f.print, "print-config", "m", false, "print the configuration and exit")
+	flags.IntVar(&f.namePort, "namesrv-port", 9876, "the name server's port")
+	flags.IntVar(&f.brokerPort, "broker-port", 0, "the broker's port (default 10911, or listenPort of broker.conf)")
+	flags.StringVar(&f.logLevel, "log-level", "warn", "what is logged to stderr: debug, info, warn or error")
+	// "stop" has to find what "server" has left, so that both know this one.
+	cmd.PersistentFlags().StringVar(&f.dataDir, "data-dir", "", "where messages and state are kept (default ${HOME}/store, or storePathRootDir of broker.conf)")
+	cmd.AddCommand(newServerStop(&f))
+	return cmd
+}
+
+// options are what the flags mean to the broker.
+func (f *serverFlags) options(cmd *cobra.Command) ([]brokerlite.Option, error) {
+	home, err := os.UserHomeDir()
+	if err != nil && f.dataDir == "" {
+		return nil, fmt.Errorf("no home directory to keep messages in; name another with --data-dir: %w", err)
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "" // Apache's name for a broker without one is used
+	}
+	opts := []brokerlite.Option{brokerlite.Standalone(home, host), brokerlite.NameServerPort(f.namePort), brokerlite.WithRole(brokerlite.Role(f.role))}
+	if f.conf != "" {
+		opts = append(opts, brokerlite.ConfFile(f.conf))
+	}
+	servers := f.nameServers
+	if servers == "" {
+		servers = os.Getenv("NAMESRV_ADDR")
+	}
+	if servers != "" {
+		opts = append(opts, brokerlite.NameServers(servers))
+	}
+	if cmd.Flags().Changed("broker-port") {
+		opts = append(opts, brokerlite.BrokerPort(f.brokerPort))
+	}
+	if f.dataDir != "" {
+		opts = append(opts, brokerlite.Dir(f.dataDir))
+	}
+	return opts, nil
+}
+
+func runServer(cmd *cobra.Command, f *serverFlags) error {
+	opts, err := f.options(cmd)
+	if err != nil {
+		return err
+	}
+	if f.print {
+		return brokerlite.PrintConfig(cmd.OutOrStdout(), opts...)
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return fmt.Errorf("--log-level %q: want debug, info, warn or error", f.logLevel)
+	}
+	opts = append(opts, brokerlite.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))))
+	b, err := brokerlite.Start(cmd.Context(), opts...)
+	if err != nil {
+		return err
+	}
+	dir := b.Dir()
+	err = writePIDs(dir, f.role)
+	if err == nil {
+		for _, line := range b.BootLines() {
+			if _, err = fmt.Fprintln(cmd.OutOrStdout(), line); err != nil {
+				break
+			}
+		}
+	}
+	if err == nil {
+		<-cmd.Context().Done()
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	return errors.Join(err, b.Close(ctx), removePIDs(dir, f.role))
+}
