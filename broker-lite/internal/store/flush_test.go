@@ -262,3 +262,33 @@ func TestFlushMakesDurable(t *testing.T) {
 		t.Fatalf("flush with a context that has ended: %v", err)
 	}
 }
+
+func TestFlushedFileNeverRunsAheadOfTheSync(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		g := &syncGate{gate: make(chan struct{}), path: logFiles}
+		s := openStore(t, Options{FS: g.fs(mem), SyncFlush: true})
+		says := func() int64 {
+			m := flushedMark{fs: mem, dir: testDir}
+			known, err := m.load()
+			if err = errors.Join(err, m.close()); err != nil || !known {
+				t.Fatalf("flushed is known: %v, %v", known, err)
+			}
+			return m.phys
+		}
+		w := submit(t, s, "x")
+		synctest.Wait()
+		if n := says(); n != 0 {
+			t.Fatalf("before the sync has ended, %d bytes are said to be durable", n)
+		}
+		g.gate <- struct{}{}
+		<-w.c
+		synctest.Wait()
+		if n, want := says(), int64(len(record(t, "orders", 0, "", []byte("x")))); n != want {
+			t.Fatalf("after the sync, %d bytes are said to be durable, want %d", n, want)
+		}
+		close(g.gate)
+		mustClose(t, s)
+	})
+}
