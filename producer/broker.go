@@ -45,6 +45,8 @@ func healthOf(err error, waited, patience time.Duration) health {
 	switch {
 	case err == nil:
 		return healthy
+	case errors.Is(err, message.ErrUnsupported): // whatever the broker called it
+		return unclear
 	case errors.As(err, &refusal):
 		if passing(refusal.Code) == passingBroker {
 			return sick

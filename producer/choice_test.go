@@ -286,14 +286,15 @@ func TestOnlyTheBrokersFaultsOpenItsCircuit(t *testing.T) {
 		err  func(ctx context.Context) error
 		open bool
 	}{
-		"unreachable":     {func(context.Context) error { return unreachable() }, true},
-		"connection lost": {func(context.Context) error { return unknown(errors.New("lost")) }, true},
-		"system busy":     {func(context.Context) error { return refusal(2, "SYSTEM_BUSY") }, true},
-		"silent":          {func(ctx context.Context) error { <-ctx.Done(); return unknown(ctx.Err()) }, true},
-		"illegal message": {func(context.Context) error { return refusal(13, "MESSAGE_ILLEGAL") }, false},
-		"no permission":   {func(context.Context) error { return refusal(16, "NO_PERMISSION") }, false},
-		"cancelled":       {func(context.Context) error { return unknown(context.Canceled) }, false},
-		"unsupported":     {func(context.Context) error { return message.ErrUnsupported }, false},
+		"unreachable":                    {func(context.Context) error { return unreachable() }, true},
+		"connection lost":                {func(context.Context) error { return unknown(errors.New("lost")) }, true},
+		"system busy":                    {func(context.Context) error { return refusal(2, "SYSTEM_BUSY") }, true},
+		"silent":                         {func(ctx context.Context) error { <-ctx.Done(); return unknown(ctx.Err()) }, true},
+		"illegal message":                {func(context.Context) error { return refusal(13, "MESSAGE_ILLEGAL") }, false},
+		"no permission":                  {func(context.Context) error { return refusal(16, "NO_PERMISSION") }, false},
+		"cancelled":                      {func(context.Context) error { return unknown(context.Canceled) }, false},
+		"unsupported":                    {func(context.Context) error { return message.ErrUnsupported }, false},
+		"unsupported, as a system error": {func(context.Context) error { return errors.Join(message.ErrUnsupported, refusal(1, "SYSTEM_ERROR")) }, false},
 		"a hasty caller's time-out": {func(context.Context) error {
 			<-time.After(10 * time.Millisecond)
 			return unknown(context.DeadlineExceeded)

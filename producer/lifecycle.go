@@ -8,9 +8,14 @@ import (
 	"time"
 )
 
-// stopGrace is how long a stop goes on waiting when its ctx has ended already:
-// what is cancelled ends soon.
-const stopGrace = time.Second
+const (
+	// stopGrace is how long a stop goes on waiting when its ctx has ended
+	// already: what is cancelled ends soon. Nor does it wait longer for brokers to
+	// hear that the group leaves.
+	stopGrace = time.Second
+	// drainGrace is how long a drain waits for brokers to hear it.
+	drainGrace = 5 * time.Second
+)
 
 // closing is the end of a Producer: the first call does it, others wait for it.
 type closing struct {
@@ -48,7 +53,7 @@ func (p *Producer) Drain(ctx context.Context) error {
 		left := p.flow.left()
 		err := fmt.Errorf("producer %s: drain cut off with %d sends and callbacks unfinished: %w", p.group, left, ctx.Err())
 		return errors.Join(err, p.cutOff(ctx))
-	})
+	}, drainGrace)
 }
 
 // Stop refuses new sends and cancels those under way: their outcome, which
@@ -57,7 +62,7 @@ func (p *Producer) Drain(ctx context.Context) error {
 // driver may let what is written have its answer, within SendTimeout.
 func (p *Producer) Stop(ctx context.Context) error {
 	p.flow.stop() // also cuts a Drain short
-	return p.end(ctx, func() error { return p.cutOff(ctx) })
+	return p.end(ctx, func() error { return p.cutOff(ctx) }, stopGrace)
 }
 
 // Close is Drain within SendTimeout, by which all sends are over, and a second
@@ -68,8 +73,8 @@ func (p *Producer) Close() error {
 	return p.Drain(ctx)
 }
 
-// end runs how and closes the sender, once.
-func (p *Producer) end(ctx context.Context, how func() error) error {
+// end runs how and closes the sender within grace, once.
+func (p *Producer) end(ctx context.Context, how func() error, grace time.Duration) error {
 	if p.closing.begun.Swap(true) {
 		select {
 		case <-p.closing.done:
@@ -80,7 +85,10 @@ func (p *Producer) end(ctx context.Context, how func() error) error {
 	}
 	defer close(p.closing.done)
 	p.closing.err = how()
-	ctx, cancel := within(ctx, stopGrace)
+	if ctx.Err() != nil {
+		ctx, grace = context.WithoutCancel(ctx), stopGrace
+	}
+	ctx, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
 	if err := p.sender.Close(ctx); err != nil {
 		p.closing.err = errors.Join(p.closing.err, fmt.Errorf("producer %s: %w", p.group, err))
@@ -91,20 +99,15 @@ func (p *Producer) end(ctx context.Context, how func() error) error {
 // cutOff cancels what is under way and waits for it.
 func (p *Producer) cutOff(ctx context.Context) error {
 	finished := p.flow.stop()
-	ctx, cancel := within(ctx, stopGrace)
-	defer cancel()
+	if ctx.Err() != nil {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
+		defer cancel()
+		ctx = grace
+	}
 	select {
 	case <-finished:
 		return nil
 	case <-ctx.Done():
 		return fmt.Errorf("producer %s: %d sends and callbacks have not ended: %w", p.group, p.flow.left(), ctx.Err())
 	}
-}
-
-// within is ctx, or grace from now when ctx has ended already.
-func within(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
-	if ctx.Err() == nil {
-		return context.WithCancel(ctx)
-	}
-	return context.WithTimeout(context.WithoutCancel(ctx), grace)
 }

@@ -47,7 +47,7 @@ func passing(code int) passage {
 func retryable(err error, unknownToo bool) (again, busy bool) {
 	var refusal *message.BrokerError
 	switch {
-	case err == nil, errors.Is(err, message.ErrBreakerOpen): // of every broker
+	case err == nil, errors.Is(err, message.ErrBreakerOpen), errors.Is(err, message.ErrUnsupported): // by every broker
 		return false, false
 	case errors.As(err, &refusal):
 		return passing(refusal.Code) != lasting, refusal.Code == codeSystemBusy || refusal.Code == codeFlowControl
