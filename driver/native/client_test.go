@@ -110,7 +110,7 @@ func TestFault16ClientsShareNoSettings(t *testing.T) {
 		plain := client("plain", nil)
 		trusting := client("trusting", &tls.Config{RootCAs: pool, ServerName: "rocketkit"})
 		wary := client("wary", &tls.Config{ServerName: "rocketkit"})
-		ask := func(s *sender) error { _, err := s.c.routes.get(t.Context(), "orders"); return err }
+		ask := func(s *sender) error { _, err := s.c.routes.forSending(t.Context(), "orders"); return err }
 		if err := ask(plain); err != nil {
 			t.Errorf("plain: %v", err)
 		}

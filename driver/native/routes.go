@@ -31,8 +31,9 @@ type topicState struct {
 	// wanted: somebody waits for the topic to appear.
 	wanted atomic.Bool
 
-	mu     sync.Mutex // guards the following
-	flight *routeFlight
+	mu         sync.Mutex // guards the following
+	flight     *routeFlight
+	autoFlight *routeFlight
 }
 
 // routeFlight is one lookup that any number of callers wait for.
@@ -66,18 +67,9 @@ func (rs *routes) known(topic string) *route {
 	return nil
 }
 
-// get is the topic's route; it asks the name servers when there is none yet.
-// The error is a *message.RouteError or ctx's.
-func (rs *routes) get(ctx context.Context, topic string) (*route, error) {
-	st := rs.state(topic)
-	if r := st.snap.Load(); r != nil {
-		return r, nil
-	}
-	return rs.lookup(ctx, st)
-}
-
-// forSending is get for a producer: a topic that does not exist gets the
-// default topic's route, whose brokers create it.
+// forSending is the topic's route for a producer; the name servers are asked when
+// there is none yet. A topic that does not exist gets the default topic's, whose
+// brokers create it. The error is a *message.RouteError or ctx's.
 func (rs *routes) forSending(ctx context.Context, topic string) (*route, error) {
 	st := rs.state(topic)
 	if r := st.snap.Load(); r != nil {
@@ -86,43 +78,51 @@ func (rs *routes) forSending(ctx context.Context, topic string) (*route, error) 
 	if r := st.auto.Load(); r != nil {
 		return r, nil
 	}
-	r, err := rs.lookup(ctx, st)
+	r, err := rs.shared(ctx, st, &st.flight, st.snap.Load, rs.fetch)
 	if !errors.Is(err, message.ErrNoRoute) || topic == protocol.DefaultTopic {
 		return r, err
 	}
-	r, err2 := rs.lookupAuto(ctx, st)
+	r, err2 := rs.shared(ctx, st, &st.autoFlight, st.auto.Load, rs.fetchAuto)
 	if errors.Is(err2, message.ErrNoRoute) {
 		return nil, err // no broker creates topics: the topic's own error says it
 	}
 	return r, err2
 }
 
-// lookupAuto makes a topic that does not exist known by the default topic.
-func (rs *routes) lookupAuto(ctx context.Context, st *topicState) (*route, error) {
-	data, err := rs.ask(ctx, protocol.DefaultTopic)
-	if err != nil {
-		return nil, err
+// renew asks the name servers again for a topic.
+func (rs *routes) renew(ctx context.Context, st *topicState) error {
+	none := func() *route { return nil }
+	_, err := rs.shared(ctx, st, &st.flight, none, rs.fetch)
+	if st.auto.Load() != nil && errors.Is(err, message.ErrNoRoute) {
+		_, err = rs.shared(ctx, st, &st.autoFlight, none, rs.fetchAuto)
 	}
-	r := autoRoute(st.topic, data)
-	if old := st.auto.Swap(r); old == nil || !old.equal(r) {
-		rs.c.beats.kick()
-	}
-	return r, nil
+	return err
 }
 
-// lookup asks the name servers, once for all who wait at the same time.
-func (rs *routes) lookup(ctx context.Context, st *topicState) (*route, error) {
+// shared makes one look-up for all who wait for it at the same time, unless it is
+// known by now. It runs under the client's own ctx, so that a waiter who gives up
+// takes nothing from the others.
+func (rs *routes) shared(ctx context.Context, st *topicState, flight **routeFlight, known func() *route, fetch func(*topicState) (*route, error)) (*route, error) {
 	st.mu.Lock()
-	f := st.flight
+	if r := known(); r != nil {
+		st.mu.Unlock()
+		return r, nil
+	}
+	f := *flight
 	if f == nil {
 		f = &routeFlight{done: make(chan struct{})}
-		st.flight = f
-		started := rs.c.run(func() { rs.fly(st, f) })
+		started := rs.c.run(func() {
+			f.r, f.err = fetch(st)
+			st.mu.Lock()
+			*flight = nil
+			st.mu.Unlock()
+			close(f.done)
+		})
 		if !started {
-			st.flight = nil
 			st.mu.Unlock()
 			return nil, fmt.Errorf("route of topic %q: %w", st.topic, message.ErrClosed)
 		}
+		*flight = f
 	}
 	st.mu.Unlock()
 	select {
@@ -133,28 +133,33 @@ func (rs *routes) lookup(ctx context.Context, st *topicState) (*route, error) {
 	}
 }
 
-// fly does one lookup under the client's own ctx, so that a waiter who gives up
-// takes nothing from the others.
-func (rs *routes) fly(st *topicState, f *routeFlight) {
+// fetch replaces the topic's snapshot. What a name server does not know is kept:
+// it may have been restarted.
+func (rs *routes) fetch(st *topicState) (*route, error) {
 	data, err := rs.ask(rs.c.ctx, st.topic)
-	if err == nil {
-		f.r = newRoute(st.topic, data)
+	if err != nil {
+		return nil, err
 	}
-	f.err = err
-	changed := false
-	if f.r != nil {
-		old := st.snap.Swap(f.r)
-		changed = old == nil || !old.equal(f.r)
-		st.auto.Store(nil)
-	}
-	st.mu.Lock()
-	st.flight = nil
-	st.mu.Unlock()
-	close(f.done)
-	if changed {
-		rs.c.log.Debug("route changed", "topic", st.topic, "publish", len(f.r.publish), "subscribe", len(f.r.subscribe))
+	r := newRoute(st.topic, data)
+	old := st.snap.Swap(r)
+	st.auto.Store(nil)
+	if old == nil || !old.equal(r) {
+		rs.c.log.Debug("route changed", "topic", st.topic, "publish", len(r.publish), "subscribe", len(r.subscribe))
 		rs.c.routeChanged(st.topic)
 	}
+	return r, nil
+}
+
+func (rs *routes) fetchAuto(st *topicState) (*route, error) {
+	data, err := rs.ask(rs.c.ctx, protocol.DefaultTopic)
+	if err != nil {
+		return nil, err
+	}
+	r := autoRoute(st.topic, data)
+	if old := st.auto.Swap(r); old == nil || !old.equal(r) {
+		rs.c.beats.kick()
+	}
+	return r, nil
 }
 
 // ask makes the request.
@@ -263,10 +268,7 @@ func (rs *routes) round(ctx context.Context, all bool, asked map[string]struct{}
 		if !now && !(wanted && !exists) && !(all && (exists || auto)) {
 			return true
 		}
-		_, err := rs.lookup(ctx, st)
-		if auto && errors.Is(err, message.ErrNoRoute) {
-			_, err = rs.lookupAuto(ctx, st)
-		}
+		err := rs.renew(ctx, st)
 		if err != nil && ctx.Err() == nil {
 			rs.c.log.Debug("route lookup failed", "topic", st.topic, "error", err)
 		}
