@@ -21,6 +21,7 @@ import (
 	"github.com/rocketkit/rocketkit/broker-lite/internal/schedule"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/session"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/store"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/timer"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/vfs"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
@@ -73,6 +74,7 @@ type Broker struct {
 	meta      *meta.Meta
 	sessions  *session.Manager
 	schedule  *schedule.Service
+	timer     *timer.Service // nil without timerWheelEnable
 	half      *halfmsg.Service
 	holder    *holder
 	registrar *register.Registrar
@@ -117,7 +119,6 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 		strictOffsets: o.StrictOffsets, replier: o.Reply, traceOn: strconv.FormatBool(o.Config.TraceOn), fs: o.FS,
 		ids: protocol.NewIDGenerator(storeHost.Addr(), os.Getpid()), quiet: make(chan struct{}, 1),
 	}
-	b.config.TimerEnable = false // until there is a service for it
 	b.stats.begin()
 	b.stamp = protocol.AppendProperty(b.stamp, protocol.PropMsgRegion, o.Config.RegionID)
 	b.stamp = protocol.AppendProperty(b.stamp, protocol.PropTraceOn, b.traceOn)
@@ -182,6 +183,13 @@ func (b *Broker) open(ctx context.Context, o Options) (err error) {
 	}); err != nil {
 		return err
 	}
+	if c.TimerEnable {
+		if b.timer, err = timer.Open(timer.Options{
+			Store: b.store, Clock: o.Clock, TagsCode: tagsCode, FS: o.FS, Dir: filepath.Join(dir, "timer"), Logger: o.Logger,
+		}); err != nil {
+			return err
+		}
+	}
 	b.arrivals.Store(true)
 	b.registrar = register.Start(register.Options{
 		Client: o.Client, NameServers: c.NameServers, Logger: o.Logger, ClusterName: c.ClusterName, BrokerName: c.BrokerName,
@@ -223,8 +231,11 @@ func (b *Broker) arrived(topic string, queueID int32, maxOffset, tagsCode int64)
 	if !b.arrivals.Load() {
 		return
 	}
-	if topic == meta.ScheduleTopic {
+	switch {
+	case topic == meta.ScheduleTopic:
 		b.schedule.Arrived(queueID, tagsCode)
+	case topic == meta.TimerTopic && b.timer != nil:
+		b.timer.Arrived()
 	}
 	b.holder.arrived(topic, queueID, maxOffset, tagsCode)
 }

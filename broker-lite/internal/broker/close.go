@@ -35,6 +35,9 @@ func (b *Broker) Close(ctx context.Context) error {
 	if b.schedule != nil {
 		errs = append(errs, b.schedule.Close())
 	}
+	if b.timer != nil {
+		errs = append(errs, b.timer.Close())
+	}
 	if b.half != nil {
 		b.half.Close()
 	}

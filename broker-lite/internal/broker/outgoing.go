@@ -3,6 +3,7 @@ package broker
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"math"
 	"strconv"
 	"time"
@@ -26,6 +27,7 @@ type outgoing struct {
 	level     string // DELAY, when it changes
 	txID      bool   // __transactionId__ is written
 	timerOut  int64  // TIMER_OUT_MS, when it is one
+	timerAt   int64  // TIMER_DELIVER_MS, when its delay is relative
 	realTopic string // REAL_TOPIC and REAL_QID, when topic is the broker's own
 	realQueue int32
 }
@@ -55,6 +57,9 @@ func (b *Broker) appendProperties(dst []byte, m *outgoing) []byte {
 	}
 	if m.timerOut > 0 {
 		dst = appendNumber(dst, protocol.PropTimerOutMs, m.timerOut)
+	}
+	if m.timerAt > 0 {
+		dst = appendNumber(dst, protocol.PropTimerDeliverMs, m.timerAt)
 	}
 	if m.realTopic != "" {
 		dst = appendProperty(dst, protocol.PropRealTopic, m.realTopic)
@@ -131,17 +136,32 @@ func (b *Broker) divertTimer(m *outgoing) *answer {
 	}
 	now := b.clock.Now().UnixMilli()
 	at, ok := timerDeadline(&m.scanned, now)
-	limit := b.config.TimerMaxDelay.Milliseconds()
+	limit := latestDelivery - now
+	if most := b.config.TimerMaxDelay.Milliseconds(); most > 0 {
+		limit = most
+	}
+	why := ""
 	switch {
-	case !ok || at > latestDelivery,
-		at > now && limit > 0 && at-now > limit,
-		m.seen&hasTimerDelete != 0: // taking a message back is not supported
-		a := refuse(protocol.MessageIllegal, "timer message illegal, the delay time should not be bigger than the max delay %dms; or if set del msg, the delay time should be bigger than the current time", limit)
-		return &a
+	case !ok:
+		why = "its delay is no whole number"
+	case at-now > limit:
+		why = fmt.Sprintf("its delay is %dms; timerMaxDelaySec sets the limit", at-now)
+	case m.seen&hasTimerDelete != 0:
+		why = "messages cannot be recalled here"
 	case at <= now:
 		return nil // delivered at once
 	}
+	if why != "" {
+		a := refuse(protocol.MessageIllegal, "timer message illegal, the delay time should not be bigger than the max delay %dms; or if set del msg, the delay time should be bigger than the current time (%s)", limit, why)
+		return &a
+	}
 	m.timerOut = (at - 1) / timerPrecision * timerPrecision
+	if m.seen&(hasTimerSec|hasTimerMs) != 0 {
+		// The record keeps the exact moment, for a consume queue that is built anew.
+		// Package timer takes it out again.
+		m.drop |= hasTimerDeliver
+		m.timerAt = at
+	}
 	m.setReal(meta.TimerTopic, 0)
 	m.tagsCode = at
 	return nil
@@ -191,6 +211,9 @@ func TagsCode(levels protocol.DelayLevels) func(*protocol.Record) int64 {
 		case meta.ScheduleTopic:
 			return r.StoreTimestamp + levels.Delay(int(r.QueueID)+1).Milliseconds()
 		case meta.TimerTopic:
+			if s.timerDeliver != nil {
+				s.timerSec, s.timerMs = nil, nil
+			}
 			if at, ok := timerDeadline(&s, r.StoreTimestamp); ok {
 				return at
 			}

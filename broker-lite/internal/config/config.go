@@ -55,7 +55,7 @@ type Config struct {
 
 	MessageDelayLevel string        // messageDelayLevel, which protocol.ParseDelayLevels reads
 	TimerEnable       bool          // timerWheelEnable
-	TimerMaxDelay     time.Duration // timerMaxDelaySec
+	TimerMaxDelay     time.Duration // timerMaxDelaySec; 0: no limit, where Apache has 3 days
 	PropertyFilter    bool          // enablePropertyFilter: SQL92
 
 	RejectTransactions       bool          // rejectTransactionMessage
@@ -133,7 +133,6 @@ func defaults() Config {
 
 		MessageDelayLevel: protocol.DefaultDelayLevels,
 		TimerEnable:       true,
-		TimerMaxDelay:     3 * 24 * time.Hour,
 
 		TransactionTimeout:       6 * time.Second,
 		TransactionCheckMax:      15,

@@ -62,7 +62,7 @@ func keys() []key {
 
 		text("messageDelayLevel", func(c *Config) *string { return &c.MessageDelayLevel }).by(setDelayLevels),
 		flag("timerWheelEnable", func(c *Config) *bool { return &c.TimerEnable }),
-		duration("timerMaxDelaySec", time.Second, time.Second, 10*365*24*time.Hour, func(c *Config) *time.Duration { return &c.TimerMaxDelay }),
+		duration("timerMaxDelaySec", time.Second, 0, 10*365*24*time.Hour, func(c *Config) *time.Duration { return &c.TimerMaxDelay }),
 		flag("enablePropertyFilter", func(c *Config) *bool { return &c.PropertyFilter }).without("SQL92 filters are not there yet"),
 
 		flag("rejectTransactionMessage", func(c *Config) *bool { return &c.RejectTransactions }),

@@ -49,12 +49,12 @@ type Service struct {
 	alarm clock.Alarm
 	ops   opWriter
 
-	mu     sync.Mutex // guards the following
-	open   map[int64]*half
-	moved  map[int64]*half // by the offsets that open ones had before
-	next   int64           // half queue: behind the last known
-	opEnd  int64           // op queue: behind the last known
-	ended  int             // since the offsets were noted
+	mu    sync.Mutex // guards the following
+	open  map[int64]*half
+	moved map[int64]*half // by the offsets that open ones had before
+	next  int64           // half queue: behind the last known
+	opEnd int64           // op queue: behind the last known
+	ended int             // since the offsets were noted
 }
 
 // half is an open half message. The service's mu guards it.
