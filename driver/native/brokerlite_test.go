@@ -29,12 +29,12 @@ type server struct {
 }
 
 // withServer runs a test in virtual time, beside a server.
-func withServer(t *testing.T, f func(t *testing.T, s *server)) {
+func withServer(t *testing.T, f func(t *testing.T, s *server), opts ...brokerlite.Option) {
 	t.Helper()
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		net := brokerlite.NewNetwork()
-		b, err := brokerlite.Start(t.Context(), brokerlite.InMemory(), brokerlite.VirtualNetwork(net))
+		b, err := brokerlite.Start(t.Context(), append(opts, brokerlite.InMemory(), brokerlite.VirtualNetwork(net))...)
 		if err != nil {
 			t.Fatal(err)
 		}
