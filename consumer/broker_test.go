@@ -205,6 +205,11 @@ func after(t *testing.T, asked, want time.Duration, group []consumer.GroupOption
 	}, server...)
 }
 
+func TestAfterIsExactWhereTheServerHasATimer(t *testing.T) {
+	t.Parallel()
+	after(t, 77*time.Second, 77*time.Second, nil)
+}
+
 func TestAfterIsRoundedUpToALevelWhereTheServerHasNoTimer(t *testing.T) {
 	t.Parallel()
 	after(t, 77*time.Second, 2*time.Minute, nil, brokerlite.Conf("timerWheelEnable=false"))
