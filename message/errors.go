@@ -47,7 +47,7 @@ type BrokerError struct {
 	Name   string // its constant, such as SYSTEM_BUSY
 	Remark string // the server's own words
 	Broker string // the broker's name, "" for a name server
-	Addr   string // where the answer came from
+	Addr   string // where the answer came from, "" when the driver does not know
 	Op     string // what was asked, such as "send to topic orders"
 	Remedy string // what to do, where it is known
 }
@@ -62,6 +62,8 @@ func (e *BrokerError) Error() string {
 	switch {
 	case e.Broker != "" && e.Addr != "":
 		fmt.Fprintf(&b, " from broker %s at %s", e.Broker, e.Addr)
+	case e.Broker != "":
+		fmt.Fprintf(&b, " from broker %s", e.Broker)
 	case e.Addr != "":
 		fmt.Fprintf(&b, " from %s", e.Addr)
 	}

@@ -117,6 +117,7 @@ func TestErrorsSayWhetherARetryIsSafe(t *testing.T) {
 		text []string
 	}{
 		"refused":     {&message.BrokerError{Code: 2, Name: "SYSTEM_BUSY", Remark: "slow", Broker: "a", Addr: "h:1", Op: "send to topic t", Remedy: "wait"}, true, nil, []string{"send to topic t: SYSTEM_BUSY (2) from broker a at h:1: slow; wait"}},
+		"no address":  {&message.BrokerError{Code: 2, Name: "SYSTEM_BUSY", Broker: "a", Op: "send to topic t"}, true, nil, []string{"send to topic t: SYSTEM_BUSY (2) from broker a"}},
 		"no route":    {&message.RouteError{Topic: "t", NameServers: []string{"h:1"}, Err: message.ErrNoRoute}, true, message.ErrNoRoute, []string{"No route info of this topic", `"t"`, "h:1", "autoCreateTopicEnable"}},
 		"no server":   {&message.RouteError{Topic: "t", Err: message.ErrNoNameServer}, true, message.ErrNoNameServer, []string{`"t"`}},
 		"unreachable": {&message.AddrError{Broker: "a", Addr: "h:1", Err: errors.New("refused")}, true, message.ErrUnreachable, []string{"h:1", "brokerIP1"}},
