@@ -119,7 +119,7 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 		strictOffsets: o.StrictOffsets, replier: o.Reply, traceOn: strconv.FormatBool(o.Config.TraceOn), fs: o.FS,
 		ids: protocol.NewIDGenerator(storeHost.Addr(), os.Getpid()), quiet: make(chan struct{}, 1),
 	}
-	b.stats.begin()
+	b.stats.start()
 	b.stamp = protocol.AppendProperty(b.stamp, protocol.PropMsgRegion, o.Config.RegionID)
 	b.stamp = protocol.AppendProperty(b.stamp, protocol.PropTraceOn, b.traceOn)
 	b.stamp = protocol.AppendProperty(b.stamp, protocol.PropCluster, o.Config.ClusterName)

@@ -51,6 +51,7 @@ func (b *Broker) Close(ctx context.Context) error {
 	if b.sessions != nil {
 		b.sessions.Close()
 	}
+	b.stats.stop()
 	if b.store != nil {
 		errs = append(errs, b.store.Close())
 	}

@@ -3,7 +3,6 @@ package broker
 import (
 	"strings"
 
-	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/store"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 )
@@ -114,6 +113,3 @@ func (b *Broker) earliestTime(cmd *protocol.Command) answer {
 	}
 	return answer{header: &protocol.StoreTimeResponse{Timestamp: ms}}
 }
-
-// ownTopics are made for the broker and a group, not by clients.
-func retryTopic(group string) string { return meta.RetryPrefix + group }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"time"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
 	"github.com/rocketkit/rocketkit/internal/protocol"
@@ -224,10 +223,6 @@ func TagsCode(levels protocol.DelayLevels) func(*protocol.Record) int64 {
 
 // short is as much of a client's value as a remark repeats.
 func short(v []byte) []byte { return bytes.ToValidUTF8(v[:min(len(v), 64)], []byte("?")) }
-
-func (b *Broker) nowMillis() int64 { return b.clock.Now().UnixMilli() }
-
-func millis(ms int64) time.Time { return time.UnixMilli(ms) }
 
 // Divert is divert for a record that the broker stores again, a send-back or a
 // commit: it changes the record and returns its tags code.

@@ -36,6 +36,8 @@ func (b *Broker) sendBack(p *peer, cmd *protocol.Command) {
 	}
 }
 
+func retryTopic(group string) string { return meta.RetryPrefix + group }
+
 // findSendBack reads the message and decides where it goes. done: there is
 // nothing to store.
 func (b *Broker) findSendBack(cmd *protocol.Command, h *protocol.SendBackRequest) (a answer, r *protocol.Record, done bool) {

@@ -70,6 +70,7 @@ func (op *sendOp) submit(topic string, queueID int32, records []byte) {
 func (op *sendOp) Appended(r store.AppendResult) {
 	b, p := op.b, op.peer
 	if r.Err != nil {
+		b.stats.putFailures.Add(1)
 		a := b.storeFailed(r.Err)
 		op.resp.Code, op.resp.Remark = a.code, a.remark
 		if op.oneway {
