@@ -17,7 +17,7 @@ type SendRequest struct {
 	SysFlag               int32
 	BornTimestamp         int64 // ms
 	Flag                  int32
-	Properties            []byte // "k\x01v\x02…"; a copy after decoding
+	Properties            []byte // "k\x01v\x02…"; after decoding a copy, in the buffer that was here before
 	ReconsumeTimes        int32
 	UnitMode              bool
 	MaxReconsumeTimes     OptInt32
@@ -89,7 +89,7 @@ const (
 // DecodeFields implements HeaderDecoder. h.Code must be set: it says which
 // fields must be there. Either spelling is read for any code.
 func (h *SendRequest) DecodeFields(fields Fields) error {
-	*h = SendRequest{Code: h.Code}
+	*h = SendRequest{Code: h.Code, Properties: h.Properties[:0]}
 	seen := 0
 	for _, f := range fields {
 		var err error
@@ -116,7 +116,7 @@ func (h *SendRequest) DecodeFields(fields Fields) error {
 		case 7:
 			h.Flag, err = f.ParseInt32()
 		case 8:
-			h.Properties = []byte(f.Value)
+			h.Properties = append(h.Properties[:0], f.Value...)
 		case 9:
 			h.ReconsumeTimes, err = f.ParseInt32()
 		case 10:
