@@ -43,7 +43,7 @@ func BenchmarkSend(b *testing.B) {
 	for _, callers := range []int{1, 64} {
 		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
 			s := start(b)
-			c := dialBroker(b, s, s.Addr())
+			c := dial(b, s).conn
 			body := make([]byte, 128)
 			if err := newCaller(c, "bench", 0, body).send(b.Context()); err != nil {
 				b.Fatal(err)
@@ -75,7 +75,7 @@ func BenchmarkSend(b *testing.B) {
 // over one connection of the loopback interface.
 func BenchmarkPull(b *testing.B) {
 	s := start(b)
-	c := dialBroker(b, s, s.Addr())
+	c := dial(b, s).conn
 	sender := newCaller(c, "bench", 0, make([]byte, 128))
 	const messages = 4096
 	for range messages {

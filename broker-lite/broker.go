@@ -44,6 +44,7 @@ func (b *Broker) Close(ctx context.Context) error {
 
 func (b *Broker) shutdown(ctx context.Context) error {
 	var errs []error
+	b.faults.close()
 	if b.broker != nil {
 		errs = append(errs, b.broker.Drain(ctx))
 	}

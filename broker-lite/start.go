@@ -25,6 +25,7 @@ type Broker struct {
 	logger *slog.Logger
 	dial   remoting.DialFunc
 	tmp    string // removed by Close
+	faults *faults
 
 	names      *namesrv.NameServer
 	nameServer *server
@@ -62,6 +63,7 @@ func Start(ctx context.Context, opts ...Option) (*Broker, error) {
 	if b.logger == nil {
 		b.logger = slog.New(slog.DiscardHandler)
 	}
+	b.faults = newFaults(b.logger)
 	for _, w := range p.warnings {
 		b.logger.Warn("broker configuration: " + w)
 	}
@@ -108,7 +110,7 @@ func (b *Broker) startNameServer() error {
 	}
 	b.names = namesrv.New(namesrv.Options{Logger: b.logger})
 	b.nameServer = &server{l: l, served: make(chan error, 1), Server: remoting.NewServer(remoting.ServerOptions{
-		Options: remoting.Options{Logger: b.logger, Handler: b.names.Handle, OnClose: b.names.ConnClosed, IdleTimeout: idleTimeout},
+		Options: remoting.Options{Logger: b.logger, Handler: b.faults.handler(true, b.names.Handle, b.names.Handle), OnClose: b.names.ConnClosed, IdleTimeout: idleTimeout},
 	})}
 	b.nameServer.serve()
 	b.nameAddr = dialable(l, c.BindAddress)
@@ -166,14 +168,17 @@ func (b *Broker) startBroker(ctx context.Context) error {
 	}
 	b.broker, err = broker.Open(ctx, broker.Options{
 		Config: *c, FS: fs, Clock: clk, Logger: b.logger, Host: host, Port: port, Client: b.client,
-		StrictOffsets: b.plan.strict,
+		StrictOffsets: b.plan.strict, Reply: b.faults.reply,
 	})
 	if err != nil {
 		return err
 	}
 	b.server.Server = remoting.NewServer(remoting.ServerOptions{
-		Options: remoting.Options{Logger: b.logger, Handler: b.broker.Handle, OnClose: b.broker.ConnClosed, IdleTimeout: c.ClientExpiry},
-		OnOpen:  b.broker.ConnOpened,
+		Options: remoting.Options{
+			Logger: b.logger, Handler: b.faults.handler(false, b.broker.Handle, b.broker.HandleLater),
+			OnClose: b.broker.ConnClosed, IdleTimeout: c.ClientExpiry,
+		},
+		OnOpen: b.broker.ConnOpened,
 	})
 	b.server.serve()
 	if b.nameAddr == "" {

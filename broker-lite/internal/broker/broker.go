@@ -249,9 +249,18 @@ func (b *Broker) ConnClosed(c *remoting.Conn, _ error) {
 	b.notify(b.sessions.ConnClosed(c))
 }
 
-// Handle serves one request. It is a remoting.Handler.
+// Handle serves one request on its connection's reader goroutine. It is a
+// remoting.Handler.
 func (b *Broker) Handle(c *remoting.Conn, cmd *protocol.Command) {
-	p := c.Attachment().(*peer)
+	if p, ok := c.Attachment().(*peer); ok {
+		b.handle(p, cmd)
+	}
+}
+
+// HandleLater serves one request on any other goroutine.
+func (b *Broker) HandleLater(c *remoting.Conn, cmd *protocol.Command) { b.handle(newPeer(c), cmd) }
+
+func (b *Broker) handle(p *peer, cmd *protocol.Command) {
 	switch cmd.Code {
 	case protocol.SendMessage, protocol.SendMessageV2, protocol.SendBatchMessage:
 		b.handleSend(p, cmd)
@@ -262,9 +271,9 @@ func (b *Broker) Handle(c *remoting.Conn, cmd *protocol.Command) {
 	case protocol.EndTransaction:
 		b.endTransaction(p, cmd)
 	case protocol.UpdateAndCreateTopic:
-		b.createTopic(c, cmd)
+		b.createTopic(p.conn, cmd)
 	default:
-		b.reply(c, cmd, b.serve(p, cmd))
+		b.reply(p.conn, cmd, b.serve(p, cmd))
 	}
 }
 

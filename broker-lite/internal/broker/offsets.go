@@ -62,7 +62,7 @@ func (b *Broker) updateOffset(cmd *protocol.Command) answer {
 	if err := h.DecodeFields(cmd.Fields); err != nil {
 		return failed(err)
 	}
-	if _, ok := b.meta.Groups.Find(h.ConsumerGroup); !ok {
+	if _, ok := b.meta.Groups.Get(h.ConsumerGroup); !ok {
 		return refuse(protocol.GroupNotExist, "Group %s not exist!", h.ConsumerGroup)
 	}
 	if _, ok := b.meta.Topics.Get(h.Topic); !ok {

@@ -31,6 +31,19 @@ type outgoing struct {
 	realQueue int32
 }
 
+// prioritize puts a message with a priority into the queue of that number, when it
+// is nothing else than that; otherwise the property goes.
+func (m *outgoing) prioritize(topic *protocol.TopicConfig) {
+	n, err := strconv.Atoi(string(m.priority))
+	switch {
+	case err != nil || n < 0:
+	case isTrue(m.prepared) || m.seen&(hasDelay|hasTimer|hasSharding) != 0 || topic.WriteQueueNums <= 0:
+		m.drop |= hasPriority
+	default:
+		m.queueID = min(int32(min(n, math.MaxInt32)), topic.WriteQueueNums-1)
+	}
+}
+
 // setReal sends the message to one of the broker's own topics, from where it goes
 // on to its real one.
 func (m *outgoing) setReal(topic string, queueID int32) {

@@ -8,11 +8,9 @@ import (
 
 // Properties that only the broker looks at (MessageConst).
 const (
-	propPopCheck     = "POP_CK"
-	propPriority     = "_SYS_MSG_PRIORITY_"
-	propInnerNum     = "INNER_NUM"
-	propTimerEnqueue = "TIMER_ENQUEUE_MS"
-	propTimerDequeue = "TIMER_DEQUEUE_MS"
+	propPopCheck = "POP_CK"
+	propPriority = "_SYS_MSG_PRIORITY_"
+	propInnerNum = "INNER_NUM"
 )
 
 // known is a set of the properties that a send looks at or replaces.
@@ -38,6 +36,7 @@ const (
 	hasPopCheck
 	hasPriority
 	hasInnerNum
+	hasSharding
 
 	hasTimer = hasTimerSec | hasTimerMs | hasTimerDeliver
 	hasReal  = hasRealTopic | hasRealQueue
@@ -83,6 +82,8 @@ func knownProperty(name []byte) known {
 		return hasPriority
 	case propInnerNum:
 		return hasInnerNum
+	case protocol.PropShardingKey:
+		return hasSharding
 	}
 	return 0
 }

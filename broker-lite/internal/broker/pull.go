@@ -34,6 +34,8 @@ type pull struct {
 	bytes    int
 	filter   filter
 	suspend  time.Duration // 0: it is not parked
+
+	topicFlag, groupFlag int32
 }
 
 // filter is what a consumer takes of a queue, by the tags' hashes.
@@ -125,9 +127,8 @@ func (b *Broker) checkPull(p *peer, h *protocol.PullRequest, pl *pull) *answer {
 		a = refuse(protocol.NoPermission, "the topic[%s] pulling message is forbidden", h.Topic)
 	case h.QueueID < 0 || h.QueueID >= topic.ReadQueueNums:
 		a = refuse(protocol.InvalidParameter, "queueId[%d] is illegal, topic:[%s] topicConfig.readQueueNums:[%d] consumer:[%s]", h.QueueID, h.Topic, topic.ReadQueueNums, p.conn.RemoteAddr())
-	case h.QueueOffset < 0:
-		a = refuse(protocol.InvalidParameter, "queueOffset[%d] is illegal, topic:[%s] queueId:[%d], it must not be negative", h.QueueOffset, h.Topic, h.QueueID)
 	default:
+		pl.topicFlag, pl.groupFlag = topic.TopicSysFlag, group.GroupSysFlag
 		return b.choosePull(p, h, group.ConsumeBroadcastEnable, pl)
 	}
 	return &a
@@ -189,6 +190,9 @@ func (b *Broker) answerPull(pl *pull, first bool) {
 	if err != nil {
 		b.logger.Error("reading messages failed", "topic", pl.topic, "queue", pl.queueID, "offset", pl.offset, "err", err)
 	}
+	if r.Status == store.NoQueue {
+		r.Status = store.NoMessageInQueue // Apache makes a queue when it is looked for
+	}
 	code := pullCode(r.Status, pl.offset)
 	switch {
 	case err != nil && r.Count == 0:
@@ -201,7 +205,7 @@ func (b *Broker) answerPull(pl *pull, first bool) {
 			b.logger.Info("a pull's offset is corrected", "group", pl.group, "topic", pl.topic, "queue", pl.queueID, "from", pl.offset, "to", r.NextOffset, "status", r.Status.String())
 		}
 		pl.resp.Code, pl.resp.Remark = code, r.Status.String()
-		h := protocol.PullResponse{NextBeginOffset: r.NextOffset, MinOffset: r.MinOffset, MaxOffset: r.MaxOffset}
+		h := pullHeader{PullResponse: protocol.PullResponse{NextBeginOffset: r.NextOffset, MinOffset: r.MinOffset, MaxOffset: r.MaxOffset}, pull: pl}
 		b.stats.get(r.Count, len(r.Body))
 		b.sendPull(pl, &h, r.Body)
 	}
@@ -216,7 +220,20 @@ func (b *Broker) answerPull(pl *pull, first bool) {
 // maxKeptBody is the largest buffer that is kept for the next pull.
 const maxKeptBody = 1 << 20
 
-func (b *Broker) sendPull(pl *pull, h *protocol.PullResponse, body []byte) {
+// pullHeader is the header of an answer, with what 5.x adds.
+type pullHeader struct {
+	protocol.PullResponse
+	pull *pull
+}
+
+// AppendFields implements protocol.Header.
+func (h *pullHeader) AppendFields(w *protocol.FieldWriter) {
+	h.PullResponse.AppendFields(w)
+	w.Int("topicSysFlag", int64(h.pull.topicFlag))
+	w.Int("groupSysFlag", int64(h.pull.groupFlag))
+}
+
+func (b *Broker) sendPull(pl *pull, h *pullHeader, body []byte) {
 	switch {
 	case pl.oneway:
 	case h == nil:

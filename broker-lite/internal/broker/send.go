@@ -3,7 +3,9 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strings"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
@@ -35,8 +37,18 @@ func (b *Broker) handleSend(p *peer, cmd *protocol.Command) {
 		}
 	}
 	if refused != nil {
+		refused.header = &sendRefusal{b}
 		b.reply(p.conn, cmd, *refused)
 	}
+}
+
+// sendRefusal is the header of a send that was refused.
+type sendRefusal struct{ b *Broker }
+
+// AppendFields implements protocol.Header.
+func (h *sendRefusal) AppendFields(w *protocol.FieldWriter) {
+	w.OptString(protocol.PropMsgRegion, h.b.config.RegionID)
+	w.String(protocol.PropTraceOn, h.b.traceOn)
 }
 
 // topicForSend checks what concerns the topic and the queue, and makes the topic
@@ -98,8 +110,17 @@ func describe(c *protocol.TopicConfig) string {
 			perm[i] = "RWX"[i]
 		}
 	}
-	return fmt.Sprintf("TopicConfig [topicName=%s, readQueueNums=%d, writeQueueNums=%d, perm=%s, topicFilterType=%s, topicSysFlag=%d, order=%t]",
-		c.TopicName, c.ReadQueueNums, c.WriteQueueNums, perm, c.TopicFilterType, c.TopicSysFlag, c.Order)
+	return fmt.Sprintf("TopicConfig [topicName=%s, readQueueNums=%d, writeQueueNums=%d, perm=%s, topicFilterType=%s, topicSysFlag=%d, order=%t, attributes=%s]",
+		c.TopicName, c.ReadQueueNums, c.WriteQueueNums, perm, c.TopicFilterType, c.TopicSysFlag, c.Order, javaMap(c.Attributes))
+}
+
+// javaMap is Java's Map.toString.
+func javaMap(m map[string]string) string {
+	var parts []string
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		parts = append(parts, k+"="+m[k])
+	}
+	return "{" + strings.Join(parts, ", ") + "}"
 }
 
 func queueOf(h *protocol.SendRequest, topic *protocol.TopicConfig) int32 {
@@ -143,8 +164,8 @@ func (b *Broker) sendOne(p *peer, cmd *protocol.Command, topic *protocol.TopicCo
 		drop: hasCluster | hasRegion | hasTrace | hasPopCheck}
 	m.scan(h.Properties)
 	m.tagsCode = tagsCodeOf(m.tags)
-	if m.seen&hasPriority != 0 && len(m.priority) > 0 && m.priority[0] != '-' {
-		m.drop |= hasPriority // there are no topics with priorities
+	if m.seen&hasPriority != 0 {
+		m.prioritize(topic)
 	}
 	op := b.newSendOp(p, cmd)
 	op.queueID = m.queueID

@@ -76,7 +76,7 @@ func (op *sendOp) Appended(r store.AppendResult) {
 		if op.oneway {
 			b.logger.Warn("a oneway message is lost", "topic", op.append.Topic, "peer", p.conn.RemoteAddr().String(), "err", r.Err)
 		} else {
-			b.send(p.conn, &op.resp, nil, nil)
+			b.send(p.conn, &op.resp, &sendRefusal{b}, nil)
 		}
 	} else {
 		if op.half {
@@ -105,8 +105,7 @@ func (op *sendOp) AppendFields(w *protocol.FieldWriter) {
 	if len(op.uniqueKey) > 0 {
 		w.Bytes("transactionId", op.uniqueKey)
 	}
-	w.OptString(protocol.PropMsgRegion, op.b.config.RegionID)
-	w.String(protocol.PropTraceOn, op.b.traceOn)
+	(&sendRefusal{op.b}).AppendFields(w)
 }
 
 // appendMessageIDs appends the offset message ids of records that lie side by side
