@@ -339,7 +339,9 @@ func (q *queue) commitFailed(offset int64, err error) {
 // up, and nothing after it.
 func (q *queue) finish() {
 	q.quiesce()
-	q.s.unready.Add(int64(q.win.live - q.waiting))
+	if q.s.leaving() != stay { // and not only this queue is given up
+		q.s.unready.Add(int64(q.win.live - q.waiting))
+	}
 	offset := q.low()
 	if offset == q.committed {
 		return
