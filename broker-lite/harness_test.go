@@ -28,6 +28,18 @@ func inBubble(t *testing.T, f func(t *testing.T, b *Broker, c *client), opts ...
 	})
 }
 
+// onDisk is inBubble with a disk that can misbehave.
+func onDisk(t *testing.T, f func(t *testing.T, b *Broker, c *client, disk *stallingDisk), opts ...Option) {
+	t.Helper()
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		disk := newStallingDisk()
+		b := start(t, append([]Option{withFiles(disk.fs), VirtualNetwork(NewNetwork())}, opts...)...)
+		t.Cleanup(disk.resume)
+		f(t, b, dial(t, b), disk)
+	})
+}
+
 // start starts a server that ends with the test.
 func start(t testing.TB, opts ...Option) *Broker {
 	t.Helper()

@@ -8,6 +8,7 @@ import (
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/clock"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/config"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/vfs"
 )
 
 // Role says which servers run.
@@ -30,6 +31,7 @@ type settings struct {
 	role       Role
 	dir        string
 	inMemory   bool
+	files      vfs.FS // of a test
 	logger     *slog.Logger
 	clock      clock.Clock
 	network    *Network

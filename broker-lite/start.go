@@ -190,6 +190,8 @@ func (b *Broker) startBroker(ctx context.Context) error {
 // files chooses the file system and, on a real one, the directory.
 func (b *Broker) files(c *config.Config) (vfs.FS, error) {
 	switch {
+	case b.plan.files != nil:
+		return b.plan.files, nil
 	case b.plan.inMemory:
 		return vfs.NewMem(), nil
 	case b.plan.dir == "" && !b.plan.standalone:
