@@ -14,7 +14,7 @@
 //	transactions              yes             no
 //	delay levels              yes             yes
 //	delays by time            yes             no: it does not tell brokers before 5.0 apart
-//	push, tags                yes             yes; needs one existing topic to begin
+//	push, tags                yes             yes, in ASCII; begins when one topic exists
 //	push, SQL92               yes             no: it pulls by tags
 //	ordered, broadcasting     later           no, nor later (see below)
 //	pull, POP, request/reply  later           no
@@ -61,6 +61,8 @@
 //   - Shutdown puts pulled messages into channels that it has closed, which can
 //     end the process, does not wait for callbacks, and gives up what they
 //     acknowledge later. Here it has no queues any more when it is called.
+//   - Shutdown loses the commits that it has just written when an answer comes in
+//     as it closes the connection. Here the brokers have read them by then.
 //   - A client is looked up by its instance name in a table of the process, and
 //     the first one's credentials, group and transactions serve all. Here every
 //     sender and subscription has a name of its own.

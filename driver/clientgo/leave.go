@@ -96,11 +96,15 @@ func (s *subscription) leave() {
 	s.leftover = s.working.Load()
 	s.cancel(message.ErrClosed) // from here on nothing counts
 	s.commit(pc)
+	// Taking no share drops the queues and greets every broker, whose answers say
+	// that they have read the commits: a connection that is closed while an answer
+	// is on its way here takes with it what was written last.
+	pc.Rebalance()
 	for _, f := range s.cfg.Topics {
 		s.forget(pc, f.Topic)
 	}
 	s.forget(pc, s.retry)
-	pc.Rebalance() // drops the queues of all topics that are not subscribed to
+	pc.Rebalance() // drops those that the brokers' silence kept
 	close(s.release)
 	s.awaitCallbacks()
 	if err := pc.Shutdown(); err != nil {

@@ -59,8 +59,8 @@ func (o *owned) share(parent context.Context, topic string, queues []message.Que
 // that queues come and go. Before a queue goes, all offsets are committed:
 // rocketmq-client-go would commit that queue's and forget the others'.
 func (s *subscription) allocate(group, clientID string, all []*primitive.MessageQueue, members []string) []*primitive.MessageQueue {
-	if len(all) == 0 {
-		return nil // a topic that is not there yet, or no longer
+	if len(all) == 0 || s.ctx.Err() != nil {
+		return nil // a topic that is not there yet, or no longer; or the group is being left
 	}
 	chosen := s.choose(group, clientID, all, members)
 	mine := make([]message.Queue, len(chosen))

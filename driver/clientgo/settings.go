@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
@@ -101,9 +102,11 @@ func checkFilter(f driver.TopicFilter) error {
 		return nil
 	}
 	for tag := range strings.SplitSeq(f.Expression, "||") {
-		switch strings.TrimSpace(tag) {
-		case "", "*":
+		switch tag = strings.TrimSpace(tag); {
+		case tag == "", tag == "*":
 			return fmt.Errorf("topic %q: expression %q: want \"*\" or tags as in \"a || b\"", f.Topic, f.Expression)
+		case strings.ContainsFunc(tag, func(r rune) bool { return r > unicode.MaxASCII }):
+			return unsupported(fmt.Sprintf("tag %q (topic %s)", tag, f.Topic), "it hashes tags by their bytes and brokers by their UTF-16 units, so that none would match", "name tags in ASCII, subscribe to all of the topic, or use the native driver")
 		}
 	}
 	return nil

@@ -98,6 +98,7 @@ func TestSubscriptionsThatCannotBeAreRefused(t *testing.T) {
 		"a star among tags":   {cfg: driver.SubscriptionConfig{Topics: []driver.TopicFilter{{Topic: "t", Expression: "a || *"}}}},
 		"an unknown type":     {cfg: driver.SubscriptionConfig{Topics: []driver.TopicFilter{{Topic: "t", Type: "XPATH"}}}},
 		"SQL92":               {driver.SubscriptionConfig{Topics: []driver.TopicFilter{{Topic: "t", Type: driver.ExpressionSQL, Expression: "a > 1"}}}, true},
+		"tag \"标签\"":          {driver.SubscriptionConfig{Topics: []driver.TopicFilter{{Topic: "t", Expression: "a || 标签"}}}, true},
 		"PullBatch":           {driver.SubscriptionConfig{Topics: topic, PullBatch: 1025}, true},
 		"MaxUnsettled":        {driver.SubscriptionConfig{Topics: topic, MaxUnsettled: 65536}, true},
 		"MaxUnsettledBytes":   {driver.SubscriptionConfig{Topics: topic, MaxUnsettledBytes: 2 << 30}, true},

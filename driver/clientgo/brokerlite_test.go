@@ -1,0 +1,25 @@
+package clientgo_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
+)
+
+func TestOnBrokerLite(t *testing.T) {
+	needsQuiet(t)
+	b, err := brokerlite.Start(t.Context(), brokerlite.InMemory())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		if err := b.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	onServer(t, b.NameServer())
+}
