@@ -17,3 +17,6 @@ fmt:
 lint: ## vet and staticcheck
 	go vet ./...
 	go -C tools build -o ../.cache/bin/ honnef.co/go/tools/cmd/staticcheck && .cache/bin/staticcheck ./...
+
+bench: ## both clients on both servers, interleaved: docs/bench.md
+	go run ./bench
