@@ -8,8 +8,8 @@ import (
 	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
 )
 
-func TestOnBrokerLite(t *testing.T) {
-	needsQuiet(t)
+func startLite(t *testing.T) *brokerlite.Broker {
+	t.Helper()
 	b, err := brokerlite.Start(t.Context(), brokerlite.InMemory())
 	if err != nil {
 		t.Fatal(err)
@@ -21,5 +21,10 @@ func TestOnBrokerLite(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	onServer(t, b.NameServer())
+	return b
+}
+
+func TestOnBrokerLite(t *testing.T) {
+	needsQuiet(t)
+	onServer(t, startLite(t).NameServer())
 }
