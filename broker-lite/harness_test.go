@@ -60,9 +60,12 @@ func stop(t testing.TB, b *Broker) {
 	}
 }
 
-// client is a raw connection to a broker.
+// client is a raw connection to a server. It is made anew when the server has
+// closed it for being silent.
 type client struct {
 	t     testing.TB
+	b     *Broker
+	addr  string
 	conn  *remoting.Conn
 	codec protocol.Codec
 
@@ -74,11 +77,18 @@ func dial(t testing.TB, b *Broker) *client { return dialAddr(t, b, b.Addr()) }
 
 func dialAddr(t testing.TB, b *Broker, addr string) *client {
 	t.Helper()
-	nc, err := b.Dial(t.Context(), "tcp", addr)
+	c := &client{t: t, b: b, addr: addr}
+	c.connect()
+	t.Cleanup(c.close)
+	return c
+}
+
+func (c *client) connect() {
+	c.t.Helper()
+	nc, err := c.b.Dial(c.t.Context(), "tcp", c.addr)
 	if err != nil {
-		t.Fatal(err)
+		c.t.Fatal(err)
 	}
-	c := &client{t: t}
 	c.conn = remoting.NewConn(nc, remoting.Options{Handler: func(_ *remoting.Conn, cmd *protocol.Command) {
 		kept := *cmd
 		kept.Fields = append(protocol.Fields(nil), cmd.Fields...)
@@ -87,8 +97,6 @@ func dialAddr(t testing.TB, b *Broker, addr string) *client {
 		defer c.mu.Unlock()
 		c.asked = append(c.asked, kept)
 	}})
-	t.Cleanup(c.close)
-	return c
 }
 
 func (c *client) close() {
@@ -119,9 +127,10 @@ func (c *client) try(ctx context.Context, code protocol.Code, h protocol.Header,
 
 func (c *client) call(code protocol.Code, h protocol.Header, body []byte) *protocol.Command {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Hour)
-	defer cancel()
-	resp, err := c.try(ctx, code, h, body)
+	if errors.Is(c.conn.Err(), remoting.ErrClosed) {
+		c.connect()
+	}
+	resp, err := c.try(context.Background(), code, h, body)
 	if err != nil {
 		c.t.Fatalf("%s: %v", protocol.RequestName(code), err)
 	}

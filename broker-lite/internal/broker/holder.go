@@ -169,6 +169,9 @@ func (h *holder) remove(p *parked) {
 	h.count.Add(-1)
 }
 
+// ParkedPulls is how many pulls wait for a message.
+func (b *Broker) ParkedPulls() int { return int(b.holder.count.Load()) }
+
 // close stops the timer. The pulls go with their connections.
 func (h *holder) close() { h.alarm.Stop() }
 
