@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// The second line removes wire's own, which would write its tools into go.mod.
+//go:generate go run github.com/google/wire/cmd/wire@v0.7.0
+//go:generate sh -c "sed -i.bak '/go:generate/d' wire_gen.go && rm wire_gen.go.bak"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, func() {
+		stop() // a second Ctrl-C ends the process at once
+		fmt.Fprintln(os.Stderr, "Finishing what has begun; Ctrl-C again ends at once.")
+	})
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+// run is the program. It returns the exit code: 2 for wrong flags, 1 for failures.
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	s, err := readSettings(args, environ, stderr)
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return 0
+	case err != nil:
+		fmt.Fprintf(stderr, "payments: %v\nsee --help\n", err)
+		return 2
+	}
+	if err := serve(ctx, s, stdout, slog.New(slog.NewTextHandler(stderr, nil))); err != nil {
+		fmt.Fprintln(stderr, "payments:", err)
+		return 1
+	}
+	return 0
+}
+
+// serve runs the service until ctx ends.
+func serve(ctx context.Context, s settings, stdout io.Writer, log *slog.Logger) error {
+	a, end, err := inject(ctx, s, log)
+	if err != nil {
+		return err
+	}
+	defer end()
+	return a.run(ctx, stdout)
+}

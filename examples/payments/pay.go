@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"mime"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/rocketkit/rocketkit"
+	"github.com/rocketkit/rocketkit/consumer"
+	"github.com/rocketkit/rocketkit/delay"
+	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/producer"
+)
+
+// What the pay service is called in RocketMQ.
+const (
+	payGroup         = "pay_group"
+	payConsumerGroup = "pay_consumer_group"
+	payTopic         = "pay_test_topic"
+)
+
+const (
+	defaultTag = "tag1"
+	defaultKey = "1234" // of payments that name no order
+	greeting   = "Hello rocketmq = "
+	// failing is the text of payments whose consumption fails.
+	failing = "fail"
+	// sendTimeout bounds a send with its retries.
+	sendTimeout = 10 * time.Second
+	// payDelay is the delay level of /api/pay/delay: 5 s.
+	payDelay = 2
+)
+
+// payService sends payments, consumes them, and keeps the dead ones.
+type payService struct {
+	db       *database
+	log      *slog.Logger
+	producer *producer.Producer
+	consumer *consumer.Consumer
+	maxBody  int // bytes; 0 is the client's own limit
+}
+
+// payHandlers are the consumers of payments, with what they subscribe to.
+type payHandlers struct {
+	Payment consumer.Func[string] `topic:"pay_test_topic" tags:"*"`
+}
+
+func newPayService(s settings, client *rocketkit.Client, db *database, log *slog.Logger) (*payService, error) {
+	p := &payService{db: db, log: log, maxBody: int(s.client.Producer.MaxMessageSize)}
+	var err error
+	if p.producer, err = client.NewProducer(payGroup); err != nil {
+		return nil, err
+	}
+	mux, opts := newMux(payConsumerGroup, s, consumer.From(consumer.Last))
+	if err := consumer.Bind(mux, payHandlers{Payment: p.onPayment}); err != nil {
+		return nil, err
+	}
+	consumer.HandleDLQ(mux, p.onDead)
+	if p.consumer, err = client.NewConsumer(mux, opts...); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// ready implements service.
+func (p *payService) ready(context.Context) error { return nil }
+
+// receiver implements service.
+func (p *payService) receiver() *consumer.Consumer { return p.consumer }
+
+// routes implements service.
+func (p *payService) routes(mux *http.ServeMux) {
+	mux.HandleFunc("/api/pay/pay_cb", p.payCallback)
+	mux.HandleFunc("/api/pay/async", p.payAsync)
+	mux.HandleFunc("/api/pay/oneway", p.payOneway)
+	mux.HandleFunc("/api/pay/delay", p.payDelayed)
+	mux.HandleFunc("GET /api/pay/dead", p.dead)
+}
+
+// sendResult is a send's result in the words of Apache's Java client.
+type sendResult struct {
+	SendStatus   message.Status `json:"sendStatus"`
+	MsgID        string         `json:"msgId"`
+	OffsetMsgID  string         `json:"offsetMsgId"`
+	MessageQueue messageQueue   `json:"messageQueue"`
+	QueueOffset  int64          `json:"queueOffset"`
+}
+
+type messageQueue struct {
+	Topic      string `json:"topic"`
+	BrokerName string `json:"brokerName"`
+	QueueID    int    `json:"queueId"`
+}
+
+// payCallback sends and waits.
+func (p *payService) payCallback(w http.ResponseWriter, r *http.Request) {
+	m, err := p.payment(r)
+	if err != nil {
+		writeFailure(w, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), sendTimeout)
+	defer cancel()
+	res, err := p.producer.Send(ctx, m)
+	if err != nil {
+		writeFailure(w, err)
+		return
+	}
+	writeJSON(w, http.StatusOK, sendResult{
+		res.Status, res.MessageID, res.OffsetMessageID, messageQueue{res.Queue.Topic, res.Queue.Broker, res.Queue.ID}, res.QueueOffset,
+	})
+}
+
+// payAsync answers before the payment is stored; the callback says what became of
+// it.
+func (p *payService) payAsync(w http.ResponseWriter, r *http.Request) {
+	m, err := p.payment(r)
+	if err != nil {
+		writeFailure(w, err)
+		return
+	}
+	p.sendAsync(r, m)
+}
+
+// payOneway does not hear whether the payment is stored.
+func (p *payService) payOneway(w http.ResponseWriter, r *http.Request) {
+	m, err := p.payment(r)
+	if err != nil {
+		writeFailure(w, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), sendTimeout)
+	defer cancel()
+	if err := p.producer.SendOneway(ctx, m); err != nil {
+		writeFailure(w, err)
+	}
+}
+
+// payDelayed lets the payment be consumed 5 s later. It pays no order.
+func (p *payService) payDelayed(w http.ResponseWriter, r *http.Request) {
+	m, err := p.payment(r, delay.Level(payDelay))
+	if err != nil {
+		writeFailure(w, err)
+		return
+	}
+	m.Keys = []string{defaultKey}
+	p.sendAsync(r, m)
+}
+
+// sendAsync sends with a ctx of its own: the request's ends with the answer.
+func (p *payService) sendAsync(r *http.Request, m *message.Message) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), sendTimeout)
+	p.producer.SendAsync(ctx, m, func(_ context.Context, res message.SendResult, err error) {
+		defer cancel()
+		if err != nil {
+			// Nobody waits for this any more. A real service would try again later, or
+			// tell somebody.
+			p.log.Error("send failed", "topic", m.Topic, "keys", m.Keys, "safeToRetry", message.SafeToRetry(err), "error", err)
+			return
+		}
+		p.log.Info(fmt.Sprintf("send result %s, msg=%s", res.Status, res))
+	})
+}
+
+// errBadRequest: the request itself is wrong.
+var errBadRequest = errors.New("bad request")
+
+// payment reads a request's message. All that is wrong with it shows here, before
+// anything is sent.
+func (p *payService) payment(r *http.Request, opts ...message.Option) (*message.Message, error) {
+	err := r.ParseForm()
+	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && kind == "multipart/form-data" {
+		err = r.ParseMultipartForm(maxRequestBody)
+	}
+	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
+		return nil, fmt.Errorf("the form is larger than %d bytes: %w", tooLong.Limit, message.ErrBodyTooLarge)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errBadRequest, err)
+	}
+	if !r.Form.Has("text") {
+		return nil, fmt.Errorf("%w: text is missing; give it in the query or a form, such as %s?text=hello", errBadRequest, r.URL.Path)
+	}
+	or := func(name, otherwise string) string {
+		if v := r.Form.Get(name); v != "" {
+			return v
+		}
+		return otherwise
+	}
+	opts = append(opts, message.Tag(or("tag", defaultTag)), message.Key(or("order", defaultKey)))
+	m := message.New(payTopic, []byte(greeting+r.Form.Get("text")), opts...)
+	return m, m.Validate(p.maxBody)
+}
+
+// onPayment consumes a payment. Its key may be the id of an order, which is paid
+// then. It may be called more than once for one payment.
+func (p *payService) onPayment(ctx context.Context, body string) error {
+	d := message.DeliveryFrom(ctx)
+	p.log.Info(fmt.Sprintf("topic=%s, tags=%s, keys=%s, msg=%s", d.Topic, d.Tag, strings.Join(d.Keys(), " "), body))
+	if body == greeting+failing {
+		return errors.New("text=fail asks for a payment that fails")
+	}
+	for _, key := range d.Keys() {
+		status, changed, err := p.db.settle(ctx, key, paid)
+		switch {
+		case errors.Is(err, errNoOrder):
+		case err != nil:
+			return err
+		case changed:
+			p.log.Info("order is paid", "order", key)
+		case status == closed:
+			p.log.Warn("payment came too late: the order is closed and the payment must be refunded", "order", key, "id", d.ID)
+		}
+	}
+	return nil
+}
