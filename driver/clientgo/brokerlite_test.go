@@ -26,5 +26,6 @@ func startLite(t *testing.T) *brokerlite.Broker {
 
 func TestOnBrokerLite(t *testing.T) {
 	needsQuiet(t)
+	t.Parallel()
 	onServer(t, startLite(t).NameServer())
 }

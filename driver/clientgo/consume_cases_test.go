@@ -319,10 +319,12 @@ func verdictMaximum(e *env) {
 	in, dead := newInbox(), newInbox()
 	e.subscribe(d, in, driver.SubscriptionConfig{From: driver.FromFirst, MaxRetries: -1})
 	e.subscribe(d, dead, driver.SubscriptionConfig{Group: e.group() + "_dlq", From: driver.FromFirst, Topics: []driver.TopicFilter{{Topic: message.DLQTopic(e.group())}}})
-	in.want(e, "x").settle(driver.Verdict{Action: driver.ActionRetry, Level: 1, MaxRetries: 20})
+	more := driver.Verdict{Action: driver.ActionRetry, Level: 1, MaxRetries: 20}
+	in.want(e, "x").settle(more)
+	in.want(e, "x").settle(more)
 	a := in.want(e, "x")
-	if a.ReconsumeTimes != 1 {
-		e.Errorf("reconsumed %d times, want 1", a.ReconsumeTimes)
+	if a.ReconsumeTimes != 2 {
+		e.Errorf("reconsumed %d times, want 2", a.ReconsumeTimes)
 	}
 	a.settle(driver.Verdict{Action: driver.ActionRetry, Level: 1}) // the subscription's maximum
 	dead.want(e, "x").ack()

@@ -49,6 +49,7 @@ func (e *faulty) count(code int) *atomic.Int64 {
 
 func TestOnServersThatMisbehave(t *testing.T) {
 	needsQuiet(t)
+	t.Parallel()
 	b := startLite(t)
 	for _, c := range []struct {
 		name string

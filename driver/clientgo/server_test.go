@@ -8,6 +8,7 @@ import (
 
 func TestOnApache(t *testing.T) {
 	needsQuiet(t)
+	t.Parallel()
 	apache.Require(t)
 	server, err := apache.Start(t.Context(), apache.Options{})
 	if err != nil {
