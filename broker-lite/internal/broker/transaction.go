@@ -19,14 +19,9 @@ func (b *Broker) endTransaction(p *peer, cmd *protocol.Command) {
 		b.reply(p.conn, cmd, failed(err))
 		return
 	}
-	switch h.CommitOrRollback {
-	case protocol.SysCommit, protocol.SysRollback:
-	case 0:
+	if h.CommitOrRollback == 0 {
 		b.logger.Info("a transaction's outcome is unknown still", "group", h.ProducerGroup, "message", h.MessageID, "check", h.FromTransactionCheck)
 		b.reply(p.conn, cmd, answer{})
-		return
-	default:
-		b.reply(p.conn, cmd, refuse(protocol.InvalidParameter, "commitOrRollback is %d, want %d, %d or 0", h.CommitOrRollback, protocol.SysCommit, protocol.SysRollback))
 		return
 	}
 	if b.closing.Load() {
@@ -49,6 +44,9 @@ func (b *Broker) endTransaction(p *peer, cmd *protocol.Command) {
 		b.sent()
 	})
 }
+
+// OpenTransactions is how many half messages have no outcome yet.
+func (b *Broker) OpenTransactions() int { return b.half.Count() }
 
 // askOutcome sends code 39 to a member of a producer group.
 func (b *Broker) askOutcome(group string, h *protocol.CheckTransactionRequest, record []byte) {

@@ -97,10 +97,7 @@ func (s *Service) enter(queueOffset, due int64) *half {
 
 // tick is the first moment of the grid behind ms.
 func (s *Service) tick(ms int64) time.Time {
-	after := time.UnixMilli(ms).Sub(s.began)
-	if after < 0 {
-		return s.began
-	}
+	after := max(time.UnixMilli(ms).Sub(s.began), 0)
 	return s.began.Add((after/s.o.Interval + 1) * s.o.Interval)
 }
 
