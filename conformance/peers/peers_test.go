@@ -35,6 +35,7 @@ func TestClientGoPassesOnApache(t *testing.T) {
 	})
 	for i, version := range peers.ClientGoVersions() {
 		t.Run(version, func(t *testing.T) {
+			t.Parallel()
 			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 			defer cancel()
 			began := time.Now()
