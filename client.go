@@ -143,7 +143,7 @@ func (c *Client) Start(context.Context) error { return nil }
 
 // Drain drains the client's producers and consumers that have not ended, the
 // latest first, and closes its connections. When ctx ends first, what is left is
-// cut off, and the error says so.
+// cut off, all at once and in about two seconds, and the error says so.
 func (c *Client) Drain(ctx context.Context) error {
 	c.mu.Lock()
 	first := !c.closing
@@ -159,12 +159,9 @@ func (c *Client) Drain(ctx context.Context) error {
 		}
 	}
 	defer close(c.closed)
-	var errs []error
-	for _, m := range slices.Backward(members) {
-		errs = append(errs, m.Drain(ctx))
-	}
-	if ctx.Err() != nil { // members were cut off; the driver gets a moment too
-		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	errs := drainInTurn(ctx, members)
+	if deadline, ok := ctx.Deadline(); ctx.Err() != nil || ok && time.Until(deadline) < driverGrace {
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), driverGrace)
 		defer cancel()
 		ctx = grace
 	}
@@ -173,6 +170,31 @@ func (c *Client) Drain(ctx context.Context) error {
 	}
 	c.err = errors.Join(errs...)
 	return c.err
+}
+
+// driverGrace is the least that a driver gets to close, however long the members
+// have taken.
+const driverGrace = time.Second
+
+// drainInTurn drains members, the latest first. When ctx ends those that are left
+// are cut off at once, not each after the other's last moment.
+func drainInTurn(ctx context.Context, members []member) []error {
+	errs := make([]error, len(members))
+	var wg sync.WaitGroup
+	for i, m := range slices.Backward(members) {
+		over := make(chan struct{})
+		wg.Go(func() {
+			defer close(over)
+			errs[i] = m.Drain(ctx)
+		})
+		select {
+		case <-over:
+		case <-ctx.Done():
+		}
+	}
+	wg.Wait()
+	slices.Reverse(errs)
+	return errs
 }
 
 // Close is Drain within DrainTimeout.

@@ -114,7 +114,7 @@ func (b *broker) connect(ctx context.Context) (*remoting.Conn, error) {
 func (b *broker) open(o *opening) {
 	o.conn, o.err = b.c.net.Conn(b.c.ctx, b.addr)
 	if o.err == nil {
-		o.err = b.greet(o.conn)
+		o.err = b.greet(b.c.ctx, o.conn)
 	}
 	if o.err != nil {
 		o.conn = nil
@@ -129,15 +129,19 @@ func (b *broker) open(o *opening) {
 
 // greet sends a heartbeat. A broker's refusal is logged only: it may well take
 // messages.
-func (b *broker) greet(conn *remoting.Conn) error {
-	b.turn <- struct{}{} // whoever has it is bounded by the request's time limit
-	defer func() { <-b.turn }()
+func (b *broker) greet(ctx context.Context, conn *remoting.Conn) error {
+	select {
+	case b.turn <- struct{}{}: // whoever has it is bounded by the request's time limit
+		defer func() { <-b.turn }()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 	body, err := b.c.heartbeat()
 	if err != nil {
 		return err
 	}
 	cmd := command(protocol.Heartbeat)
-	resp, err := conn.Call(remoting.WithTimeout(context.Background(), b.c.cfg.RequestTimeout), &cmd, nil, body)
+	resp, err := conn.Call(remoting.WithTimeout(ctx, b.c.cfg.RequestTimeout), &cmd, nil, body)
 	if err != nil {
 		return err
 	}

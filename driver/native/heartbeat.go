@@ -116,9 +116,9 @@ func (c *client) greet(ctx context.Context, b *broker) error {
 		_, err := b.connect(remoting.WithTimeout(ctx, c.cfg.RequestTimeout))
 		return err
 	}
-	err := b.greet(conn)
+	err := b.greet(ctx, conn)
 	if errors.Is(err, context.DeadlineExceeded) {
-		err = b.greet(conn) // it may have paused
+		err = b.greet(ctx, conn) // it may have paused
 	}
 	if errors.Is(err, context.DeadlineExceeded) && conn.Err() == nil {
 		// A host that vanished does not end its connections: what waits there would

@@ -29,7 +29,8 @@ const handOver = 200 * time.Millisecond
 // when the group has been left.
 func (s *subscription) loop() {
 	defer close(s.done)
-	s.c.greetAll(s.ctx) // brokers that are connected learn of the group now
+	defer s.giveUp()
+	s.c.greetAll(s.last) // brokers that are connected learn of the group now
 	pause := shareAgain
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -146,7 +147,7 @@ func (s *subscription) membersAt(ctx context.Context, b *broker, name string) ([
 	if err != nil {
 		// Apache answers SYSTEM_ERROR when it knows of no member: not even us.
 		if isCode(err, protocol.SystemError) {
-			if gerr := s.c.greet(ctx, b); gerr != nil {
+			if gerr := s.c.greet(s.last, b); gerr != nil {
 				return nil, gerr
 			}
 			err = fmt.Errorf("%w; if this goes on, the broker does not know the group: create it, or set autoCreateSubscriptionGroup=true", err)
@@ -160,7 +161,7 @@ func (s *subscription) membersAt(ctx context.Context, b *broker, name string) ([
 	if !slices.Contains(list.ConsumerIDs, s.c.id) {
 		// Sharing without us would give up every queue. What we own we keep until
 		// the broker knows us again.
-		if err := s.c.greet(ctx, b); err != nil {
+		if err := s.c.greet(s.last, b); err != nil {
 			return nil, err
 		}
 		return nil, fmt.Errorf("broker %s at %s does not list this client among %d members of group %s yet", name, b.addr, len(list.ConsumerIDs), s.cfg.Group)
@@ -222,7 +223,7 @@ func (s *subscription) end() {
 	if c.ctx.Err() != nil {
 		return
 	}
-	c.unregister(c.ctx, &protocol.UnregisterRequest{ClientID: c.id, ConsumerGroup: s.cfg.Group})
+	c.unregister(s.last, &protocol.UnregisterRequest{ClientID: c.id, ConsumerGroup: s.cfg.Group})
 }
 
 // waitQueues waits for the queues to end; false: the mode may have changed.

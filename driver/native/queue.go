@@ -2,7 +2,6 @@ package native
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -348,9 +347,9 @@ func (q *queue) finish() {
 	}
 	b, err := q.offsets()
 	if err == nil {
-		_, err = b.call(q.s.c.ctx, q.mq.Broker, commitOp, protocol.UpdateConsumerOffset, q.commitHeader(offset))
+		_, err = b.call(q.s.last, q.mq.Broker, commitOp, protocol.UpdateConsumerOffset, q.commitHeader(offset))
 	}
-	if err != nil && !errors.Is(err, context.Canceled) {
+	if err != nil && q.s.c.ctx.Err() == nil {
 		q.s.c.log.Warn("could not commit the last offset of a queue; its last messages will be delivered again", "group", q.s.cfg.Group, "queue", q.mq, "offset", offset, "error", err)
 	}
 }
@@ -374,7 +373,7 @@ func (q *queue) quiesce() {
 		select {
 		case <-q.box.wake:
 		case <-time.After(wait):
-		case <-q.s.c.ctx.Done():
+		case <-q.s.last.Done():
 			return
 		}
 		q.read(&m)

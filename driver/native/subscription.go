@@ -35,6 +35,8 @@ type subscription struct {
 	done    chan struct{}      // closed when the group is left
 	ctx     context.Context    // ends when the group is to be left
 	cancel  context.CancelCauseFunc
+	last    context.Context // ends when the brokers are told no more, see leave
+	giveUp  context.CancelFunc
 	unready atomic.Int64 // messages that were at work when the group was left
 
 	// queues are those that this member owns, ending those that it gives up. These
@@ -86,6 +88,7 @@ func (c *client) NewSubscription(cfg driver.SubscriptionConfig, sink driver.Sink
 		return nil, err
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
+	s.last, s.giveUp = context.WithCancel(c.ctx)
 	return s, nil
 }
 
@@ -227,8 +230,8 @@ func (s *subscription) neverStarted(err error) error {
 
 // Drain implements driver.Subscription. Messages that wait here for their next
 // attempt, because the broker refused to take them back, are not waited for:
-// another member gets them. It can return up to two request timeouts after ctx,
-// since the offsets are still committed.
+// another member gets them. It can return a second after ctx, since the offsets
+// are still committed; what a broker does not confirm by then is delivered again.
 func (s *subscription) Drain(ctx context.Context) error {
 	return s.leave(ctx, leaveDrained)
 }
@@ -238,6 +241,9 @@ func (s *subscription) Stop(ctx context.Context) error {
 	return s.leave(ctx, leaveNow)
 }
 
+// leaveGrace is how long the last offsets may take after the caller's time is over.
+const leaveGrace = time.Second
+
 func (s *subscription) leave(ctx context.Context, mode leaveMode) error {
 	s.mu.Lock()
 	s.mode = max(s.mode, mode)
@@ -245,6 +251,7 @@ func (s *subscription) leave(ctx context.Context, mode leaveMode) error {
 	s.mu.Unlock()
 	s.cancel(message.ErrClosed)
 	if !started {
+		s.giveUp()
 		return nil
 	}
 	s.kick()
@@ -257,6 +264,8 @@ func (s *subscription) leave(ctx context.Context, mode leaveMode) error {
 	s.mode = leaveNow
 	s.mu.Unlock()
 	s.kick()
+	over := time.AfterFunc(leaveGrace, s.giveUp)
+	defer over.Stop()
 	<-s.done
 	if n := s.unready.Load(); n > 0 {
 		return fmt.Errorf("leave group %q: %d messages were at work and will be delivered again: %w", s.cfg.Group, n, ctx.Err())
