@@ -9,7 +9,7 @@ import (
 	"math"
 	"net/http"
 	"path/filepath"
-	"slices"
+	"strings"
 	"time"
 
 	"github.com/rocketkit/rocketkit"
@@ -30,24 +30,26 @@ func bothServices(o *orderService, p *payService) []service { return []service{o
 func onlyPay(p *payService) []service                       { return []service{p} }
 func onlyOrders(o *orderService) []service                  { return []service{o} }
 
-// app is everything that runs in the process.
+// app is everything that runs in the process. It is a rocketkit.Runner: Run would
+// give each of its parts 30 s to end, and together they have 5 s.
 type app struct {
 	settings settings
 	cluster  cluster
+	client   *rocketkit.Client
 	services []service
 	server   *server
 	log      *slog.Logger
 }
 
-func newApp(s settings, srv *server, services []service, c cluster, log *slog.Logger) *app {
-	return &app{settings: s, cluster: c, services: services, server: srv, log: log}
+func newApp(s settings, srv *server, services []service, c cluster, client *rocketkit.Client, log *slog.Logger) *app {
+	return &app{settings: s, cluster: c, client: client, services: services, server: srv, log: log}
 }
 
 // newMux makes the Mux of a consumer group. --retries wins over the file where it
 // is given, by the options, which are for Client.NewConsumer.
 func newMux(group string, s settings, from consumer.GroupOption) (*consumer.Mux, []consumer.GroupOption) {
 	retries := consumer.Retry(retry.Levels(s.retries))
-	mux := consumer.NewMux(group, from, retries, consumer.ShutdownTimeout(drainTimeout))
+	mux := consumer.NewMux(group, from, retries)
 	if s.retriesGiven {
 		return mux, []consumer.GroupOption{retries}
 	}
@@ -81,51 +83,36 @@ func (a *app) run(ctx context.Context, out io.Writer) error {
 	if err := a.welcome(out); err != nil {
 		return err
 	}
-	all := &within{limit: drainTimeout}
-	for _, s := range a.services {
-		all.runners = append(all.runners, s.receiver())
-	}
-	all.runners = append(all.runners, a.server)
-	return rocketkit.Run(ctx, all)
+	return rocketkit.Run(ctx, a)
 }
 
-// drainTimeout bounds the drain of the consumers and the server; what is closed
-// after them takes the rest of 5 s at most.
+// drainTimeout bounds the end of requests, handlers and sends. What does not end
+// in time is cut off, which takes the rest of 5 s at most.
 const drainTimeout = 2 * time.Second
 
-// within bounds the drain of several runners together, where rocketkit.Run gives
-// 30 s to each. It is a rocketkit.Runner.
-type within struct {
-	limit   time.Duration
-	runners []rocketkit.Runner
-}
-
 // Start implements rocketkit.Runner.
-func (w *within) Start(ctx context.Context) error {
-	for _, r := range w.runners {
-		if err := r.Start(ctx); err != nil {
-			return err // Run drains all of them
+func (a *app) Start(ctx context.Context) error {
+	for _, s := range a.services {
+		if err := s.receiver().Start(ctx); err != nil {
+			return err
 		}
 	}
-	return nil
+	return a.server.Start(ctx)
 }
 
-// Drain implements rocketkit.Runner.
-func (w *within) Drain(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, w.limit)
+// Drain implements rocketkit.Runner: requests first, since they send, and then
+// consumers and producers, all within one limit.
+func (a *app) Drain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, drainTimeout)
 	defer cancel()
-	var errs []error
-	for _, r := range slices.Backward(w.runners) {
-		errs = append(errs, r.Drain(ctx))
-	}
-	return errors.Join(errs...)
+	return errors.Join(a.server.Drain(ctx), a.client.Drain(ctx))
 }
 
 // welcome says where everything is and what to try.
 func (a *app) welcome(out io.Writer) error {
 	s := a.settings
 	base := "http://" + a.server.l.Addr().String()
-	where := "RocketMQ at " + fmt.Sprint(a.cluster.nameServers)
+	where := "RocketMQ at " + strings.Join(a.cluster.nameServers, ";")
 	if a.cluster.embedded {
 		where = "RocketMQ runs in this process, name server " + a.cluster.nameServers[0]
 	}

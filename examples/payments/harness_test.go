@@ -125,8 +125,7 @@ func start(t *testing.T, s settings) *running {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	r := &running{t: t, settings: s, out: newBook(), log: newBook(), stop: stop, ended: make(chan error, 1)}
-	log := slog.New(slog.NewTextHandler(io.MultiWriter(r.log, t.Output()), nil))
-	go func() { r.ended <- serve(ctx, s, r.out, log) }()
+	go func() { r.ended <- serve(ctx, s, r.out, logger(io.MultiWriter(r.log, t.Output()))) }()
 	t.Cleanup(r.end)
 	select {
 	case err := <-r.ended:
@@ -137,6 +136,9 @@ func start(t *testing.T, s settings) *running {
 	r.url = r.out.await(t, `listen on (http://\S+)`)[1]
 	return r
 }
+
+// logger is the program's.
+func logger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
 // listening is closed when something was printed.
 func (r *running) listening() <-chan struct{} {
@@ -171,7 +173,7 @@ func failsToStart(t *testing.T, s settings) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patient)
 	defer cancel()
-	err := serve(ctx, s, io.Discard, slog.New(slog.NewTextHandler(t.Output(), nil)))
+	err := serve(ctx, s, io.Discard, logger(t.Output()))
 	if err == nil {
 		t.Fatal("it started")
 	}

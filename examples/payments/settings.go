@@ -55,13 +55,18 @@ var variables = map[string]string{
 // readSettings reads flags, which win over environ ("NAME=value"), which wins over
 // the file. Its error joins every mistake; flag.ErrHelp says that help was printed.
 func readSettings(args, environ []string, help io.Writer) (settings, error) {
-	s := settings{askTimeout: askTimeout}
+	s := settings{askTimeout: askTimeout, orderTimeout: 30 * time.Minute}
 	var nameServers, file string
 	fs := flag.NewFlagSet("payments", flag.ContinueOnError)
-	fs.SetOutput(help)
+	fs.SetOutput(io.Discard) // the caller prints what is wrong
 	fs.StringVar(&s.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on")
 	fs.StringVar(&nameServers, "name-servers", "", "RocketMQ's name servers, `a:9876;b:9876` (default RocketMQ in this process)")
-	fs.DurationVar(&s.orderTimeout, "order-timeout", 30*time.Minute, "how long an order may stay unpaid; one of RocketMQ's delay levels, or anything where the server has timer messages (5.0 and up)")
+	fs.Func("order-timeout", "how `long` an order may stay unpaid (default 30m); one of RocketMQ's delay levels, or anything where the server has timer messages (5.0 and up)", func(text string) (err error) {
+		if s.orderTimeout, err = time.ParseDuration(text); err != nil {
+			return errors.New("want a time with its unit, such as 30m or 5s")
+		}
+		return nil
+	})
 	fs.IntVar(&s.retries, "retries", 16, "how often a failed message is delivered again")
 	fs.StringVar(&s.service, "service", serviceAll, "what this process runs: all, pay or order-timeout")
 	fs.StringVar(&s.db, "db", "payments-data/payments.db", "SQLite `file` of orders and dead payments; RocketMQ in this process keeps its messages beside it")
@@ -70,6 +75,9 @@ func readSettings(args, environ []string, help io.Writer) (settings, error) {
 	errs := fromEnvironment(fs, environ)
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(help, "Payments over RocketMQ, by HTTP. Flags, and the variables for them:")
+			fs.SetOutput(help)
+			fs.PrintDefaults()
 			return s, err
 		}
 		return s, errors.Join(append(errs, err)...)

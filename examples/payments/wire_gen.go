@@ -57,7 +57,7 @@ func injectAll(ctx context.Context, s settings, log *slog.Logger) (*app, func(),
 	}
 	v := bothServices(mainOrderService, mainPayService)
 	mainServer := newServer(listener, v, log)
-	mainApp := newApp(s, mainServer, v, mainCluster, log)
+	mainApp := newApp(s, mainServer, v, mainCluster, client, log)
 	return mainApp, func() {
 		cleanup4()
 		cleanup3()
@@ -99,7 +99,7 @@ func injectPay(ctx context.Context, s settings, log *slog.Logger) (*app, func(),
 	}
 	v := onlyPay(mainPayService)
 	mainServer := newServer(listener, v, log)
-	mainApp := newApp(s, mainServer, v, mainCluster, log)
+	mainApp := newApp(s, mainServer, v, mainCluster, client, log)
 	return mainApp, func() {
 		cleanup4()
 		cleanup3()
@@ -141,7 +141,7 @@ func injectOrderTimeout(ctx context.Context, s settings, log *slog.Logger) (*app
 	}
 	v := onlyOrders(mainOrderService)
 	mainServer := newServer(listener, v, log)
-	mainApp := newApp(s, mainServer, v, mainCluster, log)
+	mainApp := newApp(s, mainServer, v, mainCluster, client, log)
 	return mainApp, func() {
 		cleanup4()
 		cleanup3()
