@@ -227,7 +227,12 @@ func errNoBroker(name, topic string) error {
 
 // master is the broker that takes a queue's messages and offsets.
 func (c *client) master(q message.Queue) (*broker, error) {
-	if r := c.routes.known(q.Topic); r != nil {
+	return c.masterBy(c.routes.known(q.Topic), q)
+}
+
+// masterBy is master by a route, which may be nil.
+func (c *client) masterBy(r *route, q message.Queue) (*broker, error) {
+	if r != nil {
 		if b := r.brokers[q.Broker]; b != nil && b.master() != "" {
 			return c.brokers.get(b.master()), nil
 		}

@@ -236,7 +236,11 @@ func (rs *routes) loop() {
 		if all {
 			nextAll = time.Now().Add(interval)
 		}
-		missing := rs.round(ctx, all, rs.takeAsked())
+		asked := rs.takeAsked()
+		if len(asked) > 0 {
+			pause = refreshPause // something has changed
+		}
+		missing := rs.round(ctx, all, asked)
 		last = time.Now()
 		next := time.Until(nextAll)
 		if missing {

@@ -181,6 +181,8 @@ type sendOp struct {
 	body   [1][]byte // what is sent: the message's own body, or entry
 	timer  bool      // needs a broker with timer messages
 	topic  string
+	// guessed: the topic had no route of its own, and the broker makes it.
+	guessed bool
 
 	holds atomic.Int32 // who still uses it: the one who starts it, the answer
 }
@@ -285,12 +287,13 @@ func (o *sendOp) target() (*broker, error) {
 	if o.s.closed.Load() {
 		return nil, fmt.Errorf("%s: %w", o.name(), message.ErrClosed)
 	}
-	b, err := o.s.c.master(o.q)
+	r := o.s.c.routes.known(o.q.Topic)
+	b, err := o.s.c.masterBy(r, o.q)
 	if err != nil {
 		o.s.c.routes.refresh(o.q.Topic)
 		return nil, fmt.Errorf("%s: %w", o.name(), err)
 	}
-	o.b = b
+	o.b, o.guessed = b, r.auto
 	return b, nil
 }
 
@@ -304,6 +307,9 @@ func (o *sendOp) Complete(resp *protocol.Command, err error) {
 	} else {
 		o.b.sawVersion(resp)
 		r, err = o.receipt(resp)
+		if err == nil && o.guessed {
+			o.s.c.routes.refresh(o.topic) // the message has made the topic; consumers of this client wait for it
+		}
 	}
 	done := o.done
 	o.release()
@@ -329,7 +335,7 @@ func (o *sendOp) release() {
 		o.entry = nil
 	}
 	o.s, o.ctx, o.done, o.b, o.q = nil, nil, nil, nil, message.Queue{}
-	o.body[0], o.topic, o.timer = nil, "", false
+	o.body[0], o.topic, o.timer, o.guessed = nil, "", false, false
 	o.header = protocol.SendRequest{}
 	s.ops.Put(o)
 	if s.underWay.Add(-1) == 0 && s.closed.Load() {
