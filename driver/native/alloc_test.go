@@ -4,9 +4,11 @@ package native
 
 import (
 	"context"
+	"net/netip"
 	"testing"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -33,5 +35,37 @@ func TestSendsAllocateLittle(t *testing.T) {
 	})
 	if got > 3 {
 		t.Errorf("%.1f allocations a message, want 3", got)
+	}
+}
+
+// TestPulledMessagesAllocateNothingEach decodes an answer of 32 messages: the
+// deliveries, the list of them and their text are one allocation each, and the
+// batch.
+func TestPulledMessagesAllocateNothingEach(t *testing.T) {
+	host := netip.MustParseAddrPort("10.0.0.1:10911")
+	var body []byte
+	for i := range int64(32) {
+		rec := protocol.Record{
+			Topic: "orders", Body: make([]byte, 128), QueueOffset: i, PhysicalOffset: i * 300,
+			Properties: props("UNIQ_KEY=7F0000010001;TAGS=a;"), BornHost: host, StoreHost: host,
+		}
+		var err error
+		if body, err = protocol.AppendRecord(body, &rec); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s := &subscription{cfg: subscriptionDefaults(driver.SubscriptionConfig{Group: "g"})}
+	q := &queue{s: s, mq: message.Queue{Topic: "orders"}, f: &filter{}}
+	got := testing.AllocsPerRun(100, func() {
+		b := newBatch(q, body)
+		if err := b.decode(); err != nil || len(b.out) != 32 {
+			t.Fatalf("%d messages, %v", len(b.out), err)
+		}
+		for _, d := range b.out {
+			q.win.finish(q.win.find(d.QueueOffset))
+		}
+	})
+	if got > 4 {
+		t.Errorf("%.1f allocations for 32 messages, want 4", got)
 	}
 }

@@ -13,7 +13,8 @@ import (
 )
 
 // batch turns the body of a pull's answer into deliveries. They are made in one
-// piece, with one string for all properties and ids; bodies stay where they are.
+// piece, with one string for all properties and offset ids; bodies stay where they
+// are.
 type batch struct {
 	q    *queue
 	body []byte
@@ -30,6 +31,9 @@ type unreadable struct {
 
 func newBatch(q *queue, body []byte) *batch { return &batch{q: q, body: body, after: -1} }
 
+// maxKeptRecords is for how many records a queue keeps room.
+const maxKeptRecords = 1024
+
 // decode reads every record, drops those whose tag was not asked for, and puts
 // the others into the window.
 func (b *batch) decode() error {
@@ -40,20 +44,24 @@ func (b *batch) decode() error {
 	for i := range recs {
 		rec := &recs[i]
 		b.after = rec.QueueOffset + 1
+		var props, offsetID string
+		props, offsetID, text = cutText(text, rec)
 		if w := &b.q.win; rec.QueueOffset < b.q.next || w.n > 0 && rec.QueueOffset <= w.at(w.n-1).offset {
 			continue // a broker that sends more than was asked for
 		}
-		props := text[:len(rec.Properties)]
-		text = text[len(rec.Properties):]
-		b.add(rec, props, &ds[i])
+		b.add(rec, props, offsetID, &ds[i])
+	}
+	clear(recs) // lets go of the body
+	if cap(recs) <= maxKeptRecords {
+		b.q.records = recs
 	}
 	return decodeErr
 }
 
 // add delivers one record.
-func (b *batch) add(rec *protocol.Record, props string, d *message.Delivery) {
+func (b *batch) add(rec *protocol.Record, props, offsetID string, d *message.Delivery) {
 	q := b.q
-	fillDelivery(d, rec, props)
+	fillDelivery(d, rec, props, offsetID)
 	d.Group, d.Queue = q.s.cfg.Group, q.mq
 	if !q.f.match(d.Tag) {
 		return
@@ -76,9 +84,10 @@ func (b *batch) add(rec *protocol.Record, props string, d *message.Delivery) {
 // records reads the records one after the other, up to the first that is not
 // one.
 func (b *batch) records() ([]protocol.Record, error) {
-	recs := make([]protocol.Record, 0, b.q.batch())
+	recs := b.q.records[:0]
+	b.q.records = nil
 	for rest := b.body; len(rest) > 0; {
-		var rec protocol.Record
+		rec := protocol.Record{Topic: b.q.mq.Topic}
 		n, err := protocol.DecodeRecord(rest, &rec)
 		if err != nil {
 			return recs, err
@@ -89,26 +98,34 @@ func (b *batch) records() ([]protocol.Record, error) {
 	return recs, nil
 }
 
-// recordText joins the properties of all records into one string.
+// recordText joins the properties and offset ids of all records into one string;
+// cutText takes them off again.
 func recordText(recs []protocol.Record) string {
 	n := 0
 	for i := range recs {
-		n += len(recs[i].Properties)
+		n += len(recs[i].Properties) + protocol.OffsetMessageIDSize(recs[i].StoreHost)
 	}
 	var text strings.Builder
 	text.Grow(n)
+	var id [56]byte
 	for i := range recs {
 		text.Write(recs[i].Properties)
+		text.Write(protocol.AppendOffsetMessageID(id[:0], recs[i].StoreHost, recs[i].PhysicalOffset))
 	}
 	return text.String()
 }
 
+func cutText(text string, rec *protocol.Record) (props, offsetID, rest string) {
+	n := len(rec.Properties)
+	m := n + protocol.OffsetMessageIDSize(rec.StoreHost)
+	return text[:n], text[n:m], text[m:]
+}
+
 // fillDelivery reads what a record says. A retried message is delivered under
 // the topic that it was first sent to, with the id that it had then.
-func fillDelivery(d *message.Delivery, rec *protocol.Record, props string) {
+func fillDelivery(d *message.Delivery, rec *protocol.Record, props, offsetID string) {
 	*d = message.Delivery{
-		Topic: rec.Topic, Body: rec.Body,
-		OffsetID:    protocol.OffsetMessageID(rec.StoreHost, rec.PhysicalOffset),
+		Topic: rec.Topic, Body: rec.Body, OffsetID: offsetID,
 		QueueOffset: rec.QueueOffset, ReconsumeTimes: int(rec.ReconsumeTimes),
 		BornTimestamp: rec.BornTimestamp, StoreTimestamp: rec.StoreTimestamp,
 		BornHost: rec.BornHost, StoreHost: rec.StoreHost, Flag: rec.Flag, SysFlag: rec.SysFlag,

@@ -47,7 +47,7 @@ func TestDeliveryOfARecord(t *testing.T) {
 			want.Body, want.OffsetID, want.QueueOffset, want.StoreHost = rec.Body, offsetID, 9, store
 			want.BornTimestamp, want.StoreTimestamp, want.ReconsumeTimes, want.Flag = 1, 2, 3, 4
 			var got message.Delivery
-			fillDelivery(&got, &rec, string(props(tt.props)))
+			fillDelivery(&got, &rec, string(props(tt.props)), offsetID)
 			if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(message.Delivery{}), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 				t.Error(diff)
 			}
@@ -130,6 +130,10 @@ func FuzzPullBody(f *testing.F) {
 	}
 	rec := protocol.Record{Topic: "t", Body: zipped(f, "body"), SysFlag: protocol.SysCompressed, QueueOffset: 3, BornHost: host, StoreHost: host}
 	zip, _ := protocol.AppendRecord(nil, &rec)
+	// Written in 16 bytes, and yet IPv4.
+	mapped, _ := protocol.AppendRecord(nil, &protocol.Record{Topic: "t", Body: []byte("body"), QueueOffset: 2, Properties: props("TAGS=a;"), StoreHost: netip.MustParseAddrPort("[2001:db8::1]:1")})
+	mapped = bytes.Replace(mapped, netip.MustParseAddr("2001:db8::1").AsSlice(), netip.MustParseAddr("::ffff:1.2.3.4").AsSlice(), 1)
+	f.Add(append(mapped, zip...))
 	f.Add(two)
 	f.Add(two[:len(two)-3])
 	f.Add(append(bytes.Clone(two), zip...))
@@ -143,6 +147,9 @@ func FuzzPullBody(f *testing.F) {
 		for _, d := range b.out {
 			if d.QueueOffset <= last || d.QueueOffset < q.next || d.Tag != "a" {
 				t.Errorf("delivered offset %d with tag %q after %d", d.QueueOffset, d.Tag, last)
+			}
+			if host, _, err := protocol.ParseOffsetMessageID(d.OffsetID); err != nil || host != d.StoreHost && !d.StoreHost.Addr().Is4In6() && d.StoreHost.Addr().IsValid() {
+				t.Errorf("the offset id %q at %s: %v", d.OffsetID, d.StoreHost, err)
 			}
 			last = d.QueueOffset
 		}

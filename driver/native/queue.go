@@ -36,6 +36,8 @@ type queue struct {
 	win  window
 	next int64 // the offset to pull
 	pull puller
+	// records is room to decode an answer in.
+	records []protocol.Record
 
 	committed  int64 // the broker's last word; -1 before
 	committing bool

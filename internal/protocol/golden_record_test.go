@@ -320,3 +320,21 @@ func unmapped(r Record) Record {
 	r.normalize()
 	return r
 }
+
+// A record is read into a variable that has held another one.
+func TestDecodedRecordHasItsOwnTopic(t *testing.T) {
+	// AllocsPerRun does not go with t.Parallel.
+	var r Record
+	for _, topic := range []string{"orders", "orders", "orders_2", "o"} {
+		b, err := AppendRecord(nil, &Record{Topic: topic, Body: []byte("b")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := DecodeRecord(b, &r); err != nil || r.Topic != topic {
+			t.Errorf("topic %q (%v), want %q", r.Topic, err, topic)
+		}
+		if n := testing.AllocsPerRun(10, func() { _, _ = DecodeRecord(b, &r) }); n > 0 {
+			t.Errorf("%v allocations for a topic that is there", n)
+		}
+	}
+}

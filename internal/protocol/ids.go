@@ -12,11 +12,25 @@ import (
 // OffsetMessageID names a stored message by the broker's advertised address and
 // its physical offset: 32 hex digits, 56 for an IPv6 address.
 func OffsetMessageID(storeHost netip.AddrPort, physicalOffset int64) string {
+	var buf [56]byte
+	return string(AppendOffsetMessageID(buf[:0], storeHost, physicalOffset))
+}
+
+// AppendOffsetMessageID appends an OffsetMessageID to dst.
+func AppendOffsetMessageID(dst []byte, storeHost netip.AddrPort, physicalOffset int64) []byte {
 	var buf [28]byte
 	b := binary.BigEndian.AppendUint64(appendHost(buf[:0], storeHost), uint64(physicalOffset))
 	var out [56]byte
 	putHex(out[:], b)
-	return string(out[:2*len(b)])
+	return append(dst, out[:2*len(b)]...)
+}
+
+// OffsetMessageIDSize is the length of a message's id at a broker.
+func OffsetMessageIDSize(storeHost netip.AddrPort) int {
+	if isV6(storeHost.Addr()) {
+		return 56
+	}
+	return 32
 }
 
 // ParseOffsetMessageID is the inverse of OffsetMessageID.

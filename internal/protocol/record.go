@@ -201,7 +201,8 @@ func RecordSize(b []byte) (size int, magic uint32, err error) {
 }
 
 // DecodeRecord reads the record at the start of b and returns its size. Body
-// and Properties alias b. The body's checksum is not verified here: see
+// and Properties alias b; a Topic that r has already is kept, since the records of
+// a queue share theirs. The body's checksum is not verified here: see
 // Record.VerifyBody.
 func DecodeRecord(b []byte, r *Record) (int, error) {
 	size, magic, err := RecordSize(b)
@@ -215,6 +216,7 @@ func DecodeRecord(b []byte, r *Record) (int, error) {
 		return 0, fmt.Errorf("%w: size %d where %d bytes are left", ErrMalformedRecord, size, len(b))
 	}
 	be := binary.BigEndian
+	before := r.Topic
 	*r = Record{
 		Size: int32(size), BodyCRC: be.Uint32(b[8:]),
 		QueueID: int32(be.Uint32(b[12:])), Flag: int32(be.Uint32(b[16:])),
@@ -234,7 +236,11 @@ func DecodeRecord(b []byte, r *Record) (int, error) {
 	} else {
 		topicLen = int(int16(d.uint16()))
 	}
-	r.Topic = string(d.take(topicLen))
+	if topic := d.take(topicLen); string(topic) == before {
+		r.Topic = before
+	} else {
+		r.Topic = string(topic)
+	}
 	r.Properties = d.take(int(int16(d.uint16())))
 	if d.bad || len(d.b) != 0 {
 		return 0, fmt.Errorf("%w: parts do not add up to size %d, or a port is above 65535", ErrMalformedRecord, size)
