@@ -6,6 +6,7 @@ import (
 	"time"
 
 	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
+	"github.com/rocketkit/rocketkit/driver/clientgo"
 )
 
 func startLite(t *testing.T) *brokerlite.Broker {
@@ -25,7 +26,7 @@ func startLite(t *testing.T) *brokerlite.Broker {
 }
 
 func TestOnBrokerLite(t *testing.T) {
-	needsQuiet(t)
+	clientgo.NeedsQuiet(t)
 	t.Parallel()
 	onServer(t, startLite(t).NameServer())
 }

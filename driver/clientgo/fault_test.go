@@ -4,13 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/driver/clientgo"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -49,7 +49,7 @@ func (e *faulty) count(code int) *atomic.Int64 {
 }
 
 func TestOnServersThatMisbehave(t *testing.T) {
-	needsQuiet(t)
+	clientgo.NeedsQuiet(t)
 	t.Parallel()
 	b := startLite(t)
 	for _, c := range []struct {
@@ -66,7 +66,6 @@ func TestOnServersThatMisbehave(t *testing.T) {
 		{"a dead letter that was not taken is not handled again", letterNotTaken},
 		{"a message that was not taken back comes again", retryNotTaken},
 		{"giving up queues commits all", commitsAll},
-		{"stops under load do not end the process", stopsUnderLoad},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -250,38 +249,5 @@ func commitsAll(e *faulty) {
 			e.Fatalf("%d commits for %d queues", commits.Load(), len(queues))
 		case <-time.After(10 * time.Millisecond):
 		}
-	}
-}
-
-// stopsUnderLoad stops subscriptions whose pulls are busy. By itself
-// rocketmq-client-go sends on a closed channel there.
-func stopsUnderLoad(e *faulty) {
-	d := e.driver()
-	s := e.sender(d)
-	queues := e.queues(s, e.topic())
-	e.send(s, queues[0], e.text(s, "x"))
-	ctx, cancel := context.WithCancel(e.Context())
-	var wg sync.WaitGroup
-	defer wg.Wait()
-	defer cancel()
-	wg.Go(func() {
-		for i := 0; ctx.Err() == nil; i++ {
-			if err := s.SendOneway(ctx, queues[i%len(queues)], e.text(s, "x")); err != nil && ctx.Err() == nil {
-				e.Error(err)
-				return
-			}
-		}
-	})
-	for i := range 12 {
-		in := newInbox()
-		sub, err := d.NewSubscription(driver.SubscriptionConfig{
-			Group: fmt.Sprint(e.group(), i), From: driver.FromFirst, Topics: []driver.TopicFilter{{Topic: e.topic()}},
-		}, in)
-		e.must(err)
-		e.must(sub.Start(e.Context()))
-		for range 500 {
-			in.next(e.env).ack()
-		}
-		e.must(sub.Stop(e.Context()))
 	}
 }

@@ -214,14 +214,6 @@ func (e *env) must(err error) {
 	}
 }
 
-// needsQuiet leaves a test out of race runs.
-func needsQuiet(t *testing.T) {
-	t.Helper()
-	if raceDetector {
-		t.Skip("left out: rocketmq-client-go races with itself; run without -race")
-	}
-}
-
 // onServer runs every case on one server, side by side.
 func onServer(t *testing.T, nameServer string) {
 	names := strings.NewReplacer(" ", "_", ",", "", "'", "")

@@ -21,8 +21,14 @@ func LeakedFunctions() []string {
 		root + "internal.(*rmqClient).Start.func1.3",
 		// 120 s from the last answer: the connection to a name server.
 		root + "internal/remote.(*remotingClient).receiveResponse",
-		// 30 s: a pull that was parked in the broker, whose connection is closed.
+		// Requests that were under way, which do not notice that their connection is
+		// closed: 3 s, a pull 30 s. Pulls and send-backs that rest before the next.
+		root + "internal/remote.(*ResponseFuture).waitResponse",
 		root + "consumer.(*pushConsumer).pullMessage",
+		root + "consumer.(*pushConsumer).consumeMessageConcurrently.func1",
+		// Balances that wait for one of those.
+		root + "internal.(*rmqClient).RebalanceImmediately",
+		root + "internal.(*rmqClient).RebalanceIfNotPaused",
 		// consumeTimeout from a subscription's start.
 		root + "consumer.(*pushConsumer).Start.func1.2",
 		// Five each for a subscription, until the next full minute, hour and month.

@@ -1,5 +1,6 @@
 //go:build !race
 
-package clientgo_test
+package clientgo
 
-const raceDetector = false
+// RaceDetector says that the test binary looks for races.
+const RaceDetector = false

@@ -4,10 +4,11 @@ import (
 	"testing"
 
 	"github.com/rocketkit/rocketkit/conformance/apache"
+	"github.com/rocketkit/rocketkit/driver/clientgo"
 )
 
 func TestOnApache(t *testing.T) {
-	needsQuiet(t)
+	clientgo.NeedsQuiet(t)
 	t.Parallel()
 	apache.Require(t)
 	server, err := apache.Start(t.Context(), apache.Options{})
