@@ -190,7 +190,6 @@ type received struct {
 // parked is a pull that waits for a message.
 type parked struct {
 	q     message.Queue
-	at    int64
 	timer *time.Timer
 	wake  func()
 }

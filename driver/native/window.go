@@ -144,14 +144,3 @@ func (w *window) each(f func(*slot)) {
 		}
 	}
 }
-
-// count is how many slots are in a state.
-func (w *window) count(state slotState) int {
-	n := 0
-	w.each(func(s *slot) {
-		if s.state == state {
-			n++
-		}
-	})
-	return n
-}
