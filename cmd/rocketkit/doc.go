@@ -2,4 +2,7 @@
 //
 //	rocketkit server                       a name server and a broker, on 9876 and 10911
 //	rocketkit server stop [broker|namesrv]
+//	rocketkit send -t <topic>              a message, or the lines of the input
+//	rocketkit consume -t <topic> -g <group>
+//	rocketkit topic create|list|route|status
 package main

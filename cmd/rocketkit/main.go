@@ -28,6 +28,6 @@ func newRoot() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newServer())
+	root.AddCommand(newServer(), newSend(), newConsume(), newTopic())
 	return root
 }

@@ -62,7 +62,7 @@ func stop(cmd *cobra.Command, dir string, names []string) error {
 			continue
 		case pid == 0:
 			if len(names) == 1 {
-				errs = append(errs, fmt.Errorf("No %s running.", service))
+				errs = append(errs, fmt.Errorf("no %s running", service))
 			}
 			continue
 		}

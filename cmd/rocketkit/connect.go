@@ -1,0 +1,147 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rocketkit/rocketkit"
+	"github.com/rocketkit/rocketkit/cmd/rocketkit/internal/admin"
+	"github.com/rocketkit/rocketkit/config"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// defaultNameServer is where "rocketkit server" listens.
+const defaultNameServer = "127.0.0.1:9876"
+
+// connection is how a command reaches its server.
+type connection struct {
+	nameServers string
+}
+
+// addTo gives a command the flag for it, and errors about flags a way to the help.
+func (c *connection) addTo(cmd *cobra.Command) {
+	cmd.PersistentFlags().StringVarP(&c.nameServers, "name-servers", "n", "", "name servers, host:port;host:port (NAMESRV_ADDR; default "+defaultNameServer+")")
+	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
+}
+
+// usageError is a mistake in a command's flags or arguments.
+func usageError(cmd *cobra.Command, err error) error {
+	return fmt.Errorf("%w\nsee \"%s --help\"", err, cmd.CommandPath())
+}
+
+// addrs are the name servers' addresses.
+func (c *connection) addrs() ([]string, error) {
+	text := c.nameServers
+	if text == "" {
+		text = os.Getenv(config.EnvNameServers)
+	}
+	if text == "" {
+		text = defaultNameServer
+	}
+	addrs := config.SplitAddresses(text)
+	for _, a := range addrs {
+		if _, _, err := net.SplitHostPort(a); err != nil {
+			return nil, fmt.Errorf("name server %q: want host:port, such as %s (-n or %s)", a, defaultNameServer, config.EnvNameServers)
+		}
+	}
+	if len(addrs) == 0 {
+		return nil, fmt.Errorf("no name server in %q: want host:port, such as %s", text, defaultNameServer)
+	}
+	return addrs, nil
+}
+
+// closeTimeout bounds the end of a command's connections.
+const closeTimeout = 3 * time.Second
+
+// client opens a client that warns on the command's stderr. The returned function
+// closes it.
+func (c *connection) client(cmd *cobra.Command) (*rocketkit.Client, func() error, error) {
+	addrs, err := c.addrs()
+	if err != nil {
+		return nil, nil, usageError(cmd, err)
+	}
+	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
+	client, err := rocketkit.Open(cmd.Context(), rocketkit.Config{NameServers: addrs}, rocketkit.WithLogger(log))
+	if err != nil {
+		return nil, nil, err
+	}
+	return client, func() error {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		return client.Drain(ctx)
+	}, nil
+}
+
+// administer runs f with an admin client.
+func (c *connection) administer(cmd *cobra.Command, f func(context.Context, *admin.Client) error) error {
+	addrs, err := c.addrs()
+	if err != nil {
+		return usageError(cmd, err)
+	}
+	a := admin.New(addrs)
+	err = c.explain(f(cmd.Context(), a))
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	return errors.Join(err, a.Close(ctx))
+}
+
+// explain says what to do about a server that is not there; other errors say so
+// themselves.
+func (c *connection) explain(err error) error {
+	var op *net.OpError
+	var advertised *message.AddrError // says it itself
+	if !errors.As(err, &op) || op.Op != "dial" || errors.As(err, &advertised) {
+		return err
+	}
+	where := fmt.Sprint(op.Addr)
+	if addrs, addrErr := c.addrs(); addrErr == nil && errors.Is(err, message.ErrNoNameServer) {
+		where = strings.Join(addrs, ";")
+	}
+	var unknown *net.DNSError
+	switch {
+	case errors.As(err, &unknown):
+		return &explained{fmt.Sprintf("connect to %s: no host is found by the name %s", where, unknown.Name), err}
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return &explained{fmt.Sprintf("connect to %s refused: is the server running? start one with: rocketkit server", where), err}
+	case op.Timeout():
+		return &explained{fmt.Sprintf("connect to %s: no answer: is the address right, and does no firewall stand between?", where), err}
+	}
+	return err
+}
+
+// explained is an error in words for somebody at a terminal.
+type explained struct {
+	text string
+	err  error
+}
+
+func (e *explained) Error() string { return e.text }
+
+func (e *explained) Unwrap() error { return e.err }
+
+// topicOf is the topic that a command is for, from its argument or -t.
+func topicOf(cmd *cobra.Command, args []string, flag string) (string, error) {
+	topic := flag
+	if len(args) > 0 {
+		if topic != "" && topic != args[0] {
+			return "", usageError(cmd, fmt.Errorf("two topics, %q and %q: want one", args[0], topic))
+		}
+		topic = args[0]
+	}
+	if strings.TrimSpace(topic) == "" {
+		return "", usageError(cmd, errors.New("no topic is named: want -t <topic>"))
+	}
+	if err := message.CheckTopic(topic); err != nil {
+		return "", err
+	}
+	return topic, nil
+}

@@ -1,0 +1,271 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rocketkit/rocketkit/cmd/rocketkit/internal/admin"
+	"github.com/rocketkit/rocketkit/internal/protocol"
+)
+
+func newTopic() *cobra.Command {
+	conn := new(connection)
+	cmd := &cobra.Command{
+		Use:   "topic",
+		Short: "Make topics and look at them",
+		Example: `  rocketkit topic create orders
+  rocketkit topic status orders`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	conn.addTo(cmd)
+	cmd.AddCommand(newTopicCreate(conn), newTopicList(conn), newTopicRoute(conn), newTopicStatus(conn))
+	return cmd
+}
+
+// topicFlags are what "rocketkit topic create" was told, in mqadmin's terms.
+type topicFlags struct {
+	topic, cluster, broker string
+	read, write, perm      int32
+}
+
+func newTopicCreate(conn *connection) *cobra.Command {
+	var f topicFlags
+	cmd := &cobra.Command{
+		Use:   "create <topic>",
+		Short: "Make a topic, or change it, as mqadmin updateTopic does",
+		Long: `Make a topic, or change it, on the brokers of a cluster or on one broker. Without -c
+or -b it is the only cluster that the name servers know.`,
+		Example: `  rocketkit topic create orders
+  rocketkit topic create orders -c DefaultCluster -r 4 -w 4`,
+		Args: cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			topic, err := topicOf(cmd, args, f.topic)
+			if err != nil {
+				return err
+			}
+			f.topic = topic
+			if err := f.validate(); err != nil {
+				return usageError(cmd, err)
+			}
+			return conn.administer(cmd, func(ctx context.Context, a *admin.Client) error {
+				return createTopic(ctx, a, &f, cmd.OutOrStdout())
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&f.topic, "topic", "t", "", "the topic")
+	flags.StringVarP(&f.cluster, "cluster", "c", "", "the cluster whose brokers get the topic")
+	flags.StringVarP(&f.broker, "broker", "b", "", "the address of the one broker that gets it, host:port")
+	flags.Int32VarP(&f.read, "read-queues", "r", 8, "queues that can be read")
+	flags.Int32VarP(&f.write, "write-queues", "w", 8, "queues that can be written to")
+	flags.Int32VarP(&f.perm, "perm", "p", 6, "permissions: 2 write, 4 read, 6 both")
+	return cmd
+}
+
+func (f *topicFlags) validate() error {
+	const most = 65536
+	switch {
+	case f.cluster != "" && f.broker != "":
+		return errors.New("-c and -b are given: want one of them")
+	case f.perm != 2 && f.perm != 4 && f.perm != 6:
+		return fmt.Errorf("--perm %d: want 2 (write), 4 (read) or 6 (both)", f.perm)
+	case f.read < 1 || f.read > most:
+		return fmt.Errorf("--read-queues %d: want 1 to %d", f.read, most)
+	case f.write < 1 || f.write > most:
+		return fmt.Errorf("--write-queues %d: want 1 to %d", f.write, most)
+	}
+	return nil
+}
+
+func createTopic(ctx context.Context, a *admin.Client, f *topicFlags, out io.Writer) error {
+	addrs := []string{f.broker}
+	if f.broker == "" {
+		var err error
+		if addrs, err = mastersOf(ctx, a, f.cluster); err != nil {
+			return err
+		}
+	}
+	t := protocol.TopicConfig{TopicName: f.topic, ReadQueueNums: f.read, WriteQueueNums: f.write, Perm: f.perm, TopicFilterType: protocol.SingleTag}
+	for _, addr := range addrs {
+		if err := a.CreateTopic(ctx, addr, t); err != nil {
+			return err
+		}
+		fmt.Fprintf(out, "create topic to %s success.\n", addr)
+	}
+	_, err := fmt.Fprintf(out, "TopicConfig [topicName=%s, readQueueNums=%d, writeQueueNums=%d, perm=%s, topicFilterType=%s, topicSysFlag=%d, order=%t, attributes={}]\n",
+		t.TopicName, t.ReadQueueNums, t.WriteQueueNums, permText(t.Perm), t.TopicFilterType, t.TopicSysFlag, t.Order)
+	return err
+}
+
+// permText shows permissions as PermName.perm2String does.
+func permText(perm int32) string {
+	text := []byte("---")
+	for i, bit := range []int32{protocol.PermRead, protocol.PermWrite, protocol.PermInherit} {
+		if perm&bit != 0 {
+			text[i] = "RWX"[i]
+		}
+	}
+	return string(text)
+}
+
+// mastersOf returns the addresses of a cluster's masters; "" is the only cluster.
+func mastersOf(ctx context.Context, a *admin.Client, cluster string) ([]string, error) {
+	info, err := a.Clusters(ctx)
+	if err != nil {
+		return nil, err
+	}
+	names := slices.Sorted(maps.Keys(info.Clusters))
+	switch {
+	case len(names) == 0:
+		return nil, fmt.Errorf("the name server knows no broker: start one with: rocketkit server --role broker")
+	case cluster == "" && len(names) > 1:
+		return nil, fmt.Errorf("there are several clusters: choose one with -c: %s", strings.Join(names, ", "))
+	case cluster == "":
+		cluster = names[0]
+	case !slices.Contains(names, cluster):
+		return nil, fmt.Errorf("there is no cluster %q; there is %s", cluster, strings.Join(names, ", "))
+	}
+	var brokers []protocol.BrokerData
+	for _, name := range info.Clusters[cluster] {
+		brokers = append(brokers, info.BrokerAddrs[name])
+	}
+	if addrs := admin.Masters(brokers); len(addrs) > 0 {
+		return addrs, nil
+	}
+	return nil, fmt.Errorf("no broker of cluster %s has a master", cluster)
+}
+
+func newTopicList(conn *connection) *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List all topics, as mqadmin topicList does",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return conn.administer(cmd, func(ctx context.Context, a *admin.Client) error {
+				topics, err := a.Topics(ctx)
+				if err != nil {
+					return err
+				}
+				for _, t := range topics {
+					fmt.Fprintln(cmd.OutOrStdout(), t)
+				}
+				return nil
+			})
+		},
+	}
+}
+
+func newTopicRoute(conn *connection) *cobra.Command {
+	var topic string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "route <topic>",
+		Short: "Show where a topic's queues are, as mqadmin topicRoute does",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			topic, err := topicOf(cmd, args, topic)
+			if err != nil {
+				return err
+			}
+			return conn.administer(cmd, func(ctx context.Context, a *admin.Client) error {
+				route, err := a.Route(ctx, topic)
+				if err != nil {
+					return err
+				}
+				if asJSON {
+					return printRouteJSON(cmd.OutOrStdout(), route)
+				}
+				return printRoute(cmd.OutOrStdout(), route)
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&topic, "topic", "t", "", "the topic")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print the route as JSON")
+	return cmd
+}
+
+func printRouteJSON(out io.Writer, route *protocol.TopicRoute) error {
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(json.RawMessage(protocol.EncodeTopicRoute(route, true)))
+}
+
+// printRoute has mqadmin's columns (topicRoute -l).
+func printRoute(out io.Writer, route *protocol.TopicRoute) error {
+	queues := make(map[string]protocol.QueueData)
+	for _, q := range route.QueueDatas {
+		queues[q.BrokerName] = q
+	}
+	brokers := slices.SortedFunc(slices.Values(route.BrokerDatas), func(a, b protocol.BrokerData) int { return cmp.Compare(a.BrokerName, b.BrokerName) })
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "#ClusterName\t#BrokerName\t#BrokerAddrs\t#ReadQueue\t#WriteQueue\t#Perm")
+	var read, write int32
+	for _, b := range brokers {
+		q := queues[b.BrokerName]
+		var addrs []string
+		for _, id := range slices.Sorted(maps.Keys(b.BrokerAddrs)) {
+			addrs = append(addrs, fmt.Sprintf("%d=%s", id, b.BrokerAddrs[id]))
+		}
+		read, write = read+q.ReadQueueNums, write+q.WriteQueueNums
+		fmt.Fprintf(w, "%s\t%s\t{%s}\t%d\t%d\t%d\n", b.Cluster, b.BrokerName, strings.Join(addrs, ", "), q.ReadQueueNums, q.WriteQueueNums, q.Perm)
+	}
+	fmt.Fprintf(w, "Total:\t%d\t\t%d\t%d\t\n", len(brokers), read, write)
+	return w.Flush()
+}
+
+func newTopicStatus(conn *connection) *cobra.Command {
+	var topic string
+	cmd := &cobra.Command{
+		Use:   "status <topic>",
+		Short: "Show what a topic's queues hold, as mqadmin topicStatus does",
+		Args:  cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			topic, err := topicOf(cmd, args, topic)
+			if err != nil {
+				return err
+			}
+			return conn.administer(cmd, func(ctx context.Context, a *admin.Client) error {
+				stats, err := a.TopicStatus(ctx, topic)
+				if err != nil {
+					return err
+				}
+				return printStatus(cmd.OutOrStdout(), stats)
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&topic, "topic", "t", "", "the topic")
+	return cmd
+}
+
+// printStatus has mqadmin's columns, and the number of messages.
+func printStatus(out io.Writer, stats *protocol.TopicStats) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "#Broker Name\t#QID\t#Min Offset\t#Max Offset\t#Last Updated")
+	var messages int64
+	for _, q := range slices.SortedFunc(maps.Keys(stats.Offsets), protocol.MessageQueue.Compare) {
+		o := stats.Offsets[q]
+		last := ""
+		if o.LastUpdateTimestamp > 0 {
+			last = time.UnixMilli(o.LastUpdateTimestamp).Format("2006-01-02 15:04:05,000")
+		}
+		messages += o.MaxOffset - o.MinOffset
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\n", q.BrokerName, q.QueueID, o.MinOffset, o.MaxOffset, last)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(out, "\nMessages: %d\nTopic Put TPS: %.1f\n", messages, stats.PutTPS)
+	return err
+}

@@ -1,0 +1,3 @@
+package conformance_test
+
+const killCase, killAbout = "kill -9 under load", "x"

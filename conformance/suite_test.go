@@ -1,0 +1,137 @@
+package conformance_test
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
+)
+
+// testCase is one case, written once for all legs.
+type testCase struct {
+	name  string // of the subtest
+	about string // for the table: what holds
+	run   func(*stand)
+	needs feature
+	// opts start a broker-lite for this case alone.
+	opts []brokerlite.Option
+}
+
+func (c testCase) needed() feature {
+	if c.opts != nil {
+		return c.needs | ownServer
+	}
+	return c.needs
+}
+
+// feature is what a case needs and a leg may not have.
+type feature uint
+
+const (
+	timers       feature = 1 << iota // a server with timer messages, and a driver that uses them
+	noTimers                         // the opposite
+	transactions                     // half messages
+	exactRetries                     // retry.After to the second
+	roundedRetries
+	dialling    // the driver connects as the case says
+	ownServer   // a server for the case alone
+	realTime    // hours may not pass in an instant
+	virtualTime // they may
+	patience    // a quarter of a minute and more, unless time is virtual
+	faults      // a server that misbehaves when it is told to
+	v5          // a rule of 5.x
+	lostConns   // a driver that notices a lost connection
+	sendBacks   // a driver that reads the answer to a send-back
+)
+
+// missing says why a leg cannot run a case, for the table.
+var missing = []struct {
+	feature
+	why string
+}{
+	{virtualTime, "for virtual time"},
+	{realTime, "for real time"},
+	{ownServer, "for a server of its own, that the case configures, restarts or breaks"},
+	{dialling, "the driver opens its own connections"},
+	{transactions, "the driver has no transactions"},
+	{timers, "no timer messages"},
+	{noTimers, "for legs without timer messages"},
+	{exactRetries, "no exact retry delays"},
+	{roundedRetries, "for legs without exact retry delays"},
+	{patience, "runs in virtual time and on Apache, since it takes long"},
+	{faults, "for a server that can be told to misbehave"},
+	{v5, "another rule in 4.9"},
+	{lostConns, "the driver notices a lost connection 30 s later"},
+	{sendBacks, "the driver does not read the answer to a send-back"},
+}
+
+func (f feature) String() string {
+	for _, m := range missing {
+		if f&m.feature != 0 {
+			return m.why
+		}
+	}
+	return ""
+}
+
+// leg is a server and a driver.
+type leg struct {
+	name   string // of the table's column
+	driver string
+	has    feature
+	bubble bool // cases run in virtual time
+}
+
+// lacks is what a case needs and the leg has not.
+func (l *leg) lacks(c testCase) feature { return c.needed() &^ l.has }
+
+// run runs the cases that apply, at the same time, on one server or, where they
+// ask for one, their own.
+func (l *leg) run(t *testing.T, shared func(*testing.T) *server) {
+	var s *server
+	if shared != nil {
+		s = shared(t)
+	}
+	for _, c := range cases() {
+		if l.lacks(c) != 0 {
+			continue
+		}
+		t.Run(strings.ReplaceAll(c.name, " ", "_"), func(t *testing.T) {
+			t.Parallel()
+			results.track(t, sdkTable, l.name, c.name)
+			if l.bubble {
+				inBubble(t, func(t *testing.T) { l.one(t, c, nil) })
+				return
+			}
+			l.one(t, c, s)
+		})
+	}
+}
+
+// one runs one case; without a shared server it starts one.
+func (l *leg) one(t *testing.T, c testCase, shared *server) {
+	s := &stand{T: t, leg: l, c: c, server: shared, log: newLog(t)}
+	if s.server == nil || c.opts != nil {
+		s.server = startLite(s.T, s.log, l.bubble, c.opts...)
+	}
+	c.run(s)
+}
+
+// native is what the native driver adds to any server.
+const native = transactions | dialling | sendBacks | lostConns
+
+func legs() []*leg {
+	return []*leg{
+		{name: "broker-lite", driver: "native", has: native | v5 | timers | exactRetries | ownServer | faults | realTime},
+		{name: "broker-lite in virtual time", driver: "native", has: native | v5 | timers | exactRetries | ownServer | faults | virtualTime | patience, bubble: true},
+		{name: "broker-lite, client-go driver", driver: "rocketmq-client-go", has: v5 | noTimers | roundedRetries | ownServer | faults | realTime},
+		{name: "Apache 5.4.0", driver: "native", has: native | v5 | timers | exactRetries | realTime | patience},
+		{name: "Apache 4.9.7", driver: "native", has: native | noTimers | roundedRetries | realTime | patience},
+	}
+}
+
+func legNamed(name string) *leg {
+	all := legs()
+	return all[slices.IndexFunc(all, func(l *leg) bool { return l.name == name })]
+}
