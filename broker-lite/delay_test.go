@@ -175,7 +175,7 @@ func TestDelaysSurviveARestart(t *testing.T) {
 				}
 				before := len(r.messagesOf(t, "orders"))
 				time.Sleep(time.Minute) // some fall due while it is down
-				c = r.start()
+				r.start()
 				time.Sleep(2 * time.Hour)
 				c = dial(t, r.b)
 				list := c.messages("orders", 0)

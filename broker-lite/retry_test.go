@@ -24,7 +24,6 @@ func back(r protocol.Record, level int32) *protocol.SendBackRequest {
 // AbstractSendMessageProcessor.consumerSendMsgBack.
 func TestASendBackGoesWhereApacheSendsIt(t *testing.T) {
 	t.Parallel()
-	const never = time.Duration(-1)
 	for _, test := range []struct {
 		name      string
 		reconsume int32

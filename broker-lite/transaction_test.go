@@ -207,7 +207,7 @@ func TestAnUnknownOutcomeIsAskedFor(t *testing.T) {
 		time.Sleep(25 * time.Second)
 		r := c.half("orders", "x", "UNIQ_KEY", "k", "WAIT", "true")
 		c.oneway(protocol.EndTransaction, ending(t, r, 0), nil)
-		time.Sleep(began.Add(60*time.Second - time.Millisecond).Sub(time.Now()))
+		time.Sleep(time.Until(began.Add(60*time.Second - time.Millisecond)))
 		if n := len(c.checks()); n != 0 {
 			t.Fatalf("%d checks of a message that is too young at 30 s", n)
 		}

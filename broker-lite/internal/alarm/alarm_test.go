@@ -46,8 +46,7 @@ func TestCallsKeepTheirDistance(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
 		var rang []time.Duration
-		var a *Alarm
-		a = Start(500*time.Millisecond, func(now time.Time) time.Time {
+		a := Start(500*time.Millisecond, func(now time.Time) time.Time {
 			rang = append(rang, now.Sub(start))
 			if len(rang) == 4 {
 				return time.Time{}

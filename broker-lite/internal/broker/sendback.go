@@ -18,14 +18,11 @@ import (
 func (b *Broker) sendBack(p *peer, cmd *protocol.Command) {
 	var h protocol.SendBackRequest
 	err := h.DecodeFields(cmd.Fields)
-	var r *protocol.Record
-	a := answer{}
-	done := true
 	if err != nil {
-		a = failed(err)
-	} else {
-		a, r, done = b.findSendBack(cmd, &h)
+		b.reply(p.conn, cmd, failed(err))
+		return
 	}
+	a, r, done := b.findSendBack(cmd, &h)
 	if done {
 		b.reply(p.conn, cmd, a)
 		return

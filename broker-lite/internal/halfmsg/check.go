@@ -90,6 +90,9 @@ func (s *Service) check(group *redeliver.Group, turn []*half, now time.Time) {
 	}
 	for _, c := range list {
 		switch {
+		case redeliver.Refused(c.result.Err):
+			s.o.Logger.Error("a half message cannot be stored again and is given up", "offset", c.half.offset, "err", c.result.Err)
+			s.ops.add(opItem{offset: c.half.offset, half: c.half})
 		case c.result.Err != nil:
 			s.unclaim(c.half)
 		case c.giveUp:

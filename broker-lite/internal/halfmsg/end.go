@@ -94,7 +94,7 @@ func (s *Service) unclaim(h *half) {
 	s.mu.Lock()
 	h.ending = false
 	s.mu.Unlock()
-	s.alarm.Set(s.tick(h.due))
+	s.alarm.Set(s.tick(max(h.due, s.o.Clock.Now().UnixMilli())))
 }
 
 // committing is a commit whose message is being stored: the append and its

@@ -3,6 +3,7 @@ package halfmsg
 import (
 	"fmt"
 	"log/slog"
+	"math"
 	"strconv"
 	"strings"
 	"sync"
@@ -25,8 +26,12 @@ func Open(o Options) (*Service, error) {
 		return nil, fmt.Errorf("find the open half messages: %w", err)
 	}
 	s.alarm = o.Clock.Alarm(s.ring)
-	for _, h := range s.open {
-		s.alarm.Set(s.tick(h.due))
+	if len(s.open) > 0 {
+		due := int64(math.MaxInt64)
+		for _, h := range s.open {
+			due = min(due, h.due)
+		}
+		s.alarm.Set(s.tick(due)) // from here on ring may run
 	}
 	return s, nil
 }

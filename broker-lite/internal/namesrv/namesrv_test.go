@@ -146,7 +146,7 @@ func TestABrokerThatFallsSilentExpiresAfter120Seconds(t *testing.T) {
 			time.Sleep(30 * time.Second)
 			busy.mustRegister(spec("busy", "127.0.0.1:2", 0, topic("both", 4, 6), filler))
 		}
-		time.Sleep(begin.Add(BrokerExpiry - time.Millisecond).Sub(time.Now()))
+		time.Sleep(time.Until(begin.Add(BrokerExpiry - time.Millisecond)))
 		if asking.route("silent's") == nil {
 			t.Fatalf("gone after %s", time.Since(begin))
 		}

@@ -72,10 +72,11 @@ func (it *item) Appended(r store.AppendResult) {
 // Len is the number of appends since the last Wait.
 func (g *Group) Len() int { return len(g.items) }
 
-// Wait waits for all appends and returns how many, from the first on, were stored
-// without a gap, and the error of the first that was not. each, unless nil, is
-// called for every one in order.
-func (g *Group) Wait(each func(i int, r store.AppendResult)) (stored int, err error) {
+// Wait waits for all appends and returns how many, from the first on, are done with
+// without a gap, and the error of the first that is not. Done with are those that
+// are stored, and those that never can be: see Refused. each, unless nil, is called
+// for every one in order.
+func (g *Group) Wait(each func(i int, r store.AppendResult)) (done int, err error) {
 	g.wg.Wait()
 	for i, it := range g.items {
 		if each != nil {
@@ -83,10 +84,10 @@ func (g *Group) Wait(each func(i int, r store.AppendResult)) (stored int, err er
 		}
 		switch {
 		case err != nil:
-		case it.result.Err != nil:
+		case it.result.Err != nil && !Refused(it.result.Err):
 			err = it.result.Err
 		default:
-			stored++
+			done++
 		}
 	}
 	for _, it := range g.items {
@@ -96,7 +97,13 @@ func (g *Group) Wait(each func(i int, r store.AppendResult)) (stored int, err er
 	}
 	g.free = append(g.free, g.items...)
 	g.items = g.items[:0]
-	return stored, err
+	return done, err
+}
+
+// Refused reports whether an append failed because of what it was, so that trying
+// again will not help.
+func Refused(err error) bool {
+	return errors.Is(err, store.ErrBadAppend) || errors.Is(err, store.ErrTooLarge)
 }
 
 // Lost reports whether a read failed because the record is damaged or gone, so that

@@ -204,9 +204,13 @@ func (s *Service) move(turn []store.Entry) (done int, err error) {
 			read = index[len(index)-1] + 1
 		}
 	}
-	stored, failed := s.group.Wait(nil)
+	moved, failed := s.group.Wait(func(i int, r store.AppendResult) {
+		if redeliver.Refused(r.Err) {
+			s.o.Logger.Error("a delayed message cannot be delivered and is dropped", "level queue offset", turn[index[i]].QueueOffset, "err", r.Err)
+		}
+	})
 	if failed != nil {
-		return index[stored], failed
+		return index[moved], failed
 	}
 	return read, err
 }

@@ -76,7 +76,7 @@ func TestSilentClientsExpireAfter120Seconds(t *testing.T) {
 		}
 		synctest.Wait()
 		h.expect("just before 120 s", h.ids("g"), "busy", "silent")
-		time.Sleep(begin.Add(DefaultExpiry).Sub(time.Now()))
+		time.Sleep(time.Until(begin.Add(DefaultExpiry)))
 		synctest.Wait()
 		h.expect("after 120 s", h.ids("g"), "busy")
 		h.expect("who is told", h.notified(h.taken(), silent, busy), "g: busy")

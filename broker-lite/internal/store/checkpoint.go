@@ -108,9 +108,9 @@ type flushedMark struct {
 }
 
 const (
-	flushedMagic    uint32 = 0x524B464D // "RKFM"
-	flushedSlotSize        = 24
-	flushedSlotStep        = 512
+	flushedMagic    = uint32(0x524B464D) // "RKFM"
+	flushedSlotSize = 24
+	flushedSlotStep = 512
 )
 
 func (m *flushedMark) path() string { return filepath.Join(m.dir, flushedName) }

@@ -54,7 +54,8 @@ type Service struct {
 	o     Options
 	alarm clock.Alarm
 	saver *alarm.Alarm
-	save  atomic.Bool // the next ring saves; any goroutine
+	save  atomic.Bool  // the next ring saves; any goroutine
+	held  atomic.Int64 // entries in memory after the last ring; any goroutine
 	group *redeliver.Group
 
 	slots  slots
@@ -151,8 +152,13 @@ func (s *Service) ring(now time.Time) (next time.Time) {
 			s.saver.Set(time.Now().Add(retryAfter))
 		}
 	}
+	s.held.Store(int64(len(s.queue)))
 	return s.comeAgain()
 }
+
+// InMemory is how many of the messages that wait are known in memory: those of the
+// minute that has begun.
+func (s *Service) InMemory() int { return int(s.held.Load()) }
 
 // comeAgain is when the next message is due, or the next slot begins.
 func (s *Service) comeAgain() time.Time {
@@ -284,11 +290,14 @@ func (s *Service) turn(now int64) (delivered int, err error) {
 		bytes += len(buf)
 	}
 	_, failed := s.group.Wait(func(i int, r store.AppendResult) {
-		if r.Err != nil {
+		switch {
+		case r.Err == nil:
+			delivered++
+		case redeliver.Refused(r.Err):
+			s.o.Logger.Error("a timer message cannot be delivered and is dropped", "offset", sent[i].offset, "err", r.Err)
+		default:
 			heap.Push(&s.queue, sent[i])
-			return
 		}
-		delivered++
 	})
 	if failed != nil {
 		err = failed
