@@ -1,0 +1,57 @@
+package archtest
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"testing"
+)
+
+// Every test that docs/faults.md names is in the package that it names before it.
+func TestTheTableOfFaultsNamesTestsThatExist(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	text, err := os.ReadFile(filepath.Join(root, "docs", "faults.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile(`(?m)^\| \d+ \|.*$`).FindAllString(string(text), -1)
+	if len(rows) == 0 {
+		t.Fatal("no table")
+	}
+	for _, row := range rows {
+		dir, named := "", 0
+		for _, m := range regexp.MustCompile("`([a-z/]+)` |(Test\\w+)").FindAllStringSubmatch(row, -1) {
+			if m[1] != "" {
+				dir = m[1]
+				continue
+			}
+			named++
+			if !declares(t, filepath.Join(root, filepath.FromSlash(dir)), m[2]) {
+				t.Errorf("%s has no %s", dir, m[2])
+			}
+		}
+		if named == 0 {
+			t.Errorf("no test in %s", row)
+		}
+	}
+}
+
+// declares reports whether a test file of a folder has the function.
+func declares(t *testing.T, dir, test string) bool {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(dir, "*_test.go"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if regexp.MustCompile(`(?m)^func ` + test + `\(`).Match(source) {
+			return true
+		}
+	}
+	return false
+}
