@@ -2,6 +2,7 @@ package archtest
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"testing"
@@ -54,4 +55,31 @@ func declares(t *testing.T, dir, test string) bool {
 		}
 	}
 	return false
+}
+
+// The program in README.md compiles, runs and receives what it sends.
+func TestTheProgramInTheReadmeRuns(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	text, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	program := regexp.MustCompile("(?s)```go\n(.*?)```").FindSubmatch(text)
+	if program == nil {
+		t.Fatal("no program")
+	}
+	file := filepath.Join(t.TempDir(), "main.go")
+	if err := os.WriteFile(file, program[1], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run := exec.CommandContext(t.Context(), "go", "run", file)
+	run.Dir = root // the module that the imports are of
+	out, err := run.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	if want := regexp.MustCompile(`^SEND_OK [0-9A-F]{32}\npaid: 1234\n$`); !want.Match(out) {
+		t.Errorf("it prints %q", out)
+	}
 }
