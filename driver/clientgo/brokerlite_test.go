@@ -9,9 +9,13 @@ import (
 	"github.com/rocketkit/rocketkit/driver/clientgo"
 )
 
+// delayLevels are RocketMQ's, but for the third, which is a message's first retry:
+// 10 s there.
+const delayLevels = "messageDelayLevel=1s 5s 2s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h"
+
 func startLite(t *testing.T) *brokerlite.Broker {
 	t.Helper()
-	b, err := brokerlite.Start(t.Context(), brokerlite.InMemory())
+	b, err := brokerlite.Start(t.Context(), brokerlite.InMemory(), brokerlite.Conf(delayLevels))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -294,7 +294,9 @@ func oneTopicMissing(e *env) {
 	e.send(s, e.queues(s, other)[0], &driver.Outgoing{Message: message.New(other, []byte("there")), ID: s.NewID()})
 	sent := time.Now()
 	in.want(e, "there").ack()
-	e.Logf("the missing topic's first message took %s", time.Since(sent).Round(time.Millisecond))
+	if took := time.Since(sent); took > 15*time.Second { // by itself rocketmq-client-go takes 20 to 50
+		e.Errorf("the missing topic's first message took %s", took.Round(time.Millisecond))
+	}
 }
 
 func exactDelayRounded(e *env) {

@@ -55,7 +55,9 @@
 //     with all it has not acknowledged. Here pulls stop before they block.
 //   - When it gives up one queue it commits that one's offset and forgets the
 //     others', as far as they were not committed. Here all are committed before.
-//   - A consumer that starts before its topic exists fails for good. Here it waits.
+//   - A consumer that starts before its topic exists fails for good. Here it waits,
+//     and takes a topic that is made later, such as the retry topic at the first
+//     greeting, within 2 s instead of 50.
 //   - A retried message whose first topic the group does not subscribe to (any
 //     more), such as a dead letter, is given back for ever. Here it is delivered.
 //   - Shutdown puts pulled messages into channels that it has closed, which can
@@ -91,7 +93,7 @@
 //   - A connection that is lost fails its requests only when they time out.
 //   - It races with itself on routes, offsets and flags (go test -race says so),
 //     and calls on the same queue can overlap while a group is balanced anew.
-//   - A topic that is made while the group consumes another is found within 50 s.
+//   - Queues that a topic gets while the group consumes it are found within 50 s.
 //   - Nothing is unregistered: a broker forgets a member when its connection
 //     closes.
 //   - The whole group of processes must agree on one way of sharing queues; the

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -52,6 +53,8 @@ func TestOnServersThatMisbehave(t *testing.T) {
 	clientgo.NeedsQuiet(t)
 	t.Parallel()
 	b := startLite(t)
+	var all sync.WaitGroup
+	defer all.Wait()
 	for _, c := range []struct {
 		name string
 		run  func(*faulty)
@@ -67,8 +70,7 @@ func TestOnServersThatMisbehave(t *testing.T) {
 		{"a message that was not taken back comes again", retryNotTaken},
 		{"giving up queues commits all", commitsAll},
 	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
+		sideBySide(t, &all, c.name, func(t *testing.T) {
 			e := &env{T: t, nameServer: b.NameServer(), name: fmt.Sprintf("fault%x", time.Now().UnixNano())}
 			c.run(&faulty{env: e, b: b})
 		})

@@ -103,13 +103,15 @@ func (s *subscription) Start(context.Context) error {
 const topicPoll = time.Second
 
 // begin makes the push consumer as soon as one of the topics exists. It could
-// be made before, but looks for new topics only every 30 s.
+// be made before, but looks for new topics only every 30 s, and for their queues
+// every 20 s; so it is told of those that come later.
 func (s *subscription) begin() {
 	defer close(s.begun)
 	missing, ok := s.awaitTopic()
 	if !ok {
 		return
 	}
+	missing = append(missing, s.retry) // which the brokers make when they are greeted
 	pc, err := s.newConsumer(missing)
 	if err == nil {
 		s.mu.Lock()
@@ -122,7 +124,9 @@ func (s *subscription) begin() {
 		s.mu.Lock()
 		s.startErr = fmt.Errorf("%s: start consumer group %q: %w", Name, s.cfg.Group, err)
 		s.mu.Unlock()
+		return
 	}
+	s.follow(pc, missing)
 }
 
 // awaitTopic waits until one of the topics exists and returns those that do not;
@@ -134,7 +138,7 @@ func (s *subscription) awaitTopic() (missing []string, ok bool) {
 		missing = missing[:0]
 		var why error
 		for _, t := range s.cfg.Topics {
-			if _, err := s.c.topics.FetchPublishMessageQueues(s.starting, t.Topic); err != nil {
+			if err := s.ask(t.Topic); err != nil {
 				missing, why = append(missing, t.Topic), err
 			}
 		}
@@ -152,6 +156,45 @@ func (s *subscription) awaitTopic() (missing []string, ok bool) {
 	}
 }
 
+// follow asks for the topics that the push consumer started without, until all
+// exist or the group is to be left, and has it take its share of each.
+func (s *subscription) follow(pc *member, missing []string) {
+	ticker := time.NewTicker(topicPoll)
+	defer ticker.Stop()
+	for len(missing) > 0 {
+		select {
+		case <-ticker.C:
+		case <-s.starting.Done():
+			return
+		}
+		known := len(missing)
+		missing = slices.DeleteFunc(missing, func(topic string) bool { return s.ask(topic) == nil })
+		if len(missing) < known && s.starting.Err() == nil {
+			pc.Rebalance() // learns the topic's queues
+			pc.Rebalance() // shares them out
+		}
+	}
+}
+
+// ask asks the name servers whether a topic exists; nil when it does.
+// rocketmq-client-go asks without regard to a ctx.
+func (s *subscription) ask(topic string) error {
+	answer := make(chan error, 1)
+	asked := s.c.run(func() {
+		_, err := s.c.topics.FetchPublishMessageQueues(s.starting, topic)
+		answer <- err
+	})
+	if !asked {
+		return message.ErrClosed
+	}
+	select {
+	case err := <-answer:
+		return err
+	case <-s.starting.Done():
+		return s.starting.Err()
+	}
+}
+
 // newConsumer makes the push consumer. It never starts with a topic missing that
 // it does not believe to be there, without queues: it would give up for good.
 func (s *subscription) newConsumer(missing []string) (*member, error) {
@@ -165,7 +208,7 @@ func (s *subscription) newConsumer(missing []string) (*member, error) {
 			return nil, fmt.Errorf("%s: subscribe group %q to %q: %w", Name, s.cfg.Group, f.Topic, err)
 		}
 	}
-	for _, topic := range append(missing, s.retry) {
+	for _, topic := range missing {
 		pc.UpdateTopicSubscribeInfo(topic, nil)
 	}
 	cached := func() (n int) {
