@@ -80,7 +80,7 @@ func (s *subscription) consume(ctx context.Context, ms ...*primitive.MessageExt)
 		return retryAt(cc, deadLetterLevel)
 	}
 	if !readable(m) {
-		s.c.log.Error("the body is compressed otherwise than with zlib and cannot be read; another member of the group may, so it is retried", "group", s.cfg.Group, "queue", mq, "offset", m.QueueOffset, "id", m.MsgId, "remedy", "consume it with the native driver")
+		s.c.log.Error("the body is compressed otherwise than with zlib and cannot be read; another member of the group may, so it is retried", "group", s.cfg.Group, "queue", mq, "offset", m.QueueOffset, "id", m.MsgId, "remedy", "let the producer use ZLIB or none")
 		return s.settle(cc, m, driver.Verdict{})
 	}
 	p := &pending{d: s.delivery(m, mq), verdict: make(chan driver.Verdict, 1)}

@@ -22,7 +22,7 @@
 //	exact retry delays        yes             no: rounded up to a level, and logged
 //	dead letters              yes             yes
 //	drain                     yes             yes, by this package
-//	compressed bodies         zlib lz4 zstd   zlib; others are retried, not delivered
+//	compressed bodies         zlib            zlib; others are retried, where native dead-letters them
 //	TLS                       verified        no
 //	Dial function             yes             no
 //	credentials               later           yes
