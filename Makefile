@@ -1,6 +1,6 @@
 # The two commands that need nothing are in README.md; these are for working on
 # the project.
-.PHONY: test race ci lint fmt fuzz bench soak golden conformance-doc
+.PHONY: test race ci lint fmt fuzz bench bench-quick soak golden conformance-doc
 
 test: ## what README's test command runs
 	go run ./internal/testall
@@ -18,5 +18,8 @@ lint: ## vet and staticcheck
 	go vet ./...
 	go -C tools build -o ../.cache/bin/ honnef.co/go/tools/cmd/staticcheck && .cache/bin/staticcheck ./...
 
-bench: ## both clients on both servers, interleaved: docs/bench.md
-	go run ./bench
+bench: ## both clients on both servers, interleaved, 9 minutes: docs/bench.md
+	go run ./bench -doc docs/bench.md
+
+bench-quick: ## the same in short, to see that everything works; writes nothing
+	go run ./bench -quick

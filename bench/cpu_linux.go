@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -102,5 +103,19 @@ func machine() string {
 	if err != nil {
 		return model
 	}
-	return model + ", Linux " + string(bytes.TrimSpace(release))
+	version := strings.SplitN(strings.TrimSpace(string(release)), ".", 3) // the rest is the distribution's
+	return model + ", Linux " + strings.Join(version[:min(len(version), 2)], ".")
+}
+
+// memoryMiB is the machine's memory, 0 when it is not known.
+func memoryMiB() int64 {
+	b, err := os.ReadFile("/proc/meminfo")
+	if err != nil {
+		return 0
+	}
+	var kb int64
+	if _, err := fmt.Sscanf(string(b), "MemTotal: %d kB", &kb); err != nil {
+		return 0
+	}
+	return kb >> 10
 }

@@ -14,4 +14,5 @@ func ownCPU() (time.Duration, error)        { return 0, nil }
 func processCPU(int) (time.Duration, error) { return 0, nil }
 func machineCPU() (time.Duration, error)    { return 0, nil }
 func residentBytes(int) (int64, error)      { return 0, nil }
+func memoryMiB() int64                      { return 0 }
 func machine() string                       { return runtime.GOOS + "/" + runtime.GOARCH }

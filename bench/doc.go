@@ -3,10 +3,10 @@
 // and Apache RocketMQ. It prints a table and says whether the project's floor
 // holds.
 //
-//	go run ./bench [-servers …] [-clients …] [-rows …] [-rounds 5] [-seconds 3] [-body 128] [-json FILE]
+//	go run ./bench [-quick] [-servers …] [-clients …] [-rows …] [-rounds 5] [-seconds 2.5] [-body 128] [-json FILE] [-doc FILE]
 //
 // It exits with 0 when the floor holds, with 1 when it does not, and with 2 when
-// it could not measure. docs/bench.md has the method and a run's table.
+// it could not measure. docs/bench.md has the method and, by -doc, a run's tables.
 //
 // # Who does what
 //
@@ -16,7 +16,8 @@
 // again: it drives its client (native.go, clientgo.go) with the row's load
 // (load.go, consume.go) and prints a sample as JSON. A client that crashes takes
 // only its own sample with it. The parent gathers the samples (results.go,
-// floor.go, table.go).
+// floor.go, table.go,
+// conditions.go, docfile.go), and tells how far it is (progress.go).
 //
 // What the parties claim is checked by neither: wire.go speaks a few frames of
 // the protocol by hand to make topics and to ask for their offsets.

@@ -26,8 +26,8 @@ func floor(r *results) []check {
 		ours, theirs := cell{row, nativeName, apacheName}, cell{row, clientGoName, apacheName}
 		if row == rowLatency {
 			out = append(out,
-				compare(r, row+" p50", ours, theirs, 1, func(s *sample) float64 { return 1 / s.P50 }),
-				compare(r, row+" p99", ours, theirs, 1, func(s *sample) float64 { return 1 / s.P99 }))
+				compare(r, row+" p50", ours, theirs, 1, func(s *sample) float64 { return speed(s.P50) }),
+				compare(r, row+" p99", ours, theirs, 1, func(s *sample) float64 { return speed(s.P99) }))
 			continue
 		}
 		out = append(out, compare(r, row, ours, theirs, 1, (*sample).rate))
@@ -42,6 +42,15 @@ func floor(r *results) []check {
 	return append(out,
 		limited(r, "broker-lite: process start to first answers", "ms", maxReadyMs, func(s *startup) []float64 { return s.ReadyMs }),
 		limited(r, "broker-lite: resident memory, idle", "MiB", maxResidentMB, func(s *startup) []float64 { return s.ResidentMB }))
+}
+
+// speed is a latency the other way round: more is better, and none was measured
+// is the worst.
+func speed(latency float64) float64 {
+	if latency <= 0 {
+		return 0
+	}
+	return 1 / latency
 }
 
 // compare holds the ratio of two cells' medians to a factor.

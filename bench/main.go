@@ -10,14 +10,10 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
-	"runtime"
-	"runtime/debug"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
-
-	"github.com/rocketkit/rocketkit/conformance/apache"
 )
 
 func main() {
@@ -37,11 +33,29 @@ type options struct {
 	seconds, warm          time.Duration
 	apacheWarm             time.Duration
 	body                   int
+	startups               int
+	quick                  bool
 	json                   string
+	doc                    string
+}
+
+// hurry makes it a run that only shows whether everything works, except for what
+// the flags say otherwise.
+func (o *options) hurry(given map[string]bool) {
+	if !given["rounds"] {
+		o.rounds = 1
+	}
+	if !given["seconds"] {
+		o.seconds = time.Second
+	}
+	if !given["apache-warm"] {
+		o.apacheWarm = 6 * time.Second
+	}
+	o.startups = 2
 }
 
 func parse(args []string, errOut io.Writer) (*options, error) {
-	o := &options{}
+	o := &options{startups: startups}
 	var servers, clients, rows string
 	var seconds float64
 	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
@@ -50,15 +64,22 @@ func parse(args []string, errOut io.Writer) (*options, error) {
 	fs.StringVar(&clients, "clients", strings.Join(allClients(), ","), "clients to run")
 	fs.StringVar(&rows, "rows", strings.Join(allRows(), ","), "rows to run")
 	fs.IntVar(&o.rounds, "rounds", 5, "how often everything is measured")
-	fs.Float64Var(&seconds, "seconds", 3, "length of one measurement")
+	fs.Float64Var(&seconds, "seconds", 2.5, "length of one measurement")
 	fs.DurationVar(&o.warm, "warm", 500*time.Millisecond, "load before each measurement")
 	fs.DurationVar(&o.apacheWarm, "apache-warm", 24*time.Second, "load that warms Apache RocketMQ up, once")
 	fs.IntVar(&o.body, "body", 128, "bytes of a message's body")
+	fs.BoolVar(&o.quick, "quick", false, "a minute or two in all, to see that everything works: -rounds 1 -seconds 1 -apache-warm 6s")
 	fs.StringVar(&o.json, "json", "", "file that takes all samples")
+	fs.StringVar(&o.doc, "doc", "", "Markdown file whose marked part takes the tables")
 	if err := fs.Parse(args); err != nil {
 		return nil, err
 	}
 	o.seconds = time.Duration(seconds * float64(time.Second))
+	if o.quick {
+		given := map[string]bool{}
+		fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+		o.hurry(given)
+	}
 	var errs []error
 	pick := func(name, text string, all []string) []string {
 		wanted := strings.Split(text, ",")
@@ -85,12 +106,19 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	if errors.Is(err, flag.ErrHelp) {
 		return 0
 	}
+	var doc *document
+	if err == nil && o.doc != "" {
+		doc, err = readDocument(o.doc)
+	}
 	var r *results
 	if err == nil {
-		r, err = measure(ctx, o, errOut)
+		r, err = measure(ctx, o, &progress{Writer: errOut})
 	}
 	if err == nil && o.json != "" {
 		err = writeJSON(o.json, r)
+	}
+	if err == nil && doc != nil {
+		err = doc.write(r)
 	}
 	if err != nil {
 		fmt.Fprintln(errOut, "bench:", err)
@@ -98,6 +126,7 @@ func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	}
 	printTables(out, r)
 	if broken(r.Floor) {
+		fmt.Fprintln(errOut, "bench: the floor is broken")
 		return 1
 	}
 	return 0
@@ -112,13 +141,13 @@ func writeJSON(path string, r *results) error {
 }
 
 // measure starts what is needed, runs all rounds and stops everything.
-func measure(ctx context.Context, o *options, progress io.Writer) (r *results, err error) {
+func measure(ctx context.Context, o *options, p *progress) (r *results, err error) {
 	dir, err := os.MkdirTemp("", "rocketkit-bench-*")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	r = &results{Date: time.Now(), Machine: machine(), CPUs: runtime.NumCPU(), Options: o.describe()}
+	r = &results{Date: time.Now(), Conditions: o.conditions(ctx)}
 	servers := map[string]server{}
 	defer func() {
 		for _, s := range servers {
@@ -130,7 +159,7 @@ func measure(ctx context.Context, o *options, progress io.Writer) (r *results, e
 		case embedded:
 			servers[name] = &inProcess{dir: filepath.Join(dir, name)}
 		case apacheName:
-			a, err := startApache(ctx, filepath.Join(dir, name), o, progress)
+			a, err := startApache(ctx, filepath.Join(dir, name), o, p)
 			if err != nil {
 				return nil, fmt.Errorf("start Apache RocketMQ (go without it by -servers %s,%s): %w", brokerLite, embedded, err)
 			}
@@ -140,15 +169,16 @@ func measure(ctx context.Context, o *options, progress io.Writer) (r *results, e
 			if err != nil {
 				return nil, err
 			}
-			fmt.Fprintf(progress, "starting broker-lite %d times\n", startups)
-			if r.Startup, err = measureStartup(ctx, binary, dir); err != nil {
+			fmt.Fprintf(p, "starting broker-lite %d times\n", o.startups)
+			if r.Startup, err = measureStartup(ctx, binary, dir, o.startups); err != nil {
 				return nil, err
 			}
 			servers[name] = &lite{binary: binary, dir: filepath.Join(dir, name), body: o.body}
 		}
 	}
+	p.begin(o.rounds * len(cells(o.rows, o.clients, o.servers, 0)))
 	for round := range o.rounds {
-		if err := o.round(ctx, round, servers, r, progress); err != nil {
+		if err := o.round(ctx, round, servers, r, p); err != nil {
 			return nil, err
 		}
 	}
@@ -157,7 +187,7 @@ func measure(ctx context.Context, o *options, progress io.Writer) (r *results, e
 }
 
 // round measures every cell once.
-func (o *options) round(ctx context.Context, round int, servers map[string]server, r *results, progress io.Writer) error {
+func (o *options) round(ctx context.Context, round int, servers map[string]server, r *results, p *progress) error {
 	for _, name := range o.servers {
 		if err := servers[name].round(ctx, slices.Contains(o.rows, rowConsume)); err != nil {
 			return fmt.Errorf("prepare %s for round %d: %w", name, round+1, err)
@@ -174,7 +204,7 @@ func (o *options) round(ctx context.Context, round int, servers map[string]serve
 			return fmt.Errorf("%s with %s on %s: %w", c.Row, c.Client, c.Server, err)
 		}
 		r.add(c, s)
-		fmt.Fprintf(progress, "round %d of %d: %-8s %-10s %-12s %s\n", round+1, o.rounds, c.Row, c.Client, c.Server, s.summary())
+		p.cell(c, &s)
 	}
 	return nil
 }
@@ -193,30 +223,4 @@ func (s *sample) summary() string {
 		text += fmt.Sprintf("  failed %d  lost %d  %s", s.Failed, s.Lost, s.FirstErr)
 	}
 	return text
-}
-
-// describe is what a reader of the results must know.
-func (o *options) describe() map[string]string {
-	d := map[string]string{
-		"go":          runtime.Version(),
-		"apache":      apache.V5,
-		"flush":       "async on both servers",
-		"body":        fmt.Sprintf("%d bytes", o.body),
-		"rounds":      fmt.Sprint(o.rounds),
-		"measurement": o.seconds.String(),
-		"warm-up":     fmt.Sprintf("%v each; Apache RocketMQ once %v", o.warm, o.apacheWarm),
-	}
-	if info, ok := debug.ReadBuildInfo(); ok {
-		for _, dep := range info.Deps {
-			if dep.Path == "github.com/apache/rocketmq-client-go/v2" {
-				d[clientGoName] = dep.Version
-			}
-		}
-		for _, s := range info.Settings {
-			if s.Key == "vcs.revision" {
-				d["revision"] = s.Value
-			}
-		}
-	}
-	return d
 }

@@ -3,9 +3,12 @@ package main
 import (
 	"bytes"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
@@ -155,6 +158,82 @@ func TestNumbersHaveCommas(t *testing.T) {
 	if got := thousands(12345.67, 1); got != "12,345.7" {
 		t.Errorf("with a decimal: %q", got)
 	}
+}
+
+func TestLatencyThatWasNotMeasuredBreaksTheFloor(t *testing.T) {
+	t.Parallel()
+	r := full(1)
+	r.find(cell{rowLatency, nativeName, apacheName}).Samples[0].P99 = 0
+	for _, c := range floor(r) {
+		if wrong := c.What == "latency p99: native on apache to client-go on apache"; c.Held == wrong {
+			t.Errorf("%+v", c)
+		}
+	}
+}
+
+func TestQuickIsShortButForWhatIsGiven(t *testing.T) {
+	t.Parallel()
+	o, err := parse([]string{"-quick", "-seconds", "7"}, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.rounds != 1 || o.seconds != 7*time.Second || o.apacheWarm != 6*time.Second || o.startups >= startups {
+		t.Errorf("options %+v", o)
+	}
+}
+
+func TestResultsReplaceTheMarkedPartOfADocument(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "bench.md")
+	write := func(text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("# Before\n" + docBegin + "old\n" + docEnd + "after\n")
+	d, err := readDocument(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := full(1)
+	r.Conditions = []condition{{"flush mode", "asynchronous"}}
+	r.Floor = floor(r)
+	if err := d.write(r); err != nil {
+		t.Fatal(err)
+	}
+	var tables bytes.Buffer
+	printTables(&tables, r)
+	got, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff("# Before\n"+docBegin+"\n"+tables.String()+docEnd+"after\n", string(got)); diff != "" {
+		t.Errorf("document (-want +got)\n%s", diff)
+	}
+	if !strings.Contains(tables.String(), "asynchronous") {
+		t.Errorf("the conditions are missing:\n%s", &tables)
+	}
+	for _, text := range []string{"", docBegin, docEnd + docBegin} {
+		write(text)
+		if _, err := readDocument(path); err == nil {
+			t.Errorf("%q is taken for a document", text)
+		}
+	}
+}
+
+func TestProgressTellsWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var out bytes.Buffer
+		p := &progress{Writer: &out}
+		p.begin(4)
+		<-time.After(10 * time.Second)
+		s := rated(1000)
+		p.cell(cell{rowSync, nativeName, brokerLite}, &s)
+		if want := "1 of 4, 30s left: sync     native     broker-lite "; !strings.HasPrefix(out.String(), want) {
+			t.Errorf("got %q, want %q…", &out, want)
+		}
+	})
 }
 
 func TestFlagsAreChecked(t *testing.T) {

@@ -7,13 +7,11 @@ import (
 
 // results is everything that a run measured, and what -json writes.
 type results struct {
-	Date    time.Time         `json:"date"`
-	Machine string            `json:"machine"`
-	CPUs    int               `json:"cpus"`
-	Options map[string]string `json:"options"`
-	Cells   []*cellResult     `json:"cells"`
-	Startup *startup          `json:"startup,omitempty"`
-	Floor   []check           `json:"floor"`
+	Date       time.Time     `json:"date"`
+	Conditions []condition   `json:"conditions"`
+	Cells      []*cellResult `json:"cells"`
+	Startup    *startup      `json:"startup,omitempty"`
+	Floor      []check       `json:"floor"`
 }
 
 // cellResult is a cell's samples, one for each round.

@@ -194,13 +194,16 @@ type apacheServer struct {
 	server *apache.Server
 }
 
+// apacheHeap is that of its broker's JVM.
+const apacheHeap = "2g"
+
 // apacheOptions are Apache's defaults, but for what a comparison on one machine
 // needs: loopback addresses, async flush said in so many words, a heap that does
 // not hold it up, and no refusals when the machine lets a send wait.
 func apacheOptions(dir string) apache.Options {
 	return apache.Options{
 		Version: apache.V5, Dir: dir,
-		JVM: []string{"-Xms2g", "-Xmx2g"},
+		JVM: []string{"-Xms" + apacheHeap, "-Xmx" + apacheHeap},
 		BrokerConf: map[string]string{
 			"flushDiskType":           "ASYNC_FLUSH",
 			"mappedFileSizeCommitLog": strconv.Itoa(1 << 30),

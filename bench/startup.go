@@ -16,14 +16,14 @@ type startup struct {
 }
 
 const (
-	startups = 5
+	startups = 5 // unless it is to be quick
 	idleFor  = 2 * time.Second
 )
 
-// measureStartup starts the server a few times on empty directories.
-func measureStartup(ctx context.Context, binary, dir string) (*startup, error) {
+// measureStartup starts the server so many times on empty directories.
+func measureStartup(ctx context.Context, binary, dir string, times int) (*startup, error) {
 	var out startup
-	for i := range startups {
+	for i := range times {
 		at := filepath.Join(dir, fmt.Sprintf("startup-%d", i))
 		p, err := startLite(ctx, binary, at)
 		if err != nil {

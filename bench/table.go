@@ -9,7 +9,7 @@ import (
 
 // printTables writes the results as Markdown.
 func printTables(w io.Writer, r *results) {
-	fmt.Fprintf(w, "%s, %d CPUs; %s\n\n", r.Machine, r.CPUs, r.Date.Format("2006-01-02"))
+	printConditions(w, r)
 	tb := table{{"", "client", "server", "messages a second: median (range)", "CPU s a million: client + server", ""}}
 	for _, row := range allRows() {
 		if row == rowLatency {
@@ -44,7 +44,7 @@ func printTables(w io.Writer, r *results) {
 	}
 	tb.print(w)
 	if busy := r.busiest(); busy > 0.05 {
-		fmt.Fprintf(w, "Others used up to %.0f%% of the machine during a sample: take the times with a grain of salt.\n", 100*busy)
+		fmt.Fprintf(w, "Others used up to %.0f%% of the machine during a sample: take the figures with a grain of salt.\n\n", 100*busy)
 	}
 }
 
