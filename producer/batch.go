@@ -130,6 +130,8 @@ func (p *Producer) parts(ctx context.Context, items []item, out []Outcome) []*pa
 		queue message.Queue // zero: any
 	}
 	var parts []*part
+	var last target // pt's; most batches are of one
+	var pt *part
 	filling := map[target]*part{}
 	queues := map[string][]message.Queue{}
 	traced := p.tracedSize(ctx)
@@ -147,9 +149,14 @@ func (p *Producer) parts(ctx context.Context, items []item, out []Outcome) []*pa
 			}
 		}
 		size := storedSize(&it.out) + traced
-		pt := filling[to]
+		if pt == nil || to != last {
+			pt, last = filling[to], to
+		}
 		if pt == nil || pt.size+size > p.cfg.maxMessageSize {
 			pt = &part{}
+			if len(parts) == 0 {
+				pt.items = make([]*item, 0, len(items))
+			}
 			filling[to] = pt
 			parts = append(parts, pt)
 		}

@@ -32,6 +32,10 @@ func (n *noop) SendTo(_ context.Context, _ message.Queue, _ *driver.Outgoing, do
 	done(driver.Receipt{}, nil)
 }
 
+func (n *noop) SendBatchTo(_ context.Context, _ message.Queue, _ []*driver.Outgoing, done func(driver.Receipt, error)) {
+	done(driver.Receipt{}, nil)
+}
+
 func (n *noop) SendOneway(context.Context, message.Queue, *driver.Outgoing) error { return nil }
 
 func BenchmarkSend(b *testing.B) {
@@ -86,6 +90,21 @@ func BenchmarkSendOneway(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		if err := p.SendOneway(context.Background(), m); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkSendBatch(b *testing.B) {
+	p := start(b, newNoop())
+	ms := make([]*message.Message, 32)
+	for i := range ms {
+		ms[i] = msg()
+	}
+	b.SetBytes(int64(len(ms) * len(ms[0].Body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := p.SendBatch(context.Background(), ms); err != nil {
 			b.Fatal(err)
 		}
 	}
