@@ -125,6 +125,8 @@ func parseList(pattern, prefix string, parts []string) (Pattern, error) {
 	for _, part := range parts {
 		addr, err := netip.ParseAddr(prefix + part)
 		switch {
+		case part == "":
+			return refuse(pattern, "has an empty entry")
 		case err != nil && strings.Contains(part, "/"):
 			return refuse(pattern, "has a prefix length, which Apache does not know")
 		case err != nil:

@@ -38,6 +38,7 @@ func TestEachCodeNeedsItsPermissions(t *testing.T) {
 		{"send of a trace", request(310, "a=p", "b=RMQ_SYS_TRACE_TOPIC"), nil},
 		{"reply", request(324, "producerGroup=p", "topic=DefaultCluster_REPLY_TOPIC"), nil},
 		{"reply v2", request(325, "a=p", "b=DefaultCluster_REPLY_TOPIC"), nil},
+		{"send to a reply topic", request(310, "a=p", "b=DefaultCluster_REPLY_TOPIC"), []string{"topic DefaultCluster_REPLY_TOPIC=PUB"}},
 		{"reply to another topic", request(325, "a=p", "b=t"), []string{"topic t=PUB"}},
 		{"reply to the trace topic", request(325, "a=p", "b=RMQ_SYS_TRACE_TOPIC"), []string{"topic RMQ_SYS_TRACE_TOPIC=PUB"}},
 		{"recall", request(370, "producerGroup=p", "topic=t"), []string{"topic t=PUB"}},

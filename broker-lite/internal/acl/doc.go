@@ -57,6 +57,9 @@
 //     key or permission, an account that occurs twice, an address pattern that can
 //     match nothing.
 //
+// Apache on Java 14 and later sees IPv6 addresses in brackets, and so finds none in a
+// white list; here, as on Java 8, they are found.
+//
 // Request codes of the name server are not for this package: Apache's name server has
 // no ACL.
 package acl

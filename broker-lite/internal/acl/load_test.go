@@ -102,6 +102,7 @@ func TestWhatIsWrongInTheFileIsNamed(t *testing.T) {
 	}{
 		{"empty", "", []string{"f: has no rules…add accounts"}},
 		{"comments only", "# nothing\n", []string{"f: has no rules"}},
+		{"nothing but null", "--- ~", []string{"f: has no rules"}},
 		{"no mapping", "- a", []string{"f:1: the file is no mapping"}},
 		{"no YAML", "accounts:\n\t- a", []string{"f: line 2: found character that cannot start any token; write YAML with spaces"}},
 		{"an unquoted asterisk", "globalWhiteRemoteAddresses:\n- *", []string{"f: …put patterns that begin with * or { …into quotes"}},
