@@ -245,17 +245,3 @@ func TestFailedWritesSayWhichRequestsAreSafeToRetry(t *testing.T) {
 		}
 	})
 }
-
-// ownEnd is a context that ends by itself while its parent goes on.
-type ownEnd struct{ context.Context }
-
-func (ownEnd) Err() error { return context.DeadlineExceeded }
-
-func TestAContextThatEndsBeforeItsParentIsNamedPlainly(t *testing.T) {
-	t.Parallel()
-	parent, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	if err := contextEnd(ownEnd{parent}); !errors.Is(err, context.DeadlineExceeded) || err.Error() != context.DeadlineExceeded.Error() {
-		t.Errorf("error %q, want %q", err, context.DeadlineExceeded)
-	}
-}

@@ -29,7 +29,7 @@ func (c *deadlineContext) Deadline() (time.Time, bool) { return c.at, true }
 // contextEnd says why ctx is over, nil when it is not.
 func contextEnd(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
-		if cause := context.Cause(ctx); cause != nil && !errors.Is(err, cause) { // nil: it ended while its parent goes on
+		if cause := context.Cause(ctx); !errors.Is(err, cause) {
 			return fmt.Errorf("%w: %w", err, cause)
 		}
 		return err
