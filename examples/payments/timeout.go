@@ -135,6 +135,7 @@ func (o *orderService) ready(ctx context.Context) error {
 	}
 	limit, cancel := context.WithTimeout(ctx, o.ask)
 	defer cancel()
+	var awaiting error // why there is no answer yet
 	for {
 		_, err := o.producer.Send(limit, message.New(orderTimeoutTopic, []byte("Are there timer messages?"), message.Tag(probeTag), o.delay))
 		switch {
@@ -142,14 +143,16 @@ func (o *orderService) ready(ctx context.Context) error {
 			return nil
 		case errors.Is(err, message.ErrUnsupported):
 			return refuse("this server cannot keep it otherwise", err)
-		case !awaited(err):
+		case awaited(err):
+			awaiting = err
+		case awaiting == nil || !errors.Is(err, context.DeadlineExceeded):
 			return refuse("asking the server whether it can keep it failed", err)
 		}
 		o.log.Warn("waiting for the server, to ask whether it can keep --order-timeout", "orderTimeout", o.timeout, "error", err)
 		select {
 		case <-time.After(askPause):
 		case <-limit.Done():
-			return refuse(fmt.Sprintf("no server said within %v whether it can keep it", o.ask), err)
+			return refuse(fmt.Sprintf("no server said within %v whether it can keep it", o.ask), awaiting)
 		}
 	}
 }
