@@ -47,6 +47,13 @@ type load struct {
 }
 
 func (l *load) run(ctx context.Context) (sample, error) {
+	if l.Row != rowConsume && l.Row != rowOneway {
+		// Routes and connections come first: many callers that begin at once are told
+		// by rocketmq-client-go that the topic has no route.
+		if err := l.c.Sync(ctx, topicSend, l.body); err != nil {
+			return sample{}, err
+		}
+	}
 	switch l.Row {
 	case rowSync:
 		return l.window(ctx, syncCallers, func() {
@@ -253,7 +260,7 @@ func (l *load) consume(ctx context.Context) (sample, error) {
 		}
 		switch l.m.done.Add(1) {
 		case 1:
-			began = l.m.begin()
+			began = l.m.beginAt(time.Now(), 1)
 			close(first)
 		case l.Limit:
 			close(all)

@@ -65,6 +65,14 @@ func (m *meter) begin() (err error) {
 	return err
 }
 
+// beginAt starts it at a moment that has just been, when done messages were
+// counted: reading the clocks takes a while, in which more are.
+func (m *meter) beginAt(at time.Time, done int64) error {
+	err := m.begin()
+	m.from.at, m.from.done = at, done
+	return err
+}
+
 // end is what happened since begin.
 func (m *meter) end() (sample, error) {
 	to, err := m.read()
