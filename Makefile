@@ -23,3 +23,9 @@ bench: ## both clients on both servers, interleaved, 9 minutes: docs/bench.md
 
 bench-quick: ## the same in short, to see that everything works; writes nothing
 	go run ./bench -quick
+
+conformance: ## every case on every server, into docs/conformance.md
+	ROCKETKIT_APACHE=1 go test -count=1 ./conformance -update
+
+soak: ## what takes too long for every change
+	ROCKETKIT_KILL_ROUNDS=20 go test -count=1 -v -run TestAKilledServer ./conformance

@@ -131,6 +131,9 @@ func TestBrokerLiteInVirtualTime(t *testing.T) {
 }
 
 func TestBrokerLiteWithTheClientGoDriver(t *testing.T) {
+	if raceDetector {
+		t.Skip("left out: rocketmq-client-go races with itself; run without -race")
+	}
 	t.Parallel()
 	legNamed("broker-lite, client-go driver").run(t, sharedLite)
 }
