@@ -1,6 +1,6 @@
 # The two commands that need nothing are in README.md; these are for working on
 # the project.
-.PHONY: test race ci lint fmt fuzz bench bench-quick soak golden conformance-doc
+.PHONY: test race ci lint fmt bench bench-quick conformance soak
 
 test: ## what README's test command runs
 	go run ./internal/testall
