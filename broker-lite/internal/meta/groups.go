@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -90,14 +91,19 @@ func (g *Groups) Get(group string) (GroupConfig, bool) {
 	return c, ok
 }
 
+// systemGroups begin RocketMQ's own groups (MixAll.CID_RMQ_SYS_PREFIX).
+const systemGroups = "CID_RMQ_SYS_"
+
 // Find returns a group and makes it when there is none, if the configuration
-// allows it and the name is good (findSubscriptionGroupConfig). Without one the
-// broker answers SUBSCRIPTION_GROUP_NOT_EXIST.
+// allows it, or it is one of RocketMQ's own, and the name is good
+// (findSubscriptionGroupConfig). Without one the broker answers
+// SUBSCRIPTION_GROUP_NOT_EXIST.
 func (g *Groups) Find(group string) (GroupConfig, bool) {
 	if c, ok := g.Get(group); ok {
 		return c, true
 	}
-	if !g.options.AutoCreateGroup || CheckGroup(group) != nil {
+	allowed := g.options.AutoCreateGroup || strings.HasPrefix(group, systemGroups)
+	if !allowed || CheckGroup(group) != nil {
 		return GroupConfig{}, false
 	}
 	c, made := g.putIfAbsent(NewGroup(group))

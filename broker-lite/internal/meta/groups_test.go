@@ -55,6 +55,12 @@ func TestGroupsAreNotMadeWhenTheyMustNot(t *testing.T) {
 	if _, ok := m.Groups.Find("g"); ok {
 		t.Error("autoCreateSubscriptionGroup=false made a group")
 	}
+	if c, ok := m.Groups.Find("CID_RMQ_SYS_own"); !ok || c.GroupName != "CID_RMQ_SYS_own" {
+		t.Error("autoCreateSubscriptionGroup=false kept RocketMQ's own group from being made")
+	}
+	if _, ok := m.Groups.Find("CID_RMQ_SYS_a/b"); ok {
+		t.Error("an illegal name made a group of RocketMQ's own")
+	}
 	if c, ok := m.Groups.Find("TOOLS_CONSUMER"); !ok || c.GroupName != "TOOLS_CONSUMER" {
 		t.Error("the broker's own groups are missing")
 	}
