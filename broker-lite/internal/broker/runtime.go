@@ -70,6 +70,7 @@ func (b *Broker) addTraffic(table map[string]string) {
 	table["putLatency99"], table["putLatency999"] = "0.00", "0.00"
 	table["putTps"] = s.rates(func(c counts) int64 { return c.puts })
 	table["getTransferredTps"] = s.rates(func(c counts) int64 { return c.gets })
+	table["getTransferedTps"] = table["getTransferredTps"] // as 4.9 spells it; its clusterList fails without
 	table["getFoundTps"] = s.rates(func(c counts) int64 { return c.found })
 	table["getMissTps"] = s.rates(func(c counts) int64 { return c.missed })
 	table["getTotalTps"] = s.rates(func(c counts) int64 { return c.found + c.missed })
