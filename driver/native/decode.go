@@ -82,7 +82,7 @@ func (b *batch) add(rec *protocol.Record, props, offsetID string, d *message.Del
 }
 
 // records reads the records one after the other, up to the first that is not
-// one.
+// one. Inner batches are taken apart.
 func (b *batch) records() ([]protocol.Record, error) {
 	recs := b.q.records[:0]
 	b.q.records = nil
@@ -92,7 +92,35 @@ func (b *batch) records() ([]protocol.Record, error) {
 		if err != nil {
 			return recs, err
 		}
-		recs = append(recs, rec)
+		rest = rest[n:]
+		if rec.SysFlag&innerBatch != innerBatch {
+			recs = append(recs, rec)
+		} else if recs, err = unwrap(recs, &rec); err != nil {
+			return recs, err
+		}
+	}
+	return recs, nil
+}
+
+// innerBatch marks a record that holds a batch, in topics with queue.type=BatchCQ
+// (5.x).
+const innerBatch = protocol.SysInnerBatch | protocol.SysNeedUnwrap
+
+// unwrap appends the messages of an inner batch (MessageDecoder.decodeMessage):
+// each has an offset of its own, from the record's on. The broker does not take
+// one of them back, since there is no record of it: a retry waits here, and a dead
+// letter is sent.
+func unwrap(recs []protocol.Record, rec *protocol.Record) ([]protocol.Record, error) {
+	one := *rec
+	one.SysFlag &^= innerBatch
+	for rest := rec.Body; len(rest) > 0; one.QueueOffset++ {
+		var e protocol.BatchEntry
+		n, err := protocol.DecodeBatchEntry(rest, &e)
+		if err != nil {
+			return recs, fmt.Errorf("inner batch at offset %d: %w", rec.QueueOffset, err)
+		}
+		one.Flag, one.Body, one.Properties, one.Size = e.Flag, e.Body, e.Properties, int32(n)
+		recs = append(recs, one)
 		rest = rest[n:]
 	}
 	return recs, nil
