@@ -28,18 +28,19 @@ func txnDecided(s *stand) {
 	})
 	p := s.producer(c, txn.Kinds(kind))
 	in := s.receive(c, topic)
-	for body, tc := range map[string]struct {
+	for _, tc := range []struct {
+		body string
 		err  error
 		want txn.Decision
-	}{"commit": {nil, txn.DecidedToCommit}, "abort": {txn.Abort(errBoom), txn.DecidedToRollBack}} {
+	}{{"abort", txn.Abort(errBoom), txn.DecidedToRollBack}, {"commit", nil, txn.DecidedToCommit}} {
 		seen := message.SendResult{}
-		res, err := kind.Send(s.soon(), p, message.New(topic, []byte(body), message.Tag("t"), message.Key("k")), func(_ context.Context, half message.SendResult) error {
+		res, err := kind.Send(s.soon(), p, message.New(topic, []byte(tc.body), message.Tag("t"), message.Key("k")), func(_ context.Context, half message.SendResult) error {
 			seen = half
 			in.none() // a half message is not seen
 			return tc.err
 		})
 		if res.Decision != tc.want || !errors.Is(err, tc.err) || res.Status != message.SendOK || seen.MessageID != res.MessageID || !hexDigits(res.MessageID, 32) {
-			s.Errorf("%s: %+v, %v; the local transaction saw %+v", body, res, err, seen)
+			s.Errorf("%s: %+v, %v; the local transaction saw %+v", tc.body, res, err, seen)
 		}
 	}
 	d := in.next()
