@@ -371,11 +371,15 @@ func TestBatchesThatAreRefused(t *testing.T) {
 		{"garbage", "orders", nil, []byte("no batch at all"), "message 0 of the batch"},
 		{"delayed", "orders", []string{"DELAY", "3"}, good, "cannot be delayed"},
 		{"retry", "%RETRY%g", nil, good, "does not support retry group"},
+		{"half", "orders", []string{"TRAN_MSG", "true"}, good, "cannot be a transaction"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			inBubble(t, func(t *testing.T, b *Broker, c *client) {
 				h := sending(test.topic, test.props...)
 				h.Code, h.Batch = protocol.SendBatchMessage, true
+				if test.name == "half" {
+					h.SysFlag = protocol.SysPrepared
+				}
 				resp := c.call(h.Code, h, test.body)
 				if resp.Code != protocol.MessageIllegal || !strings.Contains(resp.Remark, test.text) {
 					t.Errorf("%s: %s", protocol.ResponseName(resp.Code), resp.Remark)

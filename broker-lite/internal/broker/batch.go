@@ -56,6 +56,8 @@ func (b *Broker) checkBatch(h *protocol.SendRequest, body []byte, topic *protoco
 		refused = refuse(protocol.MessageIllegal, "batch request does not support retry group %s", topic.TopicName)
 	case level > 0:
 		refused = refuse(protocol.MessageIllegal, "the message is illegal: a batch cannot be delayed")
+	case h.SysFlag&protocol.SysTransactionMask != 0:
+		refused = refuse(protocol.MessageIllegal, "the message is illegal: a batch cannot be a transaction")
 	default:
 		return nil
 	}
