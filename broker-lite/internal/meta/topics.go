@@ -163,7 +163,7 @@ func (t *Topics) CreateForSendBack(topic string, queueNums, perm int32, order bo
 // Update makes a topic by hand or changes it (code 17). c.Attributes is not
 // looked at; attributes is a change of what the topic has, such as
 // "+message.type=FIFO,-other". It returns the topic as it is now. The error is a
-// *NameError, or says what is wrong with the attributes.
+// *NameError, or says what is wrong with the attributes or the filter type.
 func (t *Topics) Update(c protocol.TopicConfig, attributes string) (protocol.TopicConfig, error) {
 	if err := t.checkUpdate(c); err != nil {
 		return c, err
@@ -172,8 +172,12 @@ func (t *Topics) Update(c protocol.TopicConfig, attributes string) (protocol.Top
 	if err != nil {
 		return c, fmt.Errorf("topic %s: %w", c.TopicName, err)
 	}
-	if c.TopicFilterType == "" {
+	switch c.TopicFilterType {
+	case "":
 		c.TopicFilterType = protocol.SingleTag
+	case protocol.SingleTag, protocol.MultiTag:
+	default:
+		return c, fmt.Errorf("topic %s: topicFilterType = [%.64s] value invalid, want %s or %s", c.TopicName, c.TopicFilterType, protocol.SingleTag, protocol.MultiTag)
 	}
 	changed, err := func() (bool, error) {
 		t.mu.Lock()

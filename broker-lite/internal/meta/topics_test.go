@@ -217,6 +217,13 @@ func TestTopicsMadeByHand(t *testing.T) {
 	}
 }
 
+// filtered is a topic with a filter type.
+func filtered(topic, filterType string) protocol.TopicConfig {
+	c := config(topic, 8, 6)
+	c.TopicFilterType = filterType
+	return c
+}
+
 func TestUpdatesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct {
@@ -232,6 +239,7 @@ func TestUpdatesThatAreRefused(t *testing.T) {
 		"retry topic too long":      {config("%RETRY%"+strings.Repeat("t", 249), 8, 6), "", true, "The specified topic is DLQ or Retry topic: %RETRY%" + strings.Repeat("t", 249) + ", and it's longer than topic max length: 255"},
 		"system topic":              {config(DefaultTopic, 8, 6), "", true, "The topic[TBW102] is conflict with system topic."},
 		"the cluster's":             {config("DefaultCluster", 8, 6), "", true, "The topic[DefaultCluster] is conflict with system topic."},
+		"filter type":               {filtered("t", "XX"), "", false, "topic t: topicFilterType = [XX] value invalid, want SINGLE_TAG or MULTI_TAG"},
 		"negative":                  {config("t", -1, 6), "", true, "The topic[t] wants -1 read and -1 write queues, allowed are 0 to 65536."},
 		"too many queues":           {config("t", 1<<20, 6), "", true, "The topic[t] wants 1048576 read and 1048576 write queues, allowed are 0 to 65536."},
 		"attribute without a sign":  {config("t", 8, 6), "message.type=FIFO", false, "add/alter attribute format is wrong: message.type"},
