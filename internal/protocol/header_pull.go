@@ -54,8 +54,9 @@ func (h *PullRequest) AppendFields(w *FieldWriter) {
 	w.OptString("bname", h.BrokerName)
 }
 
-// pullRequired are the fields without which Java refuses a pull.
-var pullRequired = [...]string{"consumerGroup", "topic", "queueId", "queueOffset", "maxMsgNums", "sysFlag", "commitOffset", "suspendTimeoutMillis", "subVersion"}
+// pullRequired are the fields without which Java fails: it does not check them, but
+// uses them, the last one when sysFlag says so.
+var pullRequired = [...]string{"consumerGroup", "topic", "queueId", "queueOffset", "maxMsgNums", "sysFlag", "commitOffset"}
 
 // DecodeFields implements HeaderDecoder.
 func (h *PullRequest) DecodeFields(fields Fields) error {
@@ -85,10 +86,8 @@ func (h *PullRequest) DecodeFields(fields Fields) error {
 			seen |= 1 << 6
 		case "suspendTimeoutMillis":
 			h.SuspendTimeout, err = f.ParseInt64()
-			seen |= 1 << 7
 		case "subVersion":
 			h.SubVersion, err = f.ParseInt64()
-			seen |= 1 << 8
 		case "subscription":
 			h.Subscription = f.Value
 		case "expressionType":
@@ -112,6 +111,9 @@ func (h *PullRequest) checkRequired(seen int) error {
 	}
 	if h.Topic == "" {
 		seen &^= 1 << 1
+	}
+	if h.SysFlag&PullCommitOffset == 0 {
+		seen |= 1 << 6
 	}
 	if i := bits.TrailingZeros(^uint(seen)); i < len(pullRequired) {
 		return &FieldError{Field: pullRequired[i], Want: "a value"}

@@ -79,15 +79,12 @@ func sendField(key string) int {
 	return -1
 }
 
-// Fields, as places in the key tables, without which Java refuses a send: with
-// one-letter names it checks each, with long names it fails where it uses them.
-const (
-	sendRequiredV1 = 1<<1 | 1<<4 | 1<<5 | 1<<6 | 1<<7
-	sendRequiredV2 = 1<<8 - 1
-)
+// sendRequired are the fields, as places in the key tables, without which Java
+// fails, however they are spelled: it does not check them, but uses them.
+const sendRequired = 1<<1 | 1<<4 | 1<<5 | 1<<6 | 1<<7
 
-// DecodeFields implements HeaderDecoder. h.Code must be set: it says which
-// fields must be there. Either spelling is read for any code.
+// DecodeFields implements HeaderDecoder. h.Code must be set: it says how errors
+// spell a field. Either spelling is read for any code.
 func (h *SendRequest) DecodeFields(fields Fields) error {
 	*h = SendRequest{Code: h.Code, Properties: h.Properties[:0]}
 	seen := 0
@@ -137,10 +134,7 @@ func (h *SendRequest) DecodeFields(fields Fields) error {
 }
 
 func (h *SendRequest) checkRequired(seen int) error {
-	required := sendRequiredV2
-	if h.Code == SendMessage {
-		required = sendRequiredV1
-	}
+	required := sendRequired
 	if h.Topic == "" {
 		seen &^= 1 << 1
 	}

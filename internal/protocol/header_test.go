@@ -28,12 +28,14 @@ func fullHeaders() []struct {
 		required string
 	}{
 		{&v1, "topic queueId sysFlag bornTimestamp flag"},
-		{&v2, "a b c d e f g h"},
-		{&batch, "a b c d e f g h"},
+		{&v2, "b e f g h"},
+		{&batch, "b e f g h"},
 		{&SendResponse{MessageID: "id", QueueID: 3, QueueOffset: 1 << 40, TransactionID: "x", RegionID: "r", TraceOn: "false", RecallHandle: "h"}, ""},
 		{&PullRequest{ConsumerGroup: "g", Topic: "t", QueueID: 1, QueueOffset: 1 << 40, MaxMessages: 32, SysFlag: PullSuspend, CommitOffset: -1, SuspendTimeout: 15000,
 			Subscription: "a || b", SubVersion: 1700000000123, ExpressionType: ExpressionSQL92, MaxBytes: SomeInt32(0), BrokerName: "b"},
-			"consumerGroup topic queueId queueOffset maxMsgNums sysFlag commitOffset suspendTimeoutMillis subVersion"},
+			"consumerGroup topic queueId queueOffset maxMsgNums sysFlag"},
+		{&PullRequest{ConsumerGroup: "g", Topic: "t", QueueID: 1, QueueOffset: 2, MaxMessages: 32, SysFlag: PullCommitOffset, CommitOffset: 3},
+			"consumerGroup topic queueId queueOffset maxMsgNums sysFlag commitOffset"},
 		{&PullResponse{SuggestBroker: 1, NextBeginOffset: 2, MinOffset: 3, MaxOffset: 4}, ""},
 		{&ConsumerOffsetRequest{Code: QueryConsumerOffset, ConsumerGroup: "g", Topic: "t", QueueID: 1, SetZeroIfNotFound: SomeBool(false), BrokerName: "b"}, "consumerGroup topic queueId"},
 		{&ConsumerOffsetRequest{Code: UpdateConsumerOffset, ConsumerGroup: "g", Topic: "t", QueueID: 1, CommitOffset: 1 << 40, BrokerName: "b"}, "consumerGroup topic queueId commitOffset"},
