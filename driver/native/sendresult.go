@@ -3,6 +3,7 @@ package native
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/internal/protocol"
@@ -61,11 +62,11 @@ func (o *sendOp) refused(resp *protocol.Command) error {
 			Why:    "the delivery time is too far ahead for the broker",
 			Remedy: "shorten the delay or raise timerMaxDelaySec in the broker's configuration (3 days by default)",
 		}
-	case o.timer && resp.Code == protocol.SystemError:
+	case o.timer && resp.Code == protocol.SystemError && strings.Contains(resp.Remark, "timerWheelEnable"):
 		return &UnsupportedError{
 			Op: o.name(), Broker: o.q.Broker, Addr: addr, Err: err,
-			Why:    "the broker did not take a timer message",
-			Remedy: "check timerWheelEnable and timerCongestNumEachSlot in the broker's configuration",
+			Why:    "the broker takes no timer messages",
+			Remedy: "set timerWheelEnable=true in the broker's configuration, or use a delay level",
 		}
 	}
 	return err
