@@ -3,7 +3,8 @@
 //
 //   - golden writes golden bytes made by Apache RocketMQ's own classes;
 //   - peer is a client program on Apache's Java client that runs named cases
-//     against any name server.
+//     against any name server;
+//   - filter says what Apache's SQL92 filter makes of expressions and properties.
 //
 // Package [github.com/rocketkit/rocketkit/conformance/apache] compiles and runs
 // them against one version of Apache's published jars.
@@ -11,9 +12,9 @@ package java
 
 import "embed"
 
-// Sources holds golden/*.java and peer/*.java.
+// Sources holds golden/*.java, peer/*.java and filter/*.java.
 //
-//go:embed golden/*.java peer/*.java
+//go:embed golden/*.java peer/*.java filter/*.java
 var Sources embed.FS
 
 // POM resolves Apache RocketMQ's published jars with Maven; the property
