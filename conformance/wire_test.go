@@ -22,6 +22,7 @@ const (
 	codeRoute        = 105
 	answerOK         = 0
 	answerSystem     = 1
+	answerBusy       = 2
 	answerNoSuchCode = 3
 	answerIllegal    = 13
 	answerInvalid    = 29 // INVALID_PARAMETER, 5.x
@@ -110,9 +111,13 @@ func (s *stand) askOn(conn net.Conn, request []byte) answer {
 func (s *stand) createTopic(topic string, queues int) {
 	s.Helper()
 	n := strconv.Itoa(queues)
-	a := s.ask(s.server.broker, codeCreateTopic, map[string]string{
-		"topic": topic, "defaultTopic": "TBW102", "readQueueNums": n, "writeQueueNums": n, "perm": "6",
-		"topicFilterType": "SINGLE_TAG", "topicSysFlag": "0", "order": "false",
+	var a answer
+	s.eventually("the broker is not busy", func() bool {
+		a = s.ask(s.server.broker, codeCreateTopic, map[string]string{
+			"topic": topic, "defaultTopic": "TBW102", "readQueueNums": n, "writeQueueNums": n, "perm": "6",
+			"topicFilterType": "SINGLE_TAG", "topicSysFlag": "0", "order": "false",
+		})
+		return a.Code != answerBusy
 	})
 	if a.Code != answerOK {
 		s.Fatalf("create topic %s: %d %s", topic, a.Code, a.Remark)
