@@ -9,36 +9,42 @@ import (
 	"github.com/rocketkit/rocketkit/message"
 )
 
+// delayed is a message to be sent: its option, made when it is sent, and how long
+// after that it must arrive.
+type delayed struct {
+	opt  func() message.Option
+	want time.Duration
+}
+
 // later sends messages and checks when they arrive.
-func (s *stand) later(want map[string]time.Duration, opts map[string]message.Option) {
+func (s *stand) later(messages map[string]delayed) {
 	s.Helper()
 	c, topic := s.open(), s.topic()
 	in := s.receive(c, topic)
 	p := s.producer(c)
 	sent := map[string]string{}
 	begun := map[string]time.Time{}
-	for what, opt := range opts {
+	for what, m := range messages {
 		begun[what] = time.Now()
-		sent[s.send(p, message.New(topic, []byte(what), opt, message.Tag("t"), message.Key("k"))).MessageID] = what
+		sent[s.send(p, message.New(topic, []byte(what), m.opt(), message.Tag("t"), message.Key("k"))).MessageID] = what
 	}
-	for range opts {
+	for range messages {
 		d := in.next()
 		at, what := time.Now(), sent[d.ID]
 		if what != string(d.Body) || d.Topic != topic || d.Tag != "t" || d.Property("KEYS") != "k" || d.ReconsumeTimes != 0 {
 			s.Errorf("%s arrived as %+v", what, d)
 		}
 		// Servers keep times in whole seconds, or deliver in the second after.
-		s.within(what, at.Sub(begun[what]), want[what], s.slack())
+		s.within(what, at.Sub(begun[what]), messages[what].want, s.slack())
 	}
 	in.none()
 }
 
 func delayLevels(s *stand) {
-	s.later(map[string]time.Duration{
-		"level 1": s.server.level(1), "level 2": s.server.level(2), "level 16": s.server.level(16), "over the last": s.server.level(18),
-	}, map[string]message.Option{
-		"level 1": delay.Level(1), "level 2": delay.Level(2), "level 16": delay.Level(16), "over the last": delay.Level(99),
-	})
+	level := func(n int) delayed {
+		return delayed{func() message.Option { return delay.Level(n) }, s.server.level(n)}
+	}
+	s.later(map[string]delayed{"level 1": level(1), "level 2": level(2), "level 16": level(16), "over the last": level(99)})
 }
 
 func delayTimes(s *stand) {
@@ -46,8 +52,10 @@ func delayTimes(s *stand) {
 	if !s.virtual() {
 		after, at = 2500*time.Millisecond, 3*time.Second
 	}
-	s.later(map[string]time.Duration{"after": after, "at": at - time.Second, "in the past": 0}, map[string]message.Option{
-		"after": delay.After(after), "at": delay.At(time.Now().Add(at)), "in the past": delay.At(time.Now().Add(-time.Hour)),
+	s.later(map[string]delayed{
+		"after":       {func() message.Option { return delay.After(after) }, after},
+		"at":          {func() message.Option { return delay.At(time.Now().Add(at)) }, at - time.Second},
+		"in the past": {func() message.Option { return delay.At(time.Now().Add(-time.Hour)) }, 0},
 	})
 }
 
