@@ -84,9 +84,12 @@ func TestMembersAreToldOfChanges(t *testing.T) {
 		}
 		three := dial(t, b)
 		three.heartbeat("three", "", "consumers", sub)
+		if n := one.told("consumers"); n != 4 {
+			t.Errorf("told %d times when the third came", n)
+		}
 		three.ok(protocol.UnregisterClient, &protocol.UnregisterRequest{ClientID: "three", ConsumerGroup: "consumers"}, nil)
 		if n := one.told("consumers"); n != 5 {
-			t.Errorf("told %d times when the third came and left", n)
+			t.Errorf("told %d times when the third left", n)
 		}
 		if diff := cmp.Diff([]string{"one"}, c.members("consumers")); diff != "" {
 			t.Error(diff)

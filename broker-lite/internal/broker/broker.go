@@ -86,6 +86,7 @@ type Broker struct {
 	closing atomic.Bool   // no more messages are taken
 	sending atomic.Int64  // requests whose answer waits for the store
 	quiet   chan struct{} // of capacity 1: closing, and sending has become 0
+	news    news
 
 	ctx    context.Context // ends with Close
 	cancel context.CancelFunc
@@ -120,6 +121,7 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 		ids: protocol.NewIDGenerator(storeHost.Addr(), os.Getpid()), quiet: make(chan struct{}, 1),
 	}
 	b.stats.start()
+	b.news.groups = map[*remoting.Conn]map[string]struct{}{}
 	b.stamp = protocol.AppendProperty(b.stamp, protocol.PropMsgRegion, o.Config.RegionID)
 	b.stamp = protocol.AppendProperty(b.stamp, protocol.PropTraceOn, b.traceOn)
 	b.stamp = protocol.AppendProperty(b.stamp, protocol.PropCluster, o.Config.ClusterName)
@@ -271,7 +273,7 @@ func (b *Broker) handle(p *peer, cmd *protocol.Command) {
 	case protocol.EndTransaction:
 		b.endTransaction(p, cmd)
 	case protocol.UpdateAndCreateTopic:
-		b.createTopic(p.conn, cmd)
+		b.createTopic(p, cmd)
 	default:
 		b.reply(p.conn, cmd, b.serve(p, cmd))
 	}

@@ -2,10 +2,12 @@ package broker
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/session"
 	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/internal/remoting"
 )
 
 // Codes 34 HEART_BEAT, 35 UNREGISTER_CLIENT (ClientManageProcessor), 38
@@ -80,29 +82,65 @@ func (b *Broker) consumerList(cmd *protocol.Command) answer {
 // reads slowly.
 const pushTimeout = 3 * time.Second
 
+// news is what the members of groups are yet to be told.
+type news struct {
+	mu sync.Mutex // guards the following
+	// groups have changed, by the connection that is to be told of them. A goroutine
+	// is at work for each connection that is here, so that changes that come faster
+	// than a client reads them become one.
+	groups map[*remoting.Conn]map[string]struct{}
+}
+
+// add reports whether a goroutine must be started for c.
+func (n *news) add(c *remoting.Conn, group string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	groups, busy := n.groups[c]
+	if !busy {
+		groups = map[string]struct{}{}
+		n.groups[c] = groups
+	}
+	groups[group] = struct{}{}
+	return !busy
+}
+
+// take takes a group that c is to be told of; false: there is none, and the
+// goroutine ends.
+func (n *news) take(c *remoting.Conn) (group string, ok bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for group = range n.groups[c] {
+		delete(n.groups[c], group)
+		return group, true
+	}
+	delete(n.groups, c)
+	return "", false
+}
+
 // notify tells the members of groups that have changed to balance their queues.
 // It does not block.
 func (b *Broker) notify(changes []session.Change) {
-	wanted := changes[:0:0]
-	for _, c := range changes {
-		if g, ok := b.meta.Groups.Get(c.Group); len(c.Notify) > 0 && (!ok || g.NotifyConsumerIDsChangedEnable) {
-			wanted = append(wanted, c)
+	for _, change := range changes {
+		if g, ok := b.meta.Groups.Get(change.Group); ok && !g.NotifyConsumerIDsChangedEnable {
+			continue
 		}
-	}
-	if len(wanted) == 0 {
-		return
-	}
-	b.spawn(func() {
-		for _, change := range wanted {
-			for _, c := range change.Notify {
-				cmd := protocol.Command{Code: protocol.NotifyConsumersChanged, Language: protocol.LanguageGo, Version: protocol.ServerVersion}
-				ctx, cancel := context.WithTimeout(b.ctx, pushTimeout)
-				err := c.Oneway(ctx, &cmd, &protocol.NotifyConsumersChangedRequest{ConsumerGroup: change.Group})
-				cancel()
-				if err != nil {
-					b.logger.Debug("a consumer was not told of a change", "group", change.Group, "peer", c.RemoteAddr().String(), "err", err)
-				}
+		for _, c := range change.Notify {
+			if b.news.add(c, change.Group) {
+				b.spawn(func() { b.tell(c) })
 			}
 		}
-	})
+	}
+}
+
+// tell tells one member what there is to be told.
+func (b *Broker) tell(c *remoting.Conn) {
+	for group, ok := b.news.take(c); ok; group, ok = b.news.take(c) {
+		cmd := protocol.Command{Code: protocol.NotifyConsumersChanged, Language: protocol.LanguageGo, Version: protocol.ServerVersion}
+		ctx, cancel := context.WithTimeout(b.ctx, pushTimeout)
+		err := c.Oneway(ctx, &cmd, &protocol.NotifyConsumersChangedRequest{ConsumerGroup: group})
+		cancel()
+		if err != nil {
+			b.logger.Debug("a consumer was not told of a change", "group", group, "peer", c.RemoteAddr().String(), "err", err)
+		}
+	}
 }

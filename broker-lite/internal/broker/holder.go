@@ -21,9 +21,19 @@ type holder struct {
 
 	mu        sync.Mutex // guards the following
 	queues    map[parkedAt][]*parked
-	conns     map[*remoting.Conn]map[*parked]struct{}
+	conns     map[*remoting.Conn]*waiting
 	deadlines parkedHeap
 }
+
+// waiting are the pulls of one connection.
+type waiting struct {
+	pulls map[*parked]struct{}
+	bytes int
+}
+
+// maxWaiting bounds what the pulls of one connection may hold while they wait, in
+// bytes: some 65,000 of them.
+const maxWaiting = 32 << 20
 
 // parkedAt names the queue that a pull waits for.
 type parkedAt struct {
@@ -31,18 +41,22 @@ type parkedAt struct {
 	queueID int32
 }
 
-// parked is a pull that waits. The holder's mu guards gone and at.
+// parked is a pull that waits. The holder's mu guards gone, at and in.
 type parked struct {
 	pull
 	deadline time.Time
 	gone     bool // left the holder
 	at       int  // in deadlines
+	in       int  // in its queue's list
 }
+
+// size is about what a parked pull holds, in bytes.
+func (p *parked) size() int { return 512 + 4*len(p.filter.codes) }
 
 func newHolder(b *Broker) *holder {
 	h := &holder{
 		longPolling: b.config.LongPolling, maxOffset: b.store.MaxOffset,
-		queues: map[parkedAt][]*parked{}, conns: map[*remoting.Conn]map[*parked]struct{}{},
+		queues: map[parkedAt][]*parked{}, conns: map[*remoting.Conn]*waiting{},
 	}
 	h.resume = func(list []*parked) {
 		b.spawn(func() {
@@ -55,22 +69,13 @@ func newHolder(b *Broker) *holder {
 	return h
 }
 
-// park keeps a copy of a pull that found nothing. It is called on the reader of
-// the pull's connection.
-func (h *holder) park(pl *pull) {
+// park keeps a copy of a pull that found nothing; false: too many of its
+// connection wait already. It is called on the reader of the pull's connection.
+func (h *holder) park(pl *pull) bool {
 	p := &parked{pull: *pl, deadline: time.Now().Add(pl.suspend)}
-	key := parkedAt{pl.topic, pl.queueID}
-	h.mu.Lock()
-	h.queues[key] = append(h.queues[key], p)
-	conn := h.conns[pl.peer.conn]
-	if conn == nil {
-		conn = map[*parked]struct{}{}
-		h.conns[pl.peer.conn] = conn
+	if !h.enter(p) {
+		return false
 	}
-	conn[p] = struct{}{}
-	heap.Push(&h.deadlines, p)
-	h.count.Add(1)
-	h.mu.Unlock()
 	h.alarm.Set(p.deadline)
 
 	// A message may have come between the read and here; its arrival found no
@@ -78,6 +83,29 @@ func (h *holder) park(pl *pull) {
 	if h.longPolling && h.maxOffset(pl.topic, pl.queueID) > pl.offset && h.take(p) {
 		h.resume([]*parked{p})
 	}
+	return true
+}
+
+// enter puts a pull in, if its connection has room for it.
+func (h *holder) enter(p *parked) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	conn := h.conns[p.peer.conn]
+	switch {
+	case conn == nil:
+		conn = &waiting{pulls: map[*parked]struct{}{}}
+		h.conns[p.peer.conn] = conn
+	case conn.bytes+p.size() > maxWaiting:
+		return false
+	}
+	conn.pulls[p] = struct{}{}
+	conn.bytes += p.size()
+	key := parkedAt{p.topic, p.queueID}
+	p.in = len(h.queues[key])
+	h.queues[key] = append(h.queues[key], p)
+	heap.Push(&h.deadlines, p)
+	h.count.Add(1)
+	return true
 }
 
 // arrived wakes the pulls that a message is for. It is called on the store's
@@ -126,8 +154,10 @@ func (h *holder) expire(now time.Time) (next time.Time) {
 func (h *holder) drop(c *remoting.Conn) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for p := range h.conns[c] {
-		h.remove(p)
+	if conn := h.conns[c]; conn != nil {
+		for p := range conn.pulls {
+			h.remove(p)
+		}
 	}
 }
 
@@ -147,22 +177,18 @@ func (h *holder) remove(p *parked) {
 	p.gone = true
 	key := parkedAt{p.topic, p.queueID}
 	list := h.queues[key]
-	for i, other := range list {
-		if other == p {
-			list[i] = list[len(list)-1]
-			list[len(list)-1] = nil
-			list = list[:len(list)-1]
-			break
-		}
-	}
-	if len(list) == 0 {
+	last := list[len(list)-1]
+	list[p.in], last.in = last, p.in
+	list[len(list)-1] = nil
+	if list = list[:len(list)-1]; len(list) == 0 {
 		delete(h.queues, key)
 	} else {
 		h.queues[key] = list
 	}
 	conn := h.conns[p.peer.conn]
-	delete(conn, p)
-	if len(conn) == 0 {
+	delete(conn.pulls, p)
+	conn.bytes -= p.size()
+	if len(conn.pulls) == 0 {
 		delete(h.conns, p.peer.conn)
 	}
 	heap.Remove(&h.deadlines, p.at)

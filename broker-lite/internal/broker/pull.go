@@ -55,12 +55,16 @@ func (f filter) matches(tagsCode int64) bool {
 	return !f.some || slices.Contains(f.codes, int32(tagsCode))
 }
 
-// tagCache keeps the expressions that a connection's pulls carry. It belongs to
-// the connection's reader.
+// tagCache keeps the expressions that a connection's pulls carry, unless they are
+// long. It belongs to the connection's reader.
 type tagCache struct {
 	entries [8]cachedTags
 	next    int
 }
+
+// maxCachedExpr is the longest expression that is kept, in bytes: a frame has room
+// for 16 MiB.
+const maxCachedExpr = 4 << 10
 
 type cachedTags struct {
 	expr   string
@@ -79,6 +83,9 @@ func (c *tagCache) parse(topic, expr string) (filter, error) {
 		return filter{}, err
 	}
 	e := cachedTags{expr: expr, filter: filterOf(&s), known: true}
+	if len(expr) > maxCachedExpr {
+		return e.filter, nil
+	}
 	c.entries[c.next] = e
 	c.next = (c.next + 1) % len(c.entries)
 	return e.filter, nil
@@ -198,8 +205,8 @@ func (b *Broker) answerPull(pl *pull, first bool) {
 	case err != nil && r.Count == 0:
 		pl.resp.Code, pl.resp.Remark = protocol.SystemError, err.Error()
 		b.sendPull(pl, nil, nil)
-	case code == protocol.PullNotFound && first && pl.suspend > 0:
-		b.holder.park(pl)
+	case code == protocol.PullNotFound && first && pl.suspend > 0 && b.holder.park(pl):
+		// It waits.
 	default:
 		if code == protocol.PullOffsetMoved {
 			b.logger.Info("a pull's offset is corrected", "group", pl.group, "topic", pl.topic, "queue", pl.queueID, "from", pl.offset, "to", r.NextOffset, "status", r.Status.String())

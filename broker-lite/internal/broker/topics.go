@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/rocketkit/rocketkit/internal/protocol"
-	"github.com/rocketkit/rocketkit/internal/remoting"
 )
 
 // Codes 17 UPDATE_AND_CREATE_TOPIC, 202 GET_TOPIC_STATS_INFO and 351
@@ -13,15 +12,20 @@ import (
 // broker and bear with TOPIC_NOT_EXIST only. 5.x adds attributes to 17 and
 // topicPutTps to 202.
 
-// announceTimeout bounds how long an answer waits for slow name servers.
-const announceTimeout = 6 * time.Second
+const (
+	// announceTimeout bounds how long an answer waits for slow name servers.
+	announceTimeout = 6 * time.Second
+	// announceCost is what an answer that waits takes of its connection's
+	// maxInFlight: some hundred may wait.
+	announceCost = 64 << 10
+)
 
 // createTopic answers once the name servers have the topic, on a goroutine of its
 // own: a client that has its answer looks for the route at once.
-func (b *Broker) createTopic(c *remoting.Conn, cmd *protocol.Command) {
+func (b *Broker) createTopic(p *peer, cmd *protocol.Command) {
 	var h protocol.CreateTopicRequest
 	if err := h.DecodeFields(cmd.Fields); err != nil {
-		b.reply(c, cmd, failed(err))
+		b.reply(p.conn, cmd, failed(err))
 		return
 	}
 	config := protocol.TopicConfig{
@@ -29,18 +33,22 @@ func (b *Broker) createTopic(c *remoting.Conn, cmd *protocol.Command) {
 		TopicFilterType: h.TopicFilterType, TopicSysFlag: h.TopicSysFlag, Order: h.Order,
 	}
 	if _, err := b.meta.Topics.Update(config, h.Attributes); err != nil {
-		b.reply(c, cmd, failed(err))
+		b.reply(p.conn, cmd, failed(err))
+		return
+	}
+	if !p.acquire(announceCost) {
 		return
 	}
 	request := *cmd
 	request.Fields, request.Body = nil, nil
 	b.spawn(func() {
+		defer p.release(announceCost)
 		ctx, cancel := context.WithTimeout(b.ctx, announceTimeout)
 		defer cancel()
 		if err := b.announce(ctx); err != nil {
 			b.logger.Warn("a topic was made, but name servers do not know it yet", "topic", h.Topic, "err", err)
 		}
-		b.reply(c, &request, answer{})
+		b.reply(p.conn, &request, answer{})
 	})
 }
 
