@@ -14,8 +14,10 @@ const (
 	// connections cost little.
 	minReadBuffer = 4 << 10
 	maxReadBuffer = 64 << 10
-	// largeStep is the most that is allocated for a large frame before its first
-	// bytes have come; each further step doubles what has arrived.
+	// A large frame's first buffer is four times what has come of it, within these
+	// limits; each further step doubles that, once it is full. So a length alone
+	// costs little.
+	minLarge  = 16 << 10
 	largeStep = 256 << 10
 	// maxPooled is the largest buffer of a large frame that is kept for reuse.
 	maxPooled = 1 << 20
@@ -99,7 +101,7 @@ func (f *frameReader) readLarge(size int) ([]byte, error) {
 	}
 	have := f.w - f.r
 	if cap(b) < have {
-		b = make([]byte, min(size, largeStep))
+		b = make([]byte, min(size, max(4*have, minLarge), largeStep))
 	}
 	b = b[:min(size, cap(b))]
 	copy(b, f.buf[f.r:f.w])

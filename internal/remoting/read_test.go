@@ -95,6 +95,20 @@ func FuzzFramesDoNotDependOnHowTheyArrive(f *testing.F) {
 	})
 }
 
+// TestALengthAloneCostsLittle: thousands of connections may announce a large frame
+// and send nothing of it.
+func TestALengthAloneCostsLittle(t *testing.T) {
+	stream := []byte{0, 0xf0, 0, 0, 0, 0, 0, 1, 0} // 15 MiB
+	before := allocated()
+	r := frameReader{src: &pieces{data: stream}, max: protocol.MaxFrameSize, pool: newPool()}
+	if _, err := r.next(); !errors.Is(err, errTruncated) {
+		t.Error(err)
+	}
+	if used := allocated() - before; used > 32<<10 {
+		t.Errorf("%d bytes allocated for %d", used, len(stream))
+	}
+}
+
 func TestReadBuffersStayWithinTheirLimits(t *testing.T) {
 	small := frame(t, request(1), nil)
 	r := frameReader{src: &pieces{data: small}, max: protocol.MaxFrameSize, pool: newPool()}
