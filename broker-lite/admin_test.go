@@ -82,7 +82,7 @@ func TestTheBrokersFigures(t *testing.T) {
 		}
 		for name, want := range map[string]string{
 			"brokerVersionDesc": "V5_4_0", "brokerActive": "true", "putTps": "0.00 0.00 0.00", "getTransferredTps": "0.00 0.00 0.00", "getTransferedTps": "0.00 0.00 0.00",
-			"msgPutTotalTodayNow": "0", "runtime": "[ 0 days, 0 hours, 0 minutes, 0 seconds ]", "commitLogMaxOffset": "0",
+			"commitLogDiskRatio": "0.01", "putMessageAverageSize": "0.0", "msgPutTotalTodayNow": "0", "runtime": "[ 0 days, 0 hours, 0 minutes, 0 seconds ]", "commitLogMaxOffset": "0",
 			"sendThreadPoolQueueSize": "0", "sendThreadPoolQueueHeadWaitTimeMills": "0", "pageCacheLockTimeMills": "0", "timerReadBehind": "0",
 		} {
 			if got := table()[name]; got != want {

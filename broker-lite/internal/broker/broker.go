@@ -150,7 +150,7 @@ func (b *Broker) open(ctx context.Context, o Options) (err error) {
 	c := &b.config
 	dir := c.StorePath
 	if b.store, err = store.Open(ctx, store.Options{
-		FS: o.FS, Dir: dir, SegmentSize: c.CommitLogFileSize, QueueFileEntries: c.QueueFileEntries(),
+		FS: o.FS, Dir: dir, CommitLogDir: c.CommitLogDir(), SegmentSize: c.CommitLogFileSize, QueueFileEntries: c.QueueFileEntries(),
 		SyncFlush: c.SyncFlush, FlushInterval: c.FlushInterval, SyncFlushTimeout: c.SyncFlushTimeout,
 		Now: o.Clock.Now, Logger: o.Logger, OnArrive: b.arrived, TagsCode: TagsCode(b.levels),
 	}); err != nil {

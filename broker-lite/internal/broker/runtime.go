@@ -3,10 +3,11 @@ package broker
 import (
 	"fmt"
 	"math"
-	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
+	"github.com/rocketkit/rocketkit/broker-lite/internal/vfs"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 )
 
@@ -37,12 +38,9 @@ func (b *Broker) runtimeInfo() answer {
 		"pageCacheLockTimeMills":          "0",
 		"remainTransientStoreBufferNumbs": strconv.Itoa(math.MaxInt32),
 	}
-	used := "0.0"
-	if st.Space.Total > 0 {
-		used = strconv.FormatFloat(1-float64(st.Space.Free)/float64(st.Space.Total), 'f', 4, 64)
-	}
+	used := usedRatio(st.Space)
 	table["commitLogDiskRatio"], table["consumeQueueDiskRatio"] = used, used
-	table["commitLogDiskRatio_"+filepath.Join(b.config.StorePath, "commitlog")] = used
+	table["commitLogDiskRatio_"+b.config.CommitLogDir()] = used
 	b.addTraffic(table)
 	b.addDelays(table)
 	for _, pool := range []string{"send", "pull", "litePull", "query", "ack"} {
@@ -65,8 +63,8 @@ func (b *Broker) addTraffic(table map[string]string) {
 	} {
 		table[name] = strconv.FormatInt(n, 10)
 	}
-	table["putMessageAverageSize"] = strconv.FormatFloat(float64(s.putBytes.Load())/float64(max(puts, 1)), 'f', -1, 64)
-	table["putMessageDistributeTime"] = ""
+	table["putMessageAverageSize"] = javaDouble(float64(s.putBytes.Load()) / float64(max(puts, 1)))
+	table["putMessageDistributeTime"] = noPutTimes
 	table["putLatency99"], table["putLatency999"] = "0.00", "0.00"
 	table["putTps"] = s.rates(func(c counts) int64 { return c.puts })
 	table["getTransferredTps"] = s.rates(func(c counts) int64 { return c.gets })
@@ -97,6 +95,29 @@ func (b *Broker) earliest(phys int64) int64 {
 		return b.clock.Now().UnixMilli()
 	}
 	return r.StoreTimestamp
+}
+
+// noPutTimes are the buckets of StoreStatsService, which nothing is counted in.
+const noPutTimes = "[<=0ms]:0 [0~10ms]:0 [10~50ms]:0 [50~100ms]:0 [100~200ms]:0 [200~500ms]:0 [500ms~1s]:0 [1~2s]:0 [2~3s]:0 [3~4s]:0 [4~5s]:0 [5~10s]:0 [10s~]:0 "
+
+// usedRatio is UtilAll.getDiskPartitionSpaceUsedPercent: what is used, of what this
+// process could use, in whole percents rounded up.
+func usedRatio(s vfs.Space) string {
+	used := s.Total - s.Free
+	all := used + s.Available
+	if s.Total <= 0 || all <= 0 {
+		return "-1.0" // not known
+	}
+	return javaDouble(float64((used*100+all-1)/all) / 100)
+}
+
+// javaDouble is Double.toString for what is neither huge nor tiny.
+func javaDouble(f float64) string {
+	text := strconv.FormatFloat(f, 'f', -1, 64)
+	if !strings.Contains(text, ".") {
+		text += ".0"
+	}
+	return text
 }
 
 func formatRuntime(d time.Duration) string {

@@ -2,6 +2,7 @@ package config
 
 import (
 	"net"
+	"path/filepath"
 	"strconv"
 	"time"
 
@@ -151,6 +152,14 @@ func defaults() Config {
 		RegionID: "DefaultRegion",
 		TraceOn:  true,
 	}
+}
+
+// CommitLogDir is the directory of the commit log.
+func (c *Config) CommitLogDir() string {
+	if c.CommitLogPath != "" {
+		return c.CommitLogPath
+	}
+	return filepath.Join(c.StorePath, "commitlog")
 }
 
 // QueueFileEntries is ConsumeQueueSize in entries, rounded up as Apache does.

@@ -40,7 +40,9 @@
 // # Files
 //
 //	lock                               held while the store is open
-//	commitlog/00000000000000000000     records; named by its first physical offset
+//	commitlog/00000000000000000000     records; named by its first physical offset;
+//	                                   elsewhere with Options.CommitLogDir, with a
+//	                                   .lock of its own beside it
 //	consumequeue/<topic>/<queueId>/00000000000000000000
 //	                                   entries; named by its first byte's offset
 //	checkpoint                         JSON, replaced atomically; .bak is the one before

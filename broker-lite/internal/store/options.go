@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"path/filepath"
 	"time"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/vfs"
@@ -15,6 +16,10 @@ import (
 type Options struct {
 	FS  vfs.FS
 	Dir string // made when it is missing; one store a directory
+	// CommitLogDir is where the commit log is, made when it is missing; default
+	// commitlog under Dir (storePathCommitLog). It must not change while there is
+	// a log: the new place has none of its records.
+	CommitLogDir string
 
 	// SegmentSize is the size of a commit log file in bytes; default 64 MiB.
 	// Apache's is 1 GiB (mappedFileSizeCommitLog). No append can be larger.
@@ -96,6 +101,8 @@ func orDefault[T comparable](v *T, d T) {
 }
 
 func (o *Options) setDefaults() {
+	orDefault(&o.CommitLogDir, filepath.Join(o.Dir, commitLogName))
+	o.CommitLogDir = filepath.Clean(o.CommitLogDir)
 	orDefault(&o.SegmentSize, defaultSegmentSize)
 	orDefault(&o.QueueFileEntries, defaultQueueFileEntries)
 	orDefault(&o.FlushInterval, defaultFlushInterval)

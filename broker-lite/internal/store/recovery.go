@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -62,17 +61,8 @@ func (r *recovery) run() error {
 }
 
 func (r *recovery) makeDirs() error {
-	fsys, dir := r.s.opt.FS, r.s.opt.Dir
 	for _, d := range []string{r.s.log.dir, r.s.queues.dir} {
-		if _, err := fsys.Stat(d); err == nil {
-			continue
-		} else if !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		if err := fsys.MkdirAll(d, 0o755); err != nil {
-			return err
-		}
-		if err := fsys.SyncDir(dir); err != nil {
+		if err := vfs.MkdirAllSync(r.s.opt.FS, d, 0o755); err != nil {
 			return err
 		}
 	}

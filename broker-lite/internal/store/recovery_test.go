@@ -375,6 +375,33 @@ func TestSecondStoreInADirectoryIsRefused(t *testing.T) {
 	}
 }
 
+func TestACommitLogElsewhereIsUsedAndOwned(t *testing.T) {
+	t.Parallel()
+	fs := vfs.NewMem()
+	o := Options{FS: fs, Dir: "/data/a", CommitLogDir: "/disk2/log"}
+	s := openStore(t, o)
+	mustPut(t, s, "orders", 0, "", "x")
+	if _, err := Open(t.Context(), Options{FS: fs, Dir: "/data/b", CommitLogDir: "/disk2/log/"}); !errors.Is(err, vfs.ErrLocked) || !strings.Contains(err.Error(), "/disk2/log") {
+		t.Errorf("a second store on the log: %v, want %v that names it", err, vfs.ErrLocked)
+	}
+	mustClose(t, s)
+	if _, err := fs.Stat("/disk2/log/00000000000000000000"); err != nil {
+		t.Error(err)
+	}
+	if _, err := fs.Stat("/data/a/commitlog"); err == nil {
+		t.Error("there is a second commit log")
+	}
+	s = openStore(t, o)
+	if got := bodies(readAll(t, s, "orders", 0)); len(got) != 1 {
+		t.Errorf("%q after a restart", got)
+	}
+	mustClose(t, s)
+	var damage *CorruptionError
+	if _, err := Open(t.Context(), Options{FS: fs, Dir: "/data/a"}); !errors.As(err, &damage) {
+		t.Errorf("without the log: %v", err)
+	}
+}
+
 func TestNewerCheckpointIsNotTouched(t *testing.T) {
 	t.Parallel()
 	fs := closed(t, Options{}, fillThree(t))

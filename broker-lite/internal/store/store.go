@@ -52,7 +52,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err := vfs.MkdirAllSync(o.FS, o.Dir, 0o755); err != nil {
 		return nil, fmt.Errorf("open store: %w", err)
 	}
-	lock, err := o.FS.Lock(filepath.Join(o.Dir, lockName))
+	lock, err := takeLocks(o)
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
 	}
@@ -67,12 +67,45 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
+// locks are held while the store is open.
+type locks []io.Closer
+
+// Close gives them back.
+func (l locks) Close() error {
+	var errs []error
+	for _, one := range l {
+		errs = append(errs, one.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// takeLocks locks the store's directory, and a commit log elsewhere: a second
+// store's configuration may name the same by mistake.
+func takeLocks(o Options) (locks, error) {
+	files := []string{filepath.Join(o.Dir, lockName)}
+	if o.CommitLogDir != filepath.Join(o.Dir, commitLogName) {
+		if err := vfs.MkdirAllSync(o.FS, filepath.Dir(o.CommitLogDir), 0o755); err != nil {
+			return nil, err
+		}
+		files = append(files, o.CommitLogDir+"."+lockName)
+	}
+	var held locks
+	for _, file := range files {
+		lock, err := o.FS.Lock(file)
+		if err != nil {
+			return nil, errors.Join(err, held.Close())
+		}
+		held = append(held, lock)
+	}
+	return held, nil
+}
+
 func newStore(o Options, lock io.Closer) *Store {
 	s := &Store{opt: o, lock: lock}
 	s.scratch.New = func() any { return new([scratchEntries * entrySize]byte) }
 	s.in = newIntake(o.MaxPendingBytes)
 	s.files = newFileCache(o.FS, o.MaxOpenFiles, o.Logger)
-	s.log = &commitLog{dir: filepath.Join(o.Dir, commitLogName), files: s.files, tail: newTail(o.TailBytes)}
+	s.log = &commitLog{dir: o.CommitLogDir, files: s.files, tail: newTail(o.TailBytes)}
 	s.queues = &queueTable{
 		dir: filepath.Join(o.Dir, consumeQueueDir), files: s.files,
 		fileEntries: int64(o.QueueFileEntries), queues: map[queueKey]*queue{},
@@ -230,13 +263,16 @@ type Stats struct {
 	MaxPhysicalOffset     int64 // behind the last readable record
 	DurablePhysicalOffset int64 // behind the last record known to be durable
 	Queues                int
-	PendingBytes          int64 // of appends that are not answered
-	Space                 vfs.Space
+	PendingBytes          int64     // of appends that are not answered
+	Space                 vfs.Space // of the commit log's volume; zero where the system does not tell
 }
 
 // Stats returns the store's figures.
 func (s *Store) Stats() (Stats, error) {
-	space, err := s.opt.FS.Space(s.opt.Dir)
+	space, err := s.opt.FS.Space(s.opt.CommitLogDir)
+	if errors.Is(err, errors.ErrUnsupported) {
+		err = nil // the size is not known here
+	}
 	st := Stats{MinPhysicalOffset: s.log.min(), MaxPhysicalOffset: s.log.visible.Load(), Space: space}
 	s.in.mu.Lock()
 	st.PendingBytes = s.in.bytes

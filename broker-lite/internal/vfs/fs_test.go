@@ -253,7 +253,7 @@ func TestSpaceHasASize(t *testing.T) {
 		if errors.Is(err, errors.ErrUnsupported) {
 			t.Skip("not on this system")
 		}
-		if err != nil || s.Total <= 0 || s.Free < 0 || s.Free > s.Total {
+		if err != nil || s.Total <= 0 || s.Available < 0 || s.Available > s.Free || s.Free > s.Total {
 			t.Fatalf("%+v, %v", s, err)
 		}
 	})

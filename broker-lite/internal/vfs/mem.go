@@ -308,7 +308,8 @@ func (m *Mem) Space(string) (Space, error) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	const total = int64(1) << 40
-	return Space{Total: total, Free: total - m.root.bytes()}, nil
+	free := total - m.root.bytes()
+	return Space{Total: total, Free: free, Available: free}, nil
 }
 
 func (d *memDir) bytes() int64 {

@@ -13,5 +13,5 @@ func space(name string) (Space, error) {
 		return Space{}, &os.PathError{Op: "statfs", Path: name, Err: err}
 	}
 	unit := int64(st.Bsize)
-	return Space{Total: int64(st.Blocks) * unit, Free: int64(st.Bavail) * unit}, nil
+	return Space{Total: int64(st.Blocks) * unit, Free: int64(st.Bfree) * unit, Available: int64(st.Bavail) * unit}, nil
 }

@@ -54,8 +54,9 @@ type File interface {
 
 // Space is the size of a volume in bytes.
 type Space struct {
-	Total int64
-	Free  int64 // for an unprivileged user
+	Total     int64
+	Free      int64
+	Available int64 // of Free, what an unprivileged user can have
 }
 
 // MkdirAllSync makes a directory with its missing parents and makes their
