@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"os"
@@ -282,13 +283,13 @@ func TestItEndsInTimeWhateverHangs(t *testing.T) {
 }
 
 // program starts the program in a process of its own.
-func program(t *testing.T, args ...string) (cmd *exec.Cmd, url string) {
+func program(t *testing.T, log io.Writer, args ...string) (cmd *exec.Cmd, url string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patient)
 	t.Cleanup(cancel)
 	cmd = exec.CommandContext(ctx, os.Args[0], args...)
 	cmd.Env = append(os.Environ(), runVariable+"=1", "NAMESRV_ADDR=")
-	cmd.Stderr = t.Output()
+	cmd.Stderr = io.MultiWriter(t.Output(), log)
 	out, err := cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -309,7 +310,7 @@ func TestCtrlCEndsWellAndASecondOneAtOnce(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	s := settingsFor(t, dir)
-	cmd, _ := program(t, "--addr", "127.0.0.1:0", "--db", s.db)
+	cmd, _ := program(t, io.Discard, "--addr", "127.0.0.1:0", "--db", s.db)
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
@@ -317,11 +318,13 @@ func TestCtrlCEndsWellAndASecondOneAtOnce(t *testing.T) {
 		t.Errorf("after Ctrl-C: %v", err)
 	}
 
-	cmd, url := program(t, "--addr", "127.0.0.1:0", "--db", s.db)
-	r := &running{t: t, url: url}
+	log := newBook()
+	cmd, url := program(t, log, "--addr", "127.0.0.1:0", "--db", s.db)
+	r := &running{t: t, url: url, log: log}
 	id := r.order()
 	defer lockDatabase(t, s)() // a handler that does not end
 	r.request(http.MethodGet, "/api/pay/pay_cb?text=x&order="+id, "", "")
+	log.await(t, `topic=pay_test_topic.*keys=`+id)
 	if err := cmd.Process.Signal(os.Interrupt); err != nil {
 		t.Fatal(err)
 	}
