@@ -37,7 +37,7 @@ func startTestServer(t *testing.T, messages int64) testServer {
 func (s testServer) job(row, client string) *job {
 	j := &job{
 		cell: cell{row, client, brokerLite}, NameServer: s.NameServer(), Broker: s.Addr(), Group: "group_" + row + "_" + client,
-		Warm: 20 * time.Millisecond, Measure: 100 * time.Millisecond, Body: 128, Limit: 1000,
+		Warm: 20 * time.Millisecond, Measure: 400 * time.Millisecond, Body: 128, Limit: 1000,
 	}
 	if row == rowConsume {
 		j.Measure = 30 * time.Second // it ends with the last message

@@ -66,6 +66,10 @@ func (o *orderService) routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /api/orders/{id}", o.get)
 }
 
+// slowest is more than the database takes to keep an order, which waits for locks
+// for 5 s at most. A shorter time-out may be over before its order is there.
+const slowest = 30 * time.Second
+
 // create makes an order. The time-out is sent first: without an order it does no
 // harm, but an order without a time-out would stay unpaid for ever.
 func (o *orderService) create(w http.ResponseWriter, r *http.Request) {
@@ -104,6 +108,8 @@ func (o *orderService) onTimeout(ctx context.Context, _ string) error {
 	}
 	id := d.Keys()[0]
 	switch status, changed, err := o.db.settle(ctx, id, closed); {
+	case errors.Is(err, errNoOrder) && d.ReconsumeTimes == 0 && o.timeout < slowest:
+		return err // the order may be being made just now, see create: look again later
 	case errors.Is(err, errNoOrder):
 		return retry.Skip(err) // it was never made, see create
 	case err != nil:

@@ -149,6 +149,28 @@ func TestATimeOutOfNoOrderIsPassedOver(t *testing.T) {
 	r.log.advance(t, clock, 30*time.Minute, `skipped the message.*`+id+`.*acknowledged`)
 }
 
+// A database that is locked may keep an order only when its time is over.
+func TestATimeOutThatComesBeforeItsOrderComesAgain(t *testing.T) {
+	t.Parallel()
+	s, clock := withClock(settingsFor(t, t.TempDir(), "--order-timeout", "1s"))
+	r := start(t, s)
+	id := r.order()
+	db, err := sql.Open("sqlite", s.db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), `ALTER TABLE orders RENAME TO kept; CREATE TABLE orders AS SELECT * FROM kept WHERE 0`); err != nil {
+		t.Fatal(err)
+	}
+	r.log.advance(t, clock, time.Second, `no such order.*retry 1 of`)
+	if _, err := db.ExecContext(t.Context(), `INSERT INTO orders SELECT * FROM kept`); err != nil {
+		t.Fatal(err)
+	}
+	r.log.advance(t, clock, 10*time.Second, `order is closed.* order=`+id)
+	r.is(id, closed)
+}
+
 func TestATimeOutThatTheServerCannotKeepFailsTheStart(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
