@@ -80,18 +80,20 @@ func BrokerPort(port int) Option {
 	}
 }
 
-// NameServers names further name servers, as host:port, that the broker registers
-// with.
+// NameServers names the name servers, as host:port, that the broker registers with
+// besides its own. It takes the place of those that an earlier option names.
 func NameServers(addrs ...string) Option {
 	return func(s *settings) {
 		s.edits = append(s.edits, func(c *config.Config) ([]string, error) {
+			var all []string
 			for _, addr := range addrs {
 				list, err := config.ParseNameServers(addr)
 				if err != nil {
 					return nil, fmt.Errorf("name server %q: want %w", addr, err)
 				}
-				c.NameServers = append(c.NameServers, list...)
+				all = append(all, list...)
 			}
+			c.NameServers = all
 			return nil, nil
 		})
 	}
@@ -168,11 +170,21 @@ type plan struct {
 	warnings []string
 }
 
+// warn logs what the configuration is warned of.
+func (p *plan) warn() {
+	for _, w := range p.warnings {
+		p.logger.Warn("broker configuration: " + w)
+	}
+}
+
 // validate applies the options. The error joins all mistakes.
 func validate(opts []Option) (*plan, error) {
 	p := &plan{settings: settings{role: RoleAll}}
 	for _, o := range opts {
 		o(&p.settings)
+	}
+	if p.logger == nil {
+		p.logger = slog.New(slog.DiscardHandler)
 	}
 	var errs []error
 	if p.standalone {
@@ -192,7 +204,7 @@ func validate(opts []Option) (*plan, error) {
 	case p.role != RoleAll && p.role != RoleNameServer && p.role != RoleBroker:
 		errs = append(errs, fmt.Errorf("role %q: want %s, %s or %s", p.role, RoleAll, RoleNameServer, RoleBroker))
 	case p.role == RoleBroker && len(p.config.NameServers) == 0:
-		errs = append(errs, errors.New("role broker needs the address of a name server (namesrvAddr, or -n)"))
+		errs = append(errs, errors.New("role broker needs the address of a name server: -n, namesrvAddr in broker.conf, NAMESRV_ADDR, or brokerlite.NameServers"))
 	}
 	if p.dir != "" && p.inMemory {
 		errs = append(errs, fmt.Errorf("both a directory (%s) and in memory", p.dir))

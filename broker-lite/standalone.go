@@ -9,12 +9,13 @@ import (
 )
 
 // PrintConfig writes the configuration that Start would follow with these options,
-// as a broker.conf.
+// as a broker.conf. What Start would warn of goes to the logger.
 func PrintConfig(w io.Writer, opts ...Option) error {
 	p, err := validate(opts)
 	if err != nil {
 		return fmt.Errorf("broker-lite: %w", err)
 	}
+	p.warn()
 	return p.config.Print(w)
 }
 

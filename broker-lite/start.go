@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -59,14 +60,8 @@ func Start(ctx context.Context, opts ...Option) (*Broker, error) {
 	if err != nil {
 		return nil, fmt.Errorf("broker-lite: %w", err)
 	}
-	b := &Broker{plan: p, logger: p.logger}
-	if b.logger == nil {
-		b.logger = slog.New(slog.DiscardHandler)
-	}
-	b.faults = newFaults(b.logger)
-	for _, w := range p.warnings {
-		b.logger.Warn("broker configuration: " + w)
-	}
+	b := &Broker{plan: p, logger: p.logger, faults: newFaults(p.logger)}
+	p.warn()
 	b.dial = new(net.Dialer).DialContext
 	if p.network != nil {
 		b.dial = p.network.Dial
@@ -159,7 +154,7 @@ func (b *Broker) startBroker(ctx context.Context) error {
 	port := portOf(l)
 	b.addr = net.JoinHostPort(host, strconv.Itoa(port))
 	if b.nameAddr != "" {
-		c.NameServers = append([]string{b.nameAddr}, c.NameServers...)
+		c.NameServers = append([]string{b.nameAddr}, without(c.NameServers, b.nameAddr)...)
 	}
 	b.client = remoting.NewClient(remoting.ClientOptions{Options: remoting.Options{Logger: b.logger}, Dial: b.dial})
 	clk := b.plan.clock
@@ -170,6 +165,9 @@ func (b *Broker) startBroker(ctx context.Context) error {
 		Config: *c, FS: fs, Clock: clk, Logger: b.logger, Host: host, Port: port, Client: b.client,
 		StrictOffsets: b.plan.strict, Reply: b.faults.reply,
 	})
+	if errors.Is(err, vfs.ErrLocked) {
+		err = fmt.Errorf("%w; does another server use that directory? stop it, or choose another: --data-dir, storePathRootDir and storePathCommitLog in broker.conf, or brokerlite.Dir", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -185,6 +183,15 @@ func (b *Broker) startBroker(ctx context.Context) error {
 		return nil // others' name servers may come later
 	}
 	return b.broker.WaitRegistered(ctx)
+}
+
+// without leaves out of a list of name servers the one of this process, which the
+// list may name too ("-n localhost:9876").
+func without(list []string, own string) []string {
+	_, port, _ := net.SplitHostPort(own)
+	return slices.DeleteFunc(slices.Clone(list), func(addr string) bool {
+		return addr == own || addr == net.JoinHostPort("localhost", port)
+	})
 }
 
 // files chooses the file system and, on a real one, the directory.

@@ -91,8 +91,12 @@ func TestOneProcessOwnsADirectory(t *testing.T) {
 	dir := t.TempDir()
 	start(t, Dir(dir))
 	_, err := Start(t.Context(), Dir(dir))
-	if !errors.Is(err, vfs.ErrLocked) || !strings.Contains(err.Error(), dir) {
+	if !errors.Is(err, vfs.ErrLocked) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "does another server use that directory? stop it, or choose another") {
 		t.Errorf("%v", err)
+	}
+	_, err = Start(t.Context(), Dir(t.TempDir()), Conf("storePathCommitLog="+filepath.Join(dir, "commitlog")))
+	if !errors.Is(err, vfs.ErrLocked) || !strings.Contains(err.Error(), "storePathCommitLog") {
+		t.Errorf("the commit log alone: %v", err)
 	}
 }
 
@@ -283,7 +287,8 @@ func BenchmarkStart(b *testing.B) {
 func TestBootLinesAreApaches(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		b := start(t, InMemory(), VirtualNetwork(NewNetwork()), NameServerPort(9876), BrokerPort(10911), NameServers("127.0.0.1:9999"))
+		b := start(t, InMemory(), VirtualNetwork(NewNetwork()), NameServerPort(9876), BrokerPort(10911), Conf("namesrvAddr=10.0.0.1:9876"),
+			NameServers("localhost:9876;127.0.0.1:9999;127.0.0.1:9876")) // its own is named once
 		want := []string{
 			"The Name Server boot success. serializeType=JSON, address 127.0.0.1:9876",
 			"The broker[broker-a, 127.0.0.1:10911] boot success. serializeType=JSON and name server is 127.0.0.1:9876;127.0.0.1:9999",
@@ -311,6 +316,10 @@ func TestTheConfigurationIsPrintedAsBrokerConf(t *testing.T) {
 	}
 	if dir, err := DirOf(Standalone("/home/me", "")); err != nil || dir != "/home/me/store" {
 		t.Errorf("%s, %v", dir, err)
+	}
+	var l logs
+	if err := PrintConfig(&again, Conf("aclEnable=true"), WithLogger(l.logger())); err != nil || !strings.Contains(l.String(), "aclEnable has no effect") {
+		t.Errorf("%v, and it warned: %s", err, l.String())
 	}
 	if err := PrintConfig(&text, Conf("x=y")); err == nil {
 		t.Error("a mistake is printed")

@@ -132,7 +132,7 @@ func TestAllMistakesAreReportedTogether(t *testing.T) {
 	_, err := c.Read(strings.Join([]string{
 		"brokerClustername=x", "listenPort=109110", "autoCreateTopicEnable=yes", "flushDiskType=SYNC", "brokerRole=MASTER",
 		"namesrvAddr=10.0.0.1", "syncFlushTimeout=5s", "messageDelayLevel=1s 5x", "brokerIp1=10.0.0.1", "deleteWhen=25",
-		"transactionCheckMax=", "zzz=1", `storePathRootDir=C:\users\u`, "defaultTopicQueueNums = 4 ",
+		"transactionCheckMax=", "maxMessageSize=4MB", "mappedFileSizeCommitLog=4294967296", "zzz=1", `storePathRootDir=C:\users\u`, "defaultTopicQueueNums = 4 ",
 	}, "\n"))
 	if err == nil {
 		t.Fatal("no error")
@@ -149,12 +149,15 @@ func TestAllMistakesAreReportedTogether(t *testing.T) {
 		`line 9: unknown key "brokerIp1", neither broker-lite nor Apache RocketMQ has it; did you mean "brokerIP1"?`,
 		`line 10: deleteWhen=25: want hours of the day, "04" or "04;16"`,
 		`line 11: transactionCheckMax=: want a whole number, 1 to 1048576`,
+		`line 12: maxMessageSize=4MB: want bytes as a whole number, 1 to 16711680`,
+		`line 13: mappedFileSizeCommitLog=4294967296: want bytes as a whole number, 65536 to 2147483647`,
+		`line 14: unknown key "zzz", neither broker-lite nor Apache RocketMQ has it; delete the line`,
 	}
 	got := strings.Split(err.Error(), "\n")
 	if diff := cmp.Diff(want, got[:len(want)]); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
-	if len(got) != len(want)+2 || !strings.HasPrefix(got[11], `line 12: unknown key "zzz"`) || !strings.HasPrefix(got[12], "line 13: ") {
+	if len(got) != len(want)+1 || !strings.HasPrefix(got[len(want)], "line 15: ") {
 		t.Errorf("the last errors are %q", got[len(want):])
 	}
 	if c.DefaultTopicQueueNums != 4 {
@@ -259,6 +262,12 @@ func TestReadFileNamesTheFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := c.ReadFile(path); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "line 1: listenPort=x") {
+		t.Errorf("error %v", err)
+	}
+	if err := os.WriteFile(path, []byte("listenPort=x\nbrokerId=y\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.ReadFile(path); err == nil || !strings.HasPrefix(err.Error(), "broker configuration "+path+":\nline 1: listenPort=x") {
 		t.Errorf("error %v", err)
 	}
 	if err := os.WriteFile(path, []byte("listenPort=4711\nabortFile=x\n"), 0o600); err != nil {

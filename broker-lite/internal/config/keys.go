@@ -50,12 +50,12 @@ func keys() []key {
 		text("storePathRootDir", func(c *Config) *string { return &c.StorePath }),
 		text("storePathCommitLog", func(c *Config) *string { return &c.CommitLogPath }),
 		text("storePathIndex", func(c *Config) *string { return &c.IndexPath }).without("there is no message index yet"),
-		number("mappedFileSizeCommitLog", 64<<10, 1<<40, func(c *Config) *int64 { return &c.CommitLogFileSize }).also("mapedFileSizeCommitLog"),
-		number("mappedFileSizeConsumeQueue", ConsumeQueueEntry, 1<<40, func(c *Config) *int64 { return &c.ConsumeQueueSize }).also("mapedFileSizeConsumeQueue"),
+		size("mappedFileSizeCommitLog", 64<<10, math.MaxInt32, func(c *Config) *int64 { return &c.CommitLogFileSize }).also("mapedFileSizeCommitLog"),
+		size("mappedFileSizeConsumeQueue", ConsumeQueueEntry, math.MaxInt32, func(c *Config) *int64 { return &c.ConsumeQueueSize }).also("mapedFileSizeConsumeQueue"),
 		{name: "flushDiskType", set: setFlush, get: flushType},
 		duration("flushIntervalCommitLog", time.Millisecond, time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.FlushInterval }),
 		duration("syncFlushTimeout", time.Millisecond, time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.SyncFlushTimeout }),
-		number("maxMessageSize", 1, maxMessageSize, func(c *Config) *int { return &c.MaxMessageSize }),
+		size("maxMessageSize", 1, maxMessageSize, func(c *Config) *int { return &c.MaxMessageSize }),
 		text("deleteWhen", func(c *Config) *string { return &c.DeleteWhen }).by(setDeleteWhen).without(noRetention),
 		number("fileReservedTime", 1, 24*365*100, func(c *Config) *int { return &c.FileReservedHours }).without(noRetention),
 		number("diskMaxUsedSpaceRatio", 10, 95, func(c *Config) *int { return &c.DiskMaxUsedRatio }).without(noRetention),
@@ -72,7 +72,7 @@ func keys() []key {
 
 		flag("longPollingEnable", func(c *Config) *bool { return &c.LongPolling }),
 		duration("shortPollingTimeMills", time.Millisecond, time.Millisecond, time.Minute, func(c *Config) *time.Duration { return &c.ShortPollingTime }),
-		number("maxTransferBytesOnMessageInMemory", 1<<10, maxMessageSize, func(c *Config) *int { return &c.MaxTransferBytes }),
+		size("maxTransferBytesOnMessageInMemory", 1<<10, maxMessageSize, func(c *Config) *int { return &c.MaxTransferBytes }),
 		number("maxTransferCountOnMessageInMemory", 1, 1<<20, func(c *Config) *int { return &c.MaxTransferCount }),
 
 		duration("registerNameServerPeriod", time.Millisecond, 10*time.Second, time.Minute, func(c *Config) *time.Duration { return &c.RegisterPeriod }),
@@ -132,6 +132,18 @@ func number[T int | int64](name string, low, high int64, field func(c *Config) *
 		},
 		get: func(c *Config) string { return strconv.FormatInt(int64(*field(c)), 10) },
 	}
+}
+
+// size is a number of bytes.
+func size[T int | int64](name string, low, high int64, field func(c *Config) *T) key {
+	k := number(name, low, high, field)
+	set := k.set
+	return k.by(func(c *Config, v string) error {
+		if err := set(c, v); err != nil {
+			return errors.New("bytes as " + err.Error())
+		}
+		return nil
+	})
 }
 
 func between(low, high int64) string {

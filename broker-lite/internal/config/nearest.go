@@ -14,7 +14,8 @@ func onlyApache(name string) bool {
 }
 
 // nearest finds the known key that takes the fewest edits to reach, letter case
-// aside; keys that broker-lite acts on win ties.
+// aside, and no more than a third of the name's length; keys that broker-lite acts
+// on win ties. "" is none.
 func nearest(name string) string {
 	best, least := "", -1
 	consider := func(candidate string) {
@@ -27,6 +28,9 @@ func nearest(name string) string {
 	}
 	for known := range strings.FieldsSeq(apacheKeys) {
 		consider(known)
+	}
+	if least > max(2, len(name)/3) {
+		return ""
 	}
 	return best
 }

@@ -19,7 +19,7 @@ type KeyError struct {
 	Key     string
 	Value   string
 	Want    string // what a value must be; "" for an unknown key
-	Nearest string // the known key that looks most like an unknown one
+	Nearest string // the known key that looks much like an unknown one; "" for none
 }
 
 func (e *KeyError) Error() string {
@@ -27,7 +27,10 @@ func (e *KeyError) Error() string {
 	if e.Line > 0 {
 		at = fmt.Sprintf("line %d: ", e.Line)
 	}
-	if e.Want == "" {
+	switch {
+	case e.Want == "" && e.Nearest == "":
+		return fmt.Sprintf("%sunknown key %q, neither broker-lite nor Apache RocketMQ has it; delete the line", at, e.Key)
+	case e.Want == "":
 		return fmt.Sprintf("%sunknown key %q, neither broker-lite nor Apache RocketMQ has it; did you mean %q?", at, e.Key, e.Nearest)
 	}
 	return fmt.Sprintf("%s%s=%s: want %s", at, e.Key, e.Value, e.Want)
@@ -51,7 +54,11 @@ func (c *Config) ReadFile(path string) (warnings []string, err error) {
 	}
 	warnings, err = c.Read(string(text))
 	if err != nil {
-		return warnings, fmt.Errorf("broker configuration %s: %w", path, err)
+		between := " "
+		if strings.Contains(err.Error(), "\n") {
+			between = "\n" // a list
+		}
+		return warnings, fmt.Errorf("broker configuration %s:%s%w", path, between, err)
 	}
 	return warnings, nil
 }

@@ -40,15 +40,15 @@
 // # Files
 //
 //	lock                               held while the store is open
+//	commitlog.lock                     the same, beside the commit log
 //	commitlog/00000000000000000000     records; named by its first physical offset;
-//	                                   elsewhere with Options.CommitLogDir, with a
-//	                                   .lock of its own beside it
+//	                                   elsewhere with Options.CommitLogDir
 //	consumequeue/<topic>/<queueId>/00000000000000000000
 //	                                   entries; named by its first byte's offset
 //	checkpoint                         JSON, replaced atomically; .bak is the one before
 //	flushed                            how far the log was synced
 //
-// All but commitlog and lock are derived: deleted while the store is closed,
+// All but commitlog and the locks are derived: deleted while the store is closed,
 // they are built anew.
 //
 // # Commit log

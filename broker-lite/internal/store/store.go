@@ -79,18 +79,14 @@ func (l locks) Close() error {
 	return errors.Join(errs...)
 }
 
-// takeLocks locks the store's directory, and a commit log elsewhere: a second
-// store's configuration may name the same by mistake.
+// takeLocks locks the store's directory, and its commit log: another store's
+// configuration may name the same log by mistake.
 func takeLocks(o Options) (locks, error) {
-	files := []string{filepath.Join(o.Dir, lockName)}
-	if o.CommitLogDir != filepath.Join(o.Dir, commitLogName) {
-		if err := vfs.MkdirAllSync(o.FS, filepath.Dir(o.CommitLogDir), 0o755); err != nil {
-			return nil, err
-		}
-		files = append(files, o.CommitLogDir+"."+lockName)
+	if err := vfs.MkdirAllSync(o.FS, filepath.Dir(o.CommitLogDir), 0o755); err != nil {
+		return nil, err
 	}
 	var held locks
-	for _, file := range files {
+	for _, file := range []string{filepath.Join(o.Dir, lockName), o.CommitLogDir + "." + lockName} {
 		lock, err := o.FS.Lock(file)
 		if err != nil {
 			return nil, errors.Join(err, held.Close())

@@ -22,7 +22,16 @@ func lockFile(name string) (io.Closer, error) {
 		}
 		return nil, errors.Join(err, f.Close())
 	}
-	return f, nil
+	return osLock{f}, nil
+}
+
+// osLock is a file with a lock.
+type osLock struct{ f *os.File }
+
+// Close gives the lock back before it closes: a process that is being forked has a
+// copy of the file until it executes its program, and with it the lock.
+func (l osLock) Close() error {
+	return errors.Join(syscall.Flock(int(l.f.Fd()), syscall.LOCK_UN), l.f.Close())
 }
 
 func syncDir(name string) (err error) {
