@@ -67,6 +67,7 @@ func TestJavaClient(t *testing.T) {
 				column = version + ", binary"
 			}
 			t.Run(strings.ReplaceAll(column, ", ", "_"), func(t *testing.T) {
+				t.Parallel()
 				b := foreignServer(t)
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 				defer cancel()

@@ -112,6 +112,7 @@ func TestJavaPeerPassesOnApache(t *testing.T) {
 		server := start(t, apache.Options{Version: version, TransactionCheck: time.Second})
 		for _, binary := range []bool{false, true} {
 			t.Run(fmt.Sprintf("binary=%t", binary), func(t *testing.T) {
+				t.Parallel()
 				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 				defer cancel()
 				began := time.Now()

@@ -65,9 +65,9 @@ func Peer(ctx context.Context, o PeerOptions) ([]CaseResult, error) {
 	if o.TransactionWait > 0 {
 		args = append(args, "--transaction-ms", strconv.FormatInt(o.TransactionWait.Milliseconds(), 10))
 	}
-	p := Program{Version: o.Client, Main: "peer.Peer", Args: args}
+	p := Program{Version: o.Client, JVM: shortLived(), Main: "peer.Peer", Args: args}
 	if o.Binary {
-		p.JVM = []string{BinaryHeaders}
+		p.JVM = append(p.JVM, BinaryHeaders)
 	}
 	out, err := p.Run(ctx)
 	results := parseResults(out)

@@ -77,11 +77,15 @@ func RunJava(ctx context.Context, version, mainClass string, args ...string) (st
 func Admin(ctx context.Context, version string, args ...string) (string, error) {
 	return Program{
 		Version: version,
-		JVM:     []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"}, // it lives for seconds
+		JVM:     shortLived(),
 		Main:    "org.apache.rocketmq.tools.command.MQAdminStartup",
 		Args:    args,
 	}.Run(ctx)
 }
+
+// shortLived are the flags of a JVM that lives for seconds: it does without the
+// second compiler and the parallel collector.
+func shortLived() []string { return []string{"-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC"} }
 
 // compile returns the directory of conformance/java's classes, made once for
 // each state of the sources.

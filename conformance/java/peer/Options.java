@@ -9,7 +9,7 @@ import org.apache.rocketmq.common.MQVersion;
 final class Options {
     String nameServer;
     /** Begins the names of all topics and groups, so that runs on one server do not meet. */
-    String prefix = "peer" + Long.toString(System.currentTimeMillis(), 36);
+    String prefix = "peer" + Long.toString(System.currentTimeMillis(), 36) + "_" + ProcessHandle.current().pid();
     List<String> cases = new ArrayList<>();
     boolean list;
     /** How long a case waits for something that must happen. */
@@ -18,7 +18,8 @@ final class Options {
     long transactionMillis;
     /** The version that the server is or behaves like; cases of later versions are left out. */
     String server = "5.4.0";
-    int parallel = 4;
+    /** Cases at once; they wait most of their time. */
+    int parallel = 12;
     long totalSeconds = 180;
 
     static Options parse(String[] args) {
