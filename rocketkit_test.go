@@ -268,7 +268,12 @@ func TestProducersAreMadeAsConfigured(t *testing.T) {
 			t.Errorf("group %s, the driver was told %+v", p.Group(), a.send)
 		}
 		_, err = p.Send(t.Context(), message.New("orders", []byte("12345678")))
-		if a.tries != 6 || !errors.Is(err, message.ErrBreakerOpen) {
+		if a.tries != 7 || errors.Is(err, message.ErrBreakerOpen) {
+			t.Errorf("%d tries: %v", a.tries, err)
+		}
+		<-time.After(time.Second) // a row of failures that goes on opens both brokers' circuits
+		_, err = p.Send(t.Context(), message.New("orders", []byte("12345678")))
+		if a.tries != 9 || !errors.Is(err, message.ErrBreakerOpen) {
 			t.Errorf("%d tries: %v", a.tries, err)
 		}
 		if _, err := p.Send(t.Context(), message.New("orders", []byte("123456789"))); !errors.Is(err, message.ErrBodyTooLarge) {

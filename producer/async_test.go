@@ -74,6 +74,7 @@ func TestTheCallbackFiresExactlyOnceOnEveryPath(t *testing.T) {
 			answer(unreachable())(e)
 			for range 5 {
 				_, _ = e.p.Send(e.ctx, msg())
+				<-time.After(time.Second)
 			}
 		}, opts: []producer.Option{producer.Retries(0)}, want: message.ErrBreakerOpen},
 		"selector panics":     {set: func(*env) {}, opts: []producer.Option{producer.Select(func(*message.Message, []message.Queue) int { panic("boom") })}, text: "panicked"},

@@ -20,6 +20,13 @@ const (
 	longestAvoidance = 30 * time.Second
 )
 
+// Failures open a circuit when they go on for shortestRow; rows with a pause of
+// longestGap begin anew.
+const (
+	shortestRow = time.Second
+	longestGap  = 10 * time.Second
+)
+
 // patience is how long a broker may leave a send unanswered before a deadline
 // that ends it counts against the broker, not against a hasty caller.
 const patience = time.Second
@@ -69,7 +76,9 @@ func healthOf(err error, waited, patience time.Duration) health {
 
 // BreakerSettings are those of the circuit breaker that each broker has.
 type BreakerSettings struct {
-	// Failures in a row open the circuit; 0 means 5.
+	// Failures in a row, over a second at least, open the circuit; 0 means 5. A
+	// connection that is lost with many sends on it does not open it, nor does a
+	// broker that restarts in an instant.
 	Failures int
 	// OpenFor is how long nothing is sent to the broker then; after that one
 	// send at a time tries it, and closes the circuit when it succeeds. 0 means
@@ -92,6 +101,8 @@ type brokerState struct {
 	breaker    *gobreaker.TwoStepCircuitBreaker[struct{}]
 	state      atomic.Int32 // the breaker's gobreaker.State after the last verdict
 	failures   atomic.Int32 // in a row
+	rowBegan   atomic.Int64 // ns since 1970: the first failure of the row, 0 before it
+	rowLast    atomic.Int64 // and the latest
 	avoidUntil atomic.Int64 // ns since 1970, 0: not avoided
 }
 
@@ -106,10 +117,12 @@ func (b *brokers) newState(name string) *brokerState {
 	if b.breaker != nil {
 		failures := uint32(b.breaker.Failures)
 		s.breaker = gobreaker.NewTwoStepCircuitBreaker[struct{}](gobreaker.Settings{
-			Name:        name,
-			Timeout:     b.breaker.OpenFor,
-			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= failures },
-			IsExcluded:  func(err error) bool { return errors.Is(err, errUnclear) },
+			Name:    name,
+			Timeout: b.breaker.OpenFor,
+			ReadyToTrip: func(c gobreaker.Counts) bool {
+				return c.ConsecutiveFailures >= failures && s.rowLast.Load()-s.rowBegan.Load() >= int64(shortestRow)
+			},
+			IsExcluded: func(err error) bool { return errors.Is(err, errUnclear) },
 		})
 	}
 	return s
@@ -138,6 +151,9 @@ func (b *brokers) isAvoided(name string) bool {
 
 // record notes how an attempt at s ended. err is the attempt's, for the log.
 func (b *brokers) record(s *brokerState, verdict func(error), h health, err error) {
+	if h == sick {
+		s.noteFailure(time.Now().UnixNano())
+	}
 	if s.breaker != nil && (verdict != nil || h == sick || h == healthy && s.failures.Load() > 0) {
 		b.judge(s, verdict, h, err)
 	}
@@ -149,11 +165,21 @@ func (b *brokers) record(s *brokerState, verdict func(error), h health, err erro
 			return
 		}
 		s.failures.Store(0)
+		s.rowBegan.Store(0)
 		if s.avoidUntil.Swap(0) != 0 {
 			b.avoided.Add(-1)
 			b.log.Info("broker answers again", "broker", s.name)
 		}
 	case unclear:
+	}
+}
+
+// noteFailure keeps when the row of failures began.
+func (s *brokerState) noteFailure(now int64) {
+	if last := s.rowLast.Swap(now); now-last > int64(longestGap) {
+		s.rowBegan.Store(now)
+	} else {
+		s.rowBegan.CompareAndSwap(0, now)
 	}
 }
 

@@ -142,6 +142,16 @@ func sendMany(t *testing.T, p *producer.Producer, n int) (failed int) {
 	return failed
 }
 
+// sendSlowly is sendMany with a second before each, in virtual time.
+func sendSlowly(t *testing.T, p *producer.Producer, n int) (failed int) {
+	t.Helper()
+	for range n {
+		<-time.After(time.Second)
+		failed += sendMany(t, p, 1)
+	}
+	return failed
+}
+
 func count(names []string, name string) int { return strings.Count(strings.Join(names, ""), name) }
 
 func TestBrokersThatFailedAreAvoidedForAWhile(t *testing.T) {
@@ -218,7 +228,7 @@ func TestBreakerOpensAndTriesAgain(t *testing.T) {
 		sick := true
 		failing(s, unreachable(), &sick)
 		p := start(t, s, producer.Retries(0), producer.Breaker(producer.BreakerSettings{Failures: 3, OpenFor: 5 * time.Second}))
-		sendMany(t, p, 10)
+		sendSlowly(t, p, 7)
 		if n := len(s.tried()); n != 3 {
 			t.Errorf("%d attempts before the circuit opened, want 3", n)
 		}
@@ -249,8 +259,8 @@ func TestOpenCircuitsArePassedBy(t *testing.T) {
 		s := newScript("a", "b")
 		sick := true
 		failing(s, unreachable(), &sick)
-		p := start(t, s, producer.FaultAvoidance(false), producer.Retries(0), producer.Breaker(producer.BreakerSettings{Failures: 2}))
-		failed := sendMany(t, p, 100)
+		p := start(t, s, producer.FaultAvoidance(false), producer.Retries(0), producer.Breaker(producer.BreakerSettings{Failures: 2, OpenFor: time.Hour}))
+		failed := sendSlowly(t, p, 100)
 		if failed != 2 || count(s.brokers(), "a") != 2 {
 			t.Errorf("%d failed, %d attempts at a; want 2 and 2", failed, count(s.brokers(), "a"))
 		}
@@ -263,18 +273,21 @@ func TestACircuitThatOpensDuringASendHidesNoCause(t *testing.T) {
 		t.Run(way, func(t *testing.T) {
 			t.Parallel()
 			for _, cause := range []error{unknown(errors.New("connection lost")), unreachable()} {
-				s := newScript("a", "b")
-				s.send = func(context.Context, message.Queue, []*driver.Outgoing) (driver.Receipt, error) {
-					return driver.Receipt{}, cause
-				}
-				p := start(t, s, producer.Retries(5), producer.RetryUnknownOutcome(), producer.Breaker(producer.BreakerSettings{Failures: 1}))
-				_, err := send(t.Context(), p, msg())
-				if !errors.Is(err, message.ErrBreakerOpen) || !errors.Is(err, cause) || message.SafeToRetry(err) != message.SafeToRetry(cause) || len(s.tried()) != 2 {
-					t.Errorf("%d attempts: %v", len(s.tried()), err)
-				}
-				if n := strings.Count(err.Error(), "circuit breaker open"); n != 1 {
-					t.Errorf("the circuit is mentioned %d times: %v", n, err)
-				}
+				synctest.Test(t, func(t *testing.T) {
+					s := newScript("a", "b")
+					s.send = func(context.Context, message.Queue, []*driver.Outgoing) (driver.Receipt, error) {
+						<-time.After(time.Second)
+						return driver.Receipt{}, cause
+					}
+					p := start(t, s, producer.SendTimeout(time.Minute), producer.Retries(5), producer.RetryUnknownOutcome(), producer.Breaker(producer.BreakerSettings{Failures: 2}))
+					_, err := send(t.Context(), p, msg())
+					if !errors.Is(err, message.ErrBreakerOpen) || !errors.Is(err, cause) || message.SafeToRetry(err) != message.SafeToRetry(cause) || len(s.tried()) != 4 {
+						t.Errorf("%d attempts: %v", len(s.tried()), err)
+					}
+					if n := strings.Count(err.Error(), "circuit breaker open"); n != 1 {
+						t.Errorf("the circuit is mentioned %d times: %v", n, err)
+					}
+				})
 			}
 		})
 	}
@@ -310,6 +323,7 @@ func TestOnlyTheBrokersFaultsOpenItsCircuit(t *testing.T) {
 				p := start(t, s, producer.Retries(0))
 				var err error
 				for range 6 {
+					<-time.After(time.Second)
 					_, err = p.Send(t.Context(), msg())
 				}
 				if errors.Is(err, message.ErrBreakerOpen) != tc.open {
@@ -322,18 +336,48 @@ func TestOnlyTheBrokersFaultsOpenItsCircuit(t *testing.T) {
 
 func TestSuccessesBetweenFailuresKeepTheCircuitClosed(t *testing.T) {
 	t.Parallel()
-	s := newScript("a")
-	s.send = func(context.Context, message.Queue, []*driver.Outgoing) (driver.Receipt, error) {
-		if len(s.tried())%3 == 0 {
-			return driver.Receipt{}, nil
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		s.send = func(context.Context, message.Queue, []*driver.Outgoing) (driver.Receipt, error) {
+			if len(s.tried())%3 == 0 {
+				return driver.Receipt{}, nil
+			}
+			return driver.Receipt{}, unreachable()
 		}
-		return driver.Receipt{}, unreachable()
-	}
-	p := start(t, s, producer.Retries(0), producer.Breaker(producer.BreakerSettings{Failures: 3}))
-	sendMany(t, p, 30)
-	if n := len(s.tried()); n != 30 {
-		t.Errorf("%d attempts of 30 passed", n)
-	}
+		p := start(t, s, producer.Retries(0), producer.Breaker(producer.BreakerSettings{Failures: 3}))
+		sendSlowly(t, p, 30)
+		if n := len(s.tried()); n != 30 {
+			t.Errorf("%d attempts of 30 passed", n)
+		}
+	})
+}
+
+// A lost connection fails all sends on it at the same moment, and a restart many
+// more in an instant: neither says that the broker is sick.
+func TestFailuresOfAMomentLeaveTheCircuitClosed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		sick := true
+		failing(s, unreachable(), &sick)
+		p := start(t, s, producer.Retries(0))
+		sendMany(t, p, 1000)
+		<-time.After(999 * time.Millisecond)
+		sendMany(t, p, 1000)
+		if n := len(s.tried()); n != 2000 {
+			t.Fatalf("%d attempts of 2000 passed", n)
+		}
+		<-time.After(time.Minute) // a row that is over
+		sendMany(t, p, 1000)
+		if n := len(s.tried()); n != 3000 {
+			t.Fatalf("%d attempts of 3000 passed", n)
+		}
+		<-time.After(time.Second)
+		sendMany(t, p, 1000)
+		if n := len(s.tried()); n != 3001 {
+			t.Errorf("%d attempts, want 3001: the row went on for a second", n)
+		}
+	})
 }
 
 func TestBatchesGoWhereTheirKeysSay(t *testing.T) {
