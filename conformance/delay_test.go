@@ -48,7 +48,7 @@ func delayLevels(s *stand) {
 }
 
 func delayTimes(s *stand) {
-	after, at := 90*time.Minute, 26*time.Hour
+	after, at := 90*time.Minute, 3*time.Hour
 	if !s.virtual() {
 		after, at = 2500*time.Millisecond, 3*time.Second
 	}

@@ -29,7 +29,7 @@ import (
 
 const (
 	killCase  = "kill -9 under load"
-	killAbout = "what was acknowledged before is there afterwards, consume queues agree with the commit log, the topic and the group's progress are kept"
+	killAbout = "what was acknowledged before is there afterwards and reaches its group, every queue entry is the record that it says, sends go on"
 	// killRounds sets how often the server is killed: 3 unless it is set.
 	killRounds = "ROCKETKIT_KILL_ROUNDS"
 )
@@ -189,12 +189,12 @@ func (k *killed) loadAndKill(s *standalone) time.Duration {
 			})
 		}
 	})
-	begun := time.Now()
-	for range 1000 + rand.IntN(40_000) {
+	begun, soon := time.Now(), s.soon()
+	for n := range 1000 + rand.IntN(40_000) {
 		select {
 		case <-count:
-		case <-s.soon().Done():
-			k.t.Fatal("no more messages are acknowledged")
+		case <-soon.Done():
+			k.t.Fatalf("only %d messages are acknowledged in %s", n, s.limit())
 		}
 	}
 	if err := s.process.Kill(); err != nil {
