@@ -53,7 +53,8 @@ func (s *server) serve() {
 }
 
 // Start starts a server, and returns when clients can use it: the broker has
-// recovered its store and is registered. ctx bounds that. The server runs until
+// recovered its store and is registered. Name servers elsewhere that cannot be
+// reached are not waited for. ctx bounds the start. The server runs until
 // Close, whatever becomes of ctx.
 func Start(ctx context.Context, opts ...Option) (*Broker, error) {
 	p, err := validate(opts)
@@ -73,6 +74,9 @@ func Start(ctx context.Context, opts ...Option) (*Broker, error) {
 	}
 	return b, nil
 }
+
+// registerPatience is how long a broker's start waits for name servers elsewhere.
+const registerPatience = 3 * time.Second
 
 // closeTimeout bounds the clean-up after a start that has failed.
 const closeTimeout = 5 * time.Second
@@ -180,7 +184,7 @@ func (b *Broker) startBroker(ctx context.Context) error {
 	})
 	b.server.serve()
 	if b.nameAddr == "" {
-		return nil // others' name servers may come later
+		return b.broker.TryRegister(ctx, registerPatience) // others' name servers may come later
 	}
 	return b.broker.WaitRegistered(ctx)
 }

@@ -165,7 +165,6 @@ func TestServersCanRunApart(t *testing.T) {
 		names := start(t, WithRole(RoleNameServer), VirtualNetwork(n))
 		second := start(t, WithRole(RoleNameServer), VirtualNetwork(n))
 		b := start(t, InMemory(), WithRole(RoleBroker), VirtualNetwork(n), NameServers(names.NameServer()+";"+second.NameServer()))
-		synctest.Wait()
 		if names.Addr() != "" || b.NameServer() != "" || len(b.NameServers()) != 2 {
 			t.Errorf("%q %q %q", names.Addr(), b.NameServer(), b.NameServers())
 		}
@@ -179,6 +178,34 @@ func TestServersCanRunApart(t *testing.T) {
 			if route(t, ns, "TBW102") != nil {
 				t.Errorf("%s knows the broker that has left", ns.NameServer())
 			}
+		}
+	})
+}
+
+func TestABrokerStartsBeforeItsNameServers(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := NewNetwork()
+		var l logs
+		begun := time.Now()
+		start(t, InMemory(), WithRole(RoleBroker), VirtualNetwork(n), NameServers("127.0.0.1:9876"), WithLogger(l.logger()))
+		if d := time.Since(begun); d != 0 || !strings.Contains(l.String(), "not registered with a name server") {
+			t.Errorf("after %v, and it logged: %s", d, l.String())
+		}
+		silent, err := n.Listen("127.0.0.1:9877") // takes connections and never answers
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer silent.Close()
+		begun = time.Now()
+		start(t, InMemory(), WithRole(RoleBroker), VirtualNetwork(n), NameServers("127.0.0.1:9877"), WithLogger(l.logger()))
+		if d := time.Since(begun); d != registerPatience || !strings.Contains(l.String(), "no name server has answered") {
+			t.Errorf("after %v, and it logged: %s", d, l.String())
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		if _, err := Start(ctx, InMemory(), WithRole(RoleBroker), VirtualNetwork(n), NameServers("127.0.0.1:9877")); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("a start that its ctx ends: %v", err)
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/clock"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/config"
@@ -227,6 +228,18 @@ func (b *Broker) announce(ctx context.Context) error { return b.registrar.Announ
 
 // WaitRegistered waits until a name server knows the broker.
 func (b *Broker) WaitRegistered(ctx context.Context) error { return b.registrar.WaitRegistered(ctx) }
+
+// TryRegister waits until every name server knows the broker or has failed, and no
+// longer than d: they may come later, and the broker goes on trying. The error is
+// ctx's.
+func (b *Broker) TryRegister(ctx context.Context, d time.Duration) error {
+	limited, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	if err := b.announce(limited); errors.Is(err, context.DeadlineExceeded) { // of others it has told
+		b.logger.Warn("no name server has answered; clients do not find the broker until one does", "nameServers", b.config.NameServers, "after", d)
+	}
+	return ctx.Err()
+}
 
 // arrived is the store's OnArrive.
 func (b *Broker) arrived(topic string, queueID int32, maxOffset, tagsCode int64) {
