@@ -12,8 +12,8 @@ type Codec interface {
 	// Name is what configuration and struct tags call it, such as "json".
 	Name() string
 	// Check reports why the codec cannot serve values of type t, nil when it
-	// can. It is called once, when a handler or publisher is made, so that a
-	// wrong pair fails at start and not at the first message.
+	// can. It is called once, when a handler is registered, so that a wrong
+	// pair fails at start and not at the first message.
 	Check(t reflect.Type) error
 	// Encode returns v as a message body. The body may share v's memory.
 	Encode(v any) ([]byte, error)
@@ -22,12 +22,9 @@ type Codec interface {
 	Decode(body []byte, v any) error
 }
 
-// For returns the codec for values of type T where none is named: [Text] for
+// For returns the codec for values of type t where none is named: [Text] for
 // strings and byte slices, [JSON] for everything else.
-func For[T any]() Codec { return ForType(reflect.TypeFor[T]()) }
-
-// ForType is [For] with a type that is known at run time only.
-func ForType(t reflect.Type) Codec {
+func For(t reflect.Type) Codec {
 	if textual(t) {
 		return Text{}
 	}

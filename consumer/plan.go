@@ -38,7 +38,7 @@ func (e *entry) codecOr(g *common) codec.Codec {
 	if e.raw() {
 		return nil
 	}
-	return e.codec.or(g.codec.or(codec.ForType(e.typ)))
+	return e.codec.or(g.codec.or(codec.For(e.typ)))
 }
 
 // policyOr returns the entry's retry policy.
