@@ -235,9 +235,18 @@ func TestAFailedSendEndsItsSpan(t *testing.T) {
 	}
 }
 
+// checker answers for half messages to the topic orders.
+type checker func(context.Context, *message.Delivery) (driver.TxState, error)
+
+func (c checker) Validate() error  { return nil }
+func (c checker) Topics() []string { return []string{"orders"} }
+func (c checker) Check(ctx context.Context, d *message.Delivery) (driver.TxState, error) {
+	return c(ctx, d)
+}
+
 func TestHalfMessagesRunTheLocalTransactionOnce(t *testing.T) {
 	t.Parallel()
-	check := producer.Transactions(func(context.Context, *message.Delivery) (driver.TxState, error) { return driver.TxUnknown, nil }, "orders")
+	check := producer.Transactions(checker(func(context.Context, *message.Delivery) (driver.TxState, error) { return driver.TxUnknown, nil }))
 	t.Run("stored at the second broker", func(t *testing.T) {
 		t.Parallel()
 		s := newScript("a", "b")
@@ -330,7 +339,7 @@ func TestChecksThatFailLeaveTheStateOpen(t *testing.T) {
 	t.Parallel()
 	var log bytes.Buffer
 	s := newScript("a")
-	check := func(ctx context.Context, d *message.Delivery) (driver.TxState, error) {
+	check := checker(func(ctx context.Context, d *message.Delivery) (driver.TxState, error) {
 		if message.DeliveryFrom(ctx) != d {
 			t.Error("the ctx does not know the delivery")
 		}
@@ -341,8 +350,8 @@ func TestChecksThatFailLeaveTheStateOpen(t *testing.T) {
 			return driver.TxUnknown, errors.New("database gone")
 		}
 		return driver.TxCommit, nil
-	}
-	start(t, s, producer.Transactions(check, "orders"), producer.Logger(slog.New(slog.NewTextHandler(&log, nil))))
+	})
+	start(t, s, producer.Transactions(check), producer.Logger(slog.New(slog.NewTextHandler(&log, nil))))
 	for id, want := range map[string]driver.TxState{"fine": driver.TxCommit, "panics": driver.TxUnknown, "fails": driver.TxUnknown} {
 		if got := s.cfg.Check(t.Context(), &message.Delivery{ID: id, Topic: "orders"}); got != want {
 			t.Errorf("%s: %v", id, got)

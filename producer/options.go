@@ -87,19 +87,25 @@ func Logger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
 // message. nil makes none.
 func Tracer(t *trace.Tracer) Option { return func(s *settings) { s.tracer = t } }
 
-// Check answers a broker's question about a half message whose sender did not say
-// how it ended. The error is logged; with it the state is usually
-// driver.TxUnknown, and the broker asks again.
-type Check func(ctx context.Context, d *message.Delivery) (driver.TxState, error)
-
-// Transactions lets the producer send transactional messages to topics, whose
-// brokers ask check. It is for package txn; see txn.Kinds.
-func Transactions(check Check, topics ...string) Option {
-	return func(s *settings) { s.check, s.checkTopics, s.transactions = check, topics, true }
+// Checker answers for the half messages of a producer. Package txn implements it.
+type Checker interface {
+	// Validate reports what is wrong with it, its topics included; New asks.
+	Validate() error
+	// Topics are those that half messages go to: their brokers learn whom to ask
+	// before anything is sent.
+	Topics() []string
+	// Check answers a broker's question about a half message whose sender did not
+	// say how it ended. The error is logged; with it the state is usually
+	// driver.TxUnknown, and the broker asks again. Several goroutines may ask at
+	// once.
+	Check(ctx context.Context, d *message.Delivery) (driver.TxState, error)
 }
 
-// Mistake is an option that could not be made: New reports err.
-func Mistake(err error) Option { return func(s *settings) { s.mistakes = append(s.mistakes, err) } }
+// Transactions lets the producer send transactional messages, for which c
+// answers. It is for package txn; see txn.Kinds.
+func Transactions(c Checker) Option {
+	return func(s *settings) { s.checkers = append(s.checkers, c) }
+}
 
 // settings are a Producer's options.
 type settings struct {
@@ -118,10 +124,7 @@ type settings struct {
 	interceptors     []Interceptor
 	logger           *slog.Logger
 	tracer           *trace.Tracer
-	transactions     bool
-	check            Check
-	checkTopics      []string
-	mistakes         []error
+	checkers         []Checker // one, or none without transactions
 }
 
 func defaults() settings {
@@ -177,19 +180,22 @@ func (s *settings) validate(group string, caps driver.Capabilities) error {
 		refuse(b.Failures < 0, "Breaker: Failures %d is negative", b.Failures)
 		refuse(b.OpenFor < 0, "Breaker: OpenFor %s is negative", b.OpenFor)
 	}
-	if s.transactions {
-		refuse(s.check == nil, "Transactions needs a check function")
-		if !caps.Transactions {
-			errs = append(errs, fmt.Errorf("producer %q: transactions: %w by this driver", group, message.ErrUnsupported))
+	refuse(len(s.checkers) > 1, "Transactions was given %d times, and a broker asks one checker; name all kinds in one txn.Kinds", len(s.checkers))
+	for _, c := range s.checkers {
+		if err := validateChecker(c, caps); err != nil {
+			errs = append(errs, fmt.Errorf("producer %q: transactions: %w", group, err))
 		}
-		for _, t := range s.checkTopics {
-			if err := message.CheckTopic(t); err != nil {
-				errs = append(errs, fmt.Errorf("producer %q: transactions: %w", group, err))
-			}
-		}
-	}
-	for _, err := range s.mistakes {
-		errs = append(errs, fmt.Errorf("producer %q: %w", group, err))
 	}
 	return errors.Join(errs...)
+}
+
+func validateChecker(c Checker, caps driver.Capabilities) error {
+	if c == nil {
+		return errors.New("the checker is nil; give one, or leave the option out")
+	}
+	var errs []error
+	if !caps.Transactions {
+		errs = append(errs, fmt.Errorf("%w by this driver", message.ErrUnsupported))
+	}
+	return errors.Join(append(errs, c.Validate())...)
 }

@@ -44,8 +44,8 @@ func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
 		return nil, err
 	}
 	sc := driver.SenderConfig{Group: group, MaxMessageSize: cfg.maxMessageSize}
-	if cfg.transactions {
-		sc.Check, sc.CheckTopics = guardedCheck(group, &cfg), cfg.checkTopics
+	for _, c := range cfg.checkers { // one, or none
+		sc.Check, sc.CheckTopics = guardedCheck(group, cfg.logger, c), c.Topics()
 	}
 	sender, err := d.NewSender(sc)
 	if err != nil {

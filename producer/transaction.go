@@ -3,6 +3,7 @@ package producer
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"runtime/debug"
 
 	"github.com/rocketkit/rocketkit/driver"
@@ -18,7 +19,7 @@ import (
 //
 // It needs the option Transactions. Package txn is the way to use it.
 func (p *Producer) SendHalf(ctx context.Context, m *message.Message, extra []driver.Property, local func(context.Context, message.SendResult) driver.TxState) (message.SendResult, driver.TxState, error) {
-	if !p.cfg.transactions {
+	if len(p.cfg.checkers) == 0 {
 		return message.SendResult{}, driver.TxUnknown, fmt.Errorf("producer %s: transactional sends are %w without the option Transactions, by which brokers know whom to ask; see txn.Kinds", p.group, message.ErrUnsupported)
 	}
 	if m != nil && !m.Delay.IsZero() {
@@ -77,8 +78,7 @@ func (o *op) guardedLocal(ctx context.Context, r driver.Receipt) (state driver.T
 
 // guardedCheck is what the driver asks about half messages. A check that fails
 // or panics leaves the state open.
-func guardedCheck(group string, cfg *settings) func(context.Context, *message.Delivery) driver.TxState {
-	log, check := cfg.logger, cfg.check
+func guardedCheck(group string, log *slog.Logger, c Checker) func(context.Context, *message.Delivery) driver.TxState {
 	return func(ctx context.Context, d *message.Delivery) (state driver.TxState) {
 		attrs := []any{"group", group, "topic", d.Topic, "id", d.ID}
 		defer func() {
@@ -87,7 +87,7 @@ func guardedCheck(group string, cfg *settings) func(context.Context, *message.De
 				state = driver.TxUnknown
 			}
 		}()
-		state, err := check(message.WithDelivery(ctx, d), d)
+		state, err := c.Check(message.WithDelivery(ctx, d), d)
 		if err != nil {
 			log.Warn("transaction check failed", append(attrs, "state", state, "error", err)...)
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
@@ -43,40 +44,61 @@ func NewKind(name, topic string, check Check) *Kind {
 // group should register all of them: the broker may ask any. Its brokers learn
 // of the group before it sends, so that a restarted process is asked about what
 // it left behind. A half message of a kind that is not registered stays open.
-func Kinds(kinds ...*Kind) producer.Option {
-	byName := make(map[string]*Kind, len(kinds))
-	var topics []string
-	var mistakes []error
-	for _, k := range kinds {
+func Kinds(kinds ...*Kind) producer.Option { return producer.Transactions(registered(slices.Clone(kinds))) }
+
+// registered is the kinds of one producer.
+type registered []*Kind
+
+// Validate implements producer.Checker.
+func (r registered) Validate() error {
+	var errs []error
+	if len(r) == 0 {
+		errs = append(errs, errors.New("no transaction kinds"))
+	}
+	for i, k := range r {
 		if err := k.validate(); err != nil {
-			mistakes = append(mistakes, err)
-			continue
+			errs = append(errs, err)
+		} else if r[:i].find(k.name) != nil {
+			errs = append(errs, fmt.Errorf("transaction kind %q is registered twice", k.name))
 		}
-		if _, ok := byName[k.name]; ok {
-			mistakes = append(mistakes, fmt.Errorf("transaction kind %q is registered twice", k.name))
-		}
-		byName[k.name] = k
-		topics = append(topics, k.topic)
 	}
-	if len(kinds) == 0 {
-		mistakes = append(mistakes, errors.New("no transaction kinds"))
-	}
-	if mistakes != nil {
-		return producer.Mistake(errors.Join(mistakes...))
-	}
-	return producer.Transactions(func(ctx context.Context, d *message.Delivery) (driver.TxState, error) {
-		name := d.Property(PropertyKind)
-		k, ok := byName[name]
-		if !ok {
-			return driver.TxUnknown, fmt.Errorf("transaction kind %q is not registered here; the message stays open until a process answers that knows it", name)
+	return errors.Join(errs...)
+}
+
+// Topics implements producer.Checker.
+func (r registered) Topics() []string {
+	topics := make([]string, 0, len(r))
+	for _, k := range r {
+		if k != nil {
+			topics = append(topics, k.topic)
 		}
-		err := k.check(ctx, d)
-		state := stateOf(err)
-		if state == driver.TxRollback {
-			err = nil // it was asked, and has said so
+	}
+	return topics
+}
+
+// Check implements producer.Checker.
+func (r registered) Check(ctx context.Context, d *message.Delivery) (driver.TxState, error) {
+	name := d.Property(PropertyKind)
+	k := r.find(name)
+	if k == nil {
+		return driver.TxUnknown, fmt.Errorf("transaction kind %q is not registered here; the message stays open until a process answers that knows it", name)
+	}
+	err := k.check(ctx, d)
+	state := stateOf(err)
+	if state == driver.TxRollback {
+		err = nil // it was asked, and has said so
+	}
+	return state, err
+}
+
+// find returns the kind of a name, nil when there is none.
+func (r registered) find(name string) *Kind {
+	for _, k := range r {
+		if k != nil && k.name == name {
+			return k
 		}
-		return state, err
-	}, topics...)
+	}
+	return nil
 }
 
 func (k *Kind) validate() error {
@@ -95,12 +117,6 @@ func (k *Kind) validate() error {
 	}
 	return errors.Join(errs...)
 }
-
-// Name is the kind's name.
-func (k *Kind) Name() string { return k.name }
-
-// Topic is the topic of the kind's messages.
-func (k *Kind) Topic() string { return k.topic }
 
 // Send stores m as a half message, runs local and tells the broker what was
 // decided. p must have been made with Kinds(k, …).
