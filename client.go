@@ -75,9 +75,6 @@ func Open(ctx context.Context, cfg Config, opts ...Option) (*Client, error) {
 	return c, nil
 }
 
-// Capabilities are what the client's driver can do.
-func (c *Client) Capabilities() driver.Capabilities { return c.driver.Capabilities() }
-
 // NewProducer makes a producer of a group, "" for the configured one. It can
 // send at once. Options win over the configuration. It ends with the client, or
 // earlier with its own Drain, Stop or Close.

@@ -21,6 +21,7 @@ import (
 	"github.com/rocketkit/rocketkit/delay"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/producer"
+	"github.com/rocketkit/rocketkit/trace"
 	"github.com/rocketkit/rocketkit/txn"
 )
 
@@ -142,7 +143,7 @@ func sendAsync(ctx context.Context, p *producer.Producer, m *message.Message) (r
 func TestEveryWayOfSendingArrives(t *testing.T) {
 	inCluster(t, func(t *testing.T, s cluster) {
 		rec := tracetest.NewSpanRecorder()
-		c := s.connect(rocketkit.WithTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))))
+		c := s.connect(rocketkit.WithTracing(trace.Options{Provider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))}))
 		p := newProducer(t, c, "pay_group", producer.Retries(3))
 		full := func(body string) *message.Message {
 			return message.New("orders", []byte(body), message.Tag("paid"), message.Key("1", "2"), message.Property("region", "eu"), message.ShardingKey("k"))

@@ -12,8 +12,6 @@ import (
 	"slices"
 	"strings"
 
-	oteltrace "go.opentelemetry.io/otel/trace"
-
 	"github.com/rocketkit/rocketkit/config"
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/driver/native"
@@ -61,14 +59,10 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// WithTracerProvider makes spans of sends and handler runs, whose context
-// travels with the messages. Without one nothing is traced.
-func WithTracerProvider(p oteltrace.TracerProvider) Option {
-	return func(s *settings) { s.tracing.Provider = p }
-}
-
-// WithTracing is WithTracerProvider with a choice of propagator and of how
-// processing is joined to sending.
+// WithTracing makes spans of sends and handler runs, whose context travels with
+// the messages. Without it, or without a Provider in o, nothing is traced.
+//
+//	rocketkit.WithTracing(trace.Options{Provider: otel.GetTracerProvider()})
 func WithTracing(o trace.Options) Option { return func(s *settings) { s.tracing = o } }
 
 // WithDial opens connections by dial instead of net.Dialer.

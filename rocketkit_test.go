@@ -25,6 +25,7 @@ import (
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/producer"
+	"github.com/rocketkit/rocketkit/trace"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -58,7 +59,7 @@ func (a *assembly) end(what string) {
 
 func (a *assembly) Name() string { return "assembly" }
 func (a *assembly) Capabilities() driver.Capabilities {
-	return driver.Capabilities{Batch: true, Transactions: true, TimerMessages: true, ExactRetryDelay: true, Drain: true}
+	return driver.Capabilities{Batch: true, Transactions: true, TimerMessages: true, ExactRetryDelay: true}
 }
 
 func (a *assembly) Close(context.Context) error {
@@ -350,7 +351,7 @@ func TestTracesAreMadeWhereAProviderIsGiven(t *testing.T) {
 		rec := tracetest.NewSpanRecorder()
 		cfg := base()
 		cfg.Telemetry.Traces = tc.traces
-		c, _ := open(t, cfg, rocketkit.WithTracerProvider(sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))))
+		c, _ := open(t, cfg, rocketkit.WithTracing(trace.Options{Provider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))}))
 		p, err := c.NewProducer("pay_group")
 		if err != nil {
 			t.Fatal(err)

@@ -71,8 +71,6 @@ type Capabilities struct {
 	Transactions    bool // the Sender is a Transactor
 	TimerMessages   bool // Delay.After and Delay.At
 	ExactRetryDelay bool // Verdict.Delay is kept to the millisecond or second, not rounded to a level
-	VerifiedTLS     bool
-	Drain           bool // Subscription.Drain waits for handlers
 }
 
 // SenderConfig makes a Sender.

@@ -11,8 +11,8 @@ import (
 	"github.com/rocketkit/rocketkit/trace"
 )
 
-// Applications hand a provider to rocketkit.WithTracerProvider; New is for
-// those who assemble a producer or consumer themselves.
+// Applications hand Options to rocketkit.WithTracing; New is for those who
+// assemble a producer or consumer themselves.
 func ExampleNew() {
 	spans := tracetest.NewSpanRecorder()
 	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(spans))

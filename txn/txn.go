@@ -44,7 +44,9 @@ func NewKind(name, topic string, check Check) *Kind {
 // group should register all of them: the broker may ask any. Its brokers learn
 // of the group before it sends, so that a restarted process is asked about what
 // it left behind. A half message of a kind that is not registered stays open.
-func Kinds(kinds ...*Kind) producer.Option { return producer.Transactions(registered(slices.Clone(kinds))) }
+func Kinds(kinds ...*Kind) producer.Option {
+	return producer.Transactions(registered(slices.Clone(kinds)))
+}
 
 // registered is the kinds of one producer.
 type registered []*Kind
