@@ -118,5 +118,14 @@ type untimed sendContext
 
 func (c *untimed) Deadline() (time.Time, bool) { return c.at, true }
 func (c *untimed) Done() <-chan struct{}       { return c.parent.Done() }
-func (c *untimed) Err() error                  { return (*sendContext)(c).Err() }
 func (c *untimed) Value(key any) any           { return c.parent.Value(key) }
+
+// Err implements context.Context. The caller's ctx comes first: a child of it, as
+// inner is, ends a moment after its channel is closed, and package context panics
+// when a closed channel has no error.
+func (c *untimed) Err() error {
+	if err := c.parent.Err(); err != nil {
+		return err
+	}
+	return (*sendContext)(c).Err()
+}

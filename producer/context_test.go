@@ -125,3 +125,27 @@ func TestWithoutTimerFollowsTheCallerOnly(t *testing.T) {
 		}
 	})
 }
+
+// lagging is a ctx whose children are told of its end later.
+type lagging struct{ context.Context }
+
+func (lagging) AfterFunc(func()) (stop func() bool) { return func() bool { return true } }
+func (lagging) Value(any) any                       { return nil }
+
+// Whoever sees Done closed must find an error: context.AfterFunc panics without.
+func TestAContextWithoutTimerHasItsErrorWhenItsCallerHas(t *testing.T) {
+	t.Parallel()
+	parent, cancel := context.WithCancel(t.Context())
+	c := newSendContext(lagging{parent}, time.Hour)
+	defer c.end(context.Canceled)
+	c.Done() // makes inner
+	untimed := c.WithoutTimer()
+	cancel()
+	<-untimed.Done()
+	if !errors.Is(untimed.Err(), context.Canceled) {
+		t.Fatal("its Done is closed, and Err is nil")
+	}
+	ran := make(chan struct{})
+	context.AfterFunc(untimed, func() { close(ran) })
+	<-ran
+}
