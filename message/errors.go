@@ -31,7 +31,8 @@ var (
 	// ErrOutcomeUnknown: the request was written and no answer came. The message
 	// may have been stored.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
-	// ErrOverloaded: the producer's in-flight limit is reached and FailFast is set.
+	// ErrOverloaded: the producer's in-flight limit is reached, and FailFast is set
+	// or ctx ended before a place became free.
 	ErrOverloaded = errors.New("too many sends in flight")
 	// ErrClosed: the client, producer or consumer has been closed.
 	ErrClosed = errors.New("closed")
@@ -137,17 +138,35 @@ func (e *UnknownOutcomeError) Unwrap() []error { return []error{ErrOutcomeUnknow
 func (e *UnknownOutcomeError) SafeToRetry() bool { return false }
 
 // SafeToRetry reports whether err says that nothing was stored, so that trying
-// again cannot duplicate the message. It is false when nobody can know, and
-// for nil.
+// again cannot duplicate the message. It is false when nobody can know, and for
+// nil. Of joined errors one that is not safe decides.
 func SafeToRetry(err error) bool {
-	var s interface{ SafeToRetry() bool }
-	if errors.As(err, &s) {
-		return s.SafeToRetry()
-	}
-	for _, e := range []error{ErrInvalidMessage, ErrInvalidTopic, ErrEmptyBody, ErrBodyTooLarge, ErrNoRoute, ErrNoNameServer, ErrUnreachable, ErrOverloaded, ErrClosed, ErrUnsupported, ErrBreakerOpen} {
-		if errors.Is(err, e) {
-			return true
+	safe, _ := safeToRetry(err)
+	return safe
+}
+
+// safeToRetry says whether err is safe, and whether it says anything.
+func safeToRetry(err error) (safe, known bool) {
+	switch e := err.(type) { //nolint:errorlint // the outermost that knows decides
+	case interface{ SafeToRetry() bool }:
+		return e.SafeToRetry(), true
+	case interface{ Unwrap() error }:
+		return safeToRetry(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, part := range e.Unwrap() {
+			s, k := safeToRetry(part)
+			if k && !s {
+				return false, true
+			}
+			safe, known = safe || s, known || k
 		}
+		return safe, known
 	}
-	return false
+	switch err { //nolint:errorlint // they wrap nothing
+	case ErrOutcomeUnknown:
+		return false, true
+	case ErrInvalidMessage, ErrInvalidTopic, ErrEmptyBody, ErrBodyTooLarge, ErrNoRoute, ErrNoNameServer, ErrUnreachable, ErrOverloaded, ErrClosed, ErrUnsupported, ErrBreakerOpen:
+		return true, true
+	}
+	return false, false
 }

@@ -124,6 +124,10 @@ func TestErrorsSayWhetherARetryIsSafe(t *testing.T) {
 		"unknown":     {&message.UnknownOutcomeError{Op: "send", Addr: "h:1", Err: context.Canceled}, false, message.ErrOutcomeUnknown, []string{"may have been stored"}},
 		"a stranger":  {errors.New("x"), false, nil, nil},
 		"sentinel":    {fmt.Errorf("x: %w", message.ErrClosed), true, message.ErrClosed, nil},
+		"one of two":  {errors.Join(&message.BrokerError{Code: 2}, &message.UnknownOutcomeError{Op: "send"}), false, message.ErrOutcomeUnknown, nil},
+		"both safe":   {errors.Join(&message.BrokerError{Code: 2}, message.ErrNoRoute), true, message.ErrNoRoute, nil},
+		"and a cause": {fmt.Errorf("%w: %w", message.ErrOverloaded, context.Canceled), true, message.ErrOverloaded, nil},
+		"in words":    {fmt.Errorf("%w while the connection was %w", message.ErrOutcomeUnknown, message.ErrClosed), false, message.ErrClosed, nil},
 		"none":        {nil, false, nil, nil},
 	} {
 		if got := message.SafeToRetry(tc.err); got != tc.safe {
