@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -368,10 +369,51 @@ func TestTopicsAreMadeAndShown(t *testing.T) {
 	}
 }
 
+// website is the address of a server that answers whatever it is asked in HTTP.
+func website(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = c.Read(make([]byte, 1024))
+			_, _ = io.WriteString(c, "HTTP/1.1 400 Bad Request\r\n\r\n")
+			_ = c.Close()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = l.Close()
+		<-ended
+	})
+	return l.Addr().String()
+}
+
+func TestNoAnswerIsExplained(t *testing.T) {
+	t.Parallel()
+	late := fmt.Errorf("%w: %w", message.ErrNoNameServer, context.DeadlineExceeded)
+	if err := new(connection).explain(late); !errors.Is(err, context.DeadlineExceeded) || !strings.HasSuffix(err.Error(), "is it a name server that listens there?") {
+		t.Error(err)
+	}
+	other := errors.New("other")
+	if err := new(connection).explain(other); err != other { //nolint:errorlint // as it is
+		t.Error(err)
+	}
+}
+
 func TestMistakesAreSaidInOneLineWithTheWayOut(t *testing.T) {
 	t.Parallel()
 	strict, _ := withServer(t, brokerlite.AutoCreateTopics(false))
 	old, _ := withServer(t, brokerlite.Conf("timerWheelEnable=false"))
+	lost, away := withServer(t, brokerlite.Conf("brokerIP1=127.0.0.2")) // it listens on 127.0.0.1
+	site := website(t)
 	for name, tc := range map[string]struct {
 		c    cli
 		args []string
@@ -409,6 +451,19 @@ func TestMistakesAreSaidInOneLineWithTheWayOut(t *testing.T) {
 		"broker":             {strict, []string{"topic", "create", "a", "-b", "127.0.0.1:1"}, []string{"connect to 127.0.0.1:1 refused"}},
 		"a system topic":     {strict, []string{"topic", "create", "TBW102"}, []string{"TBW102"}},
 		"two topics":         {strict, []string{"topic", "route", "a", "-t", "b"}, []string{`"a" and "b"`}},
+		"a second argument":  {strict, []string{"topic", "status", "a", "b"}, []string{`unexpected argument "b"`, `see "rocketkit topic status --help"`}},
+		"an argument":        {strict, []string{"send", "orders"}, []string{`unexpected argument "orders"`, `see "rocketkit send --help"`}},
+		"unknown command":    {strict, []string{"sned"}, []string{`unknown command "sned" for "rocketkit"; did you mean send?`, `see "rocketkit --help"`}},
+		"topic's subcommand": {strict, []string{"topic", "crate", "a"}, []string{`unknown command "crate" for "rocketkit topic"; did you mean create?`, `see "rocketkit topic --help"`}},
+		"no number":          {strict, []string{"send", "-t", "a", "--body", "x", "--count", "many"}, []string{`invalid argument "many" for "--count" flag: want a whole number`, `see "rocketkit send --help"`}},
+		"broker's address":   {strict, []string{"topic", "create", "a", "-b", "nowhere"}, []string{`--broker "nowhere": want host:port, such as 127.0.0.1:10911`}},
+		"broker's host":      {strict, []string{"topic", "create", "a", "-b", "nowhere.invalid:1"}, []string{"connect to the server: no host is found by the name nowhere.invalid"}},
+		"not the broker":     {strict, []string{"topic", "create", "a", "-b", strict.nameServer}, []string{"REQUEST_CODE_NOT_SUPPORTED (3) from " + strict.nameServer, "is it a broker's address where a name server's belongs"}},
+		"not a name server":  {cli{t, away.Addr()}, []string{"topic", "list"}, []string{"connect to 127.0.0.2:"}},
+		"advertised: create": {lost, []string{"topic", "create", "a"}, []string{"broker broker-a advertises " + away.Addr(), "set brokerIP1"}},
+		"advertised: status": {lost, []string{"topic", "status", "TBW102"}, []string{"broker broker-a advertises " + away.Addr(), "set brokerIP1"}},
+		"advertised: group":  {lost, []string{"consume", "-t", "TBW102", "-g", "g"}, []string{"broker broker-a advertises " + away.Addr(), "set brokerIP1"}},
+		"a web server":       {cli{t, site}, []string{"topic", "list"}, []string{site, "is it a RocketMQ server that listens there?"}},
 		"unknown flag":       {strict, []string{"topic", "route", "a", "--foo"}, []string{"unknown flag: --foo", `see "rocketkit topic route --help"`}},
 		"no server":          {cli{t, "127.0.0.1:1"}, []string{"send", "-t", "a", "--body", "x"}, []string{"connect to 127.0.0.1:1 refused: is the server running? start one with: rocketkit server"}},
 		"none to consume":    {cli{t, "127.0.0.1:1;127.0.0.1:2"}, []string{"consume", "-t", "a", "-g", "g"}, []string{"connect to 127.0.0.1:1;127.0.0.1:2 refused: is the server running? start one with: rocketkit server"}},

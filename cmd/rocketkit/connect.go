@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/rocketkit/rocketkit"
 	"github.com/rocketkit/rocketkit/cmd/rocketkit/internal/admin"
 	"github.com/rocketkit/rocketkit/config"
+	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -27,15 +29,9 @@ type connection struct {
 	nameServers string
 }
 
-// addTo gives a command the flag for it, and errors about flags a way to the help.
+// addTo gives a command the flag for it.
 func (c *connection) addTo(cmd *cobra.Command) {
 	cmd.PersistentFlags().StringVarP(&c.nameServers, "name-servers", "n", "", "name servers, host:port;host:port (NAMESRV_ADDR; default "+defaultNameServer+")")
-	cmd.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return usageError(cmd, err) })
-}
-
-// usageError is a mistake in a command's flags or arguments.
-func usageError(cmd *cobra.Command, err error) error {
-	return fmt.Errorf("%w\nsee \"%s --help\"", err, cmd.CommandPath())
 }
 
 // addrs are the name servers' addresses.
@@ -49,7 +45,7 @@ func (c *connection) addrs() ([]string, error) {
 	}
 	addrs := config.SplitAddresses(text)
 	for _, a := range addrs {
-		if _, _, err := net.SplitHostPort(a); err != nil {
+		if !isAddress(a) {
 			return nil, fmt.Errorf("name server %q: want host:port, such as %s (-n or %s)", a, defaultNameServer, config.EnvNameServers)
 		}
 	}
@@ -57,6 +53,13 @@ func (c *connection) addrs() ([]string, error) {
 		return nil, fmt.Errorf("no name server in %q: want host:port, such as %s", text, defaultNameServer)
 	}
 	return addrs, nil
+}
+
+// isAddress reports whether text is host:port.
+func isAddress(text string) bool {
+	host, port, err := net.SplitHostPort(text)
+	n, portErr := strconv.ParseUint(port, 10, 16)
+	return err == nil && portErr == nil && host != "" && n > 0
 }
 
 // closeTimeout bounds the end of a command's connections.
@@ -97,12 +100,21 @@ func (c *connection) administer(cmd *cobra.Command, f func(context.Context, *adm
 // explain says what to do about a server that is not there; other errors say so
 // themselves.
 func (c *connection) explain(err error) error {
+	if errors.Is(err, protocol.ErrFrameTooLarge) || errors.Is(err, protocol.ErrMalformedFrame) {
+		return fmt.Errorf("%w; is it a RocketMQ server that listens there?", err)
+	}
+	if errors.Is(err, message.ErrNoNameServer) && errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("%w; is it a name server that listens there?", err)
+	}
 	var op *net.OpError
 	var advertised *message.AddrError // says it itself
 	if !errors.As(err, &op) || op.Op != "dial" || errors.As(err, &advertised) {
 		return err
 	}
-	where := fmt.Sprint(op.Addr)
+	where := "the server"
+	if op.Addr != nil {
+		where = op.Addr.String()
+	}
 	if addrs, addrErr := c.addrs(); addrErr == nil && errors.Is(err, message.ErrNoNameServer) {
 		where = strings.Join(addrs, ";")
 	}

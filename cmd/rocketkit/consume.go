@@ -41,14 +41,14 @@ members do not get it.`,
 		Example: `  rocketkit consume -t orders -g look --from first
   rocketkit consume -t orders -g look --tag "paid || refunded" --json
   rocketkit consume -t orders -g look --max 10 --timeout 5s`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	f.addTo(cmd)
 	flags := cmd.Flags()
 	flags.StringVarP(&f.topic, "topic", "t", "", "the topic")
 	flags.StringVarP(&f.group, "group", "g", "", "the consumer group")
-	flags.StringVar(&f.from, "from", "last", "where a group begins that is new: first (all that is stored) or last (what comes from now on)")
+	flags.StringVar(&f.from, "from", "last", "where a new group begins: first (all that is stored) or last (what comes from now on; a topic so young that its first message is in memory is shown from its beginning, as RocketMQ's brokers have it)")
 	flags.StringVar(&f.tag, "tag", "*", "the tags to receive, such as \"paid || refunded\"")
 	flags.IntVar(&f.max, "max", 0, "end after so many messages (0: never)")
 	flags.DurationVar(&f.timeout, "timeout", 0, "end when no message has come for so long (0: never)")
@@ -110,12 +110,17 @@ func (f *consumeFlags) run(cmd *cobra.Command) error {
 // check says at once what would otherwise be waited for without a word.
 func (f *consumeFlags) check(cmd *cobra.Command) error {
 	return f.administer(cmd, func(ctx context.Context, a *admin.Client) error {
-		_, err := a.Route(ctx, f.topic)
-		if errors.Is(err, message.ErrNoRoute) {
+		route, err := a.Route(ctx, f.topic)
+		switch {
+		case errors.Is(err, message.ErrNoRoute):
 			fmt.Fprintf(cmd.ErrOrStderr(), "topic %s does not exist yet; waiting for it\n", f.topic)
 			return nil
+		case err != nil:
+			return err
+		case isTerminal(cmd.OutOrStdout()):
+			fmt.Fprintf(cmd.ErrOrStderr(), "receiving messages of topic %s; Ctrl-C ends\n", f.topic)
 		}
-		return err
+		return a.Reach(ctx, admin.Masters(route.BrokerDatas))
 	})
 }
 

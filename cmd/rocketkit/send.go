@@ -41,7 +41,7 @@ file; without either every line of the input is a message.`,
   rocketkit send -t orders --body later --delay 10s
   rocketkit send -t orders -f order.json --property region=eu
   seq 1000 | rocketkit send -t orders --async`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	f.addTo(cmd)
@@ -141,8 +141,8 @@ func delayOf(text string) (message.Option, error) {
 
 // source yields bodies, one for each message.
 type source struct {
-	next    func() ([]byte, error) // io.EOF ends it
-	endless bool                   // how many there are is not known
+	next    func(context.Context) ([]byte, error) // io.EOF ends it
+	endless bool                                  // how many there are is not known
 }
 
 // bodies are where the messages come from.
@@ -172,7 +172,7 @@ func (f *sendFlags) bodies(cmd *cobra.Command) (source, error) {
 		return source{}, usageError(cmd, fmt.Errorf("%s is empty: RocketMQ takes no message without a body", where))
 	}
 	left := f.count
-	return source{next: func() ([]byte, error) {
+	return source{next: func(context.Context) ([]byte, error) {
 		if left == 0 {
 			return nil, io.EOF
 		}
@@ -215,7 +215,7 @@ func lines(ctx context.Context, in io.Reader, notes io.Writer) source {
 			}
 		}
 	}()
-	return source{endless: true, next: func() ([]byte, error) {
+	return source{endless: true, next: func(ctx context.Context) ([]byte, error) {
 		select {
 		case l, ok := <-read:
 			if !ok {
@@ -236,8 +236,8 @@ type sending struct {
 }
 
 // message is the next to send, nil at the end.
-func (s *sending) message(from source) (*message.Message, error) {
-	body, err := from.next()
+func (s *sending) message(ctx context.Context, from source) (*message.Message, error) {
+	body, err := from.next(ctx)
 	if errors.Is(err, io.EOF) {
 		return nil, nil
 	}
@@ -252,7 +252,7 @@ func (s *sending) message(from source) (*message.Message, error) {
 // sync sends one message after the other, up to the first that fails.
 func (s *sending) sync(ctx context.Context, from source) error {
 	for {
-		m, err := s.message(from)
+		m, err := s.message(ctx, from)
 		if m == nil {
 			return err
 		}
@@ -264,14 +264,15 @@ func (s *sending) sync(ctx context.Context, from source) error {
 	}
 }
 
-// async sends without waiting, until one has failed.
+// async sends without waiting, until one has failed. What is under way then has its
+// outcome before it returns.
 func (s *sending) async(ctx context.Context, from source) error {
-	ctx, stop := context.WithCancelCause(ctx)
+	next, stop := context.WithCancelCause(ctx) // ends when there is to be no next one
 	defer stop(nil)
 	var ended error // why the source has
-	for ended == nil && ctx.Err() == nil {
+	for ended == nil && next.Err() == nil {
 		var m *message.Message
-		if m, ended = s.message(from); m == nil {
+		if m, ended = s.message(next, from); m == nil {
 			break
 		}
 		s.producer.SendAsync(ctx, m, func(_ context.Context, r message.SendResult, err error) {
@@ -283,7 +284,7 @@ func (s *sending) async(ctx context.Context, from source) error {
 		})
 	}
 	err := s.producer.Close() // all callbacks have run
-	if failed := context.Cause(ctx); failed != nil {
+	if failed := context.Cause(next); failed != nil {
 		return failed
 	}
 	return errors.Join(ended, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
+	"github.com/rocketkit/rocketkit/config"
 )
 
 // stopTimeout bounds a graceful stop.
@@ -34,33 +35,37 @@ func newServer() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "server",
 		Short: "Run a RocketMQ name server and broker",
-		Long: `Run a RocketMQ name server and broker in this process, until Ctrl-C.
+		Long: `Run a RocketMQ name server and broker in this process, until Ctrl-C or
+"rocketkit server stop". Both make stored messages durable before they end it; a
+second Ctrl-C ends it at once.
 
 Apache's clients and tools can use it as they use Apache RocketMQ. It reads Apache's
-broker.conf; keys that only Apache has are accepted with a warning.`,
+broker.conf; keys that only Apache has are accepted with a warning. Flags come before
+the file, and the file before NAMESRV_ADDR.`,
 		Example: `  rocketkit server
   rocketkit server -c broker.conf --data-dir /var/lib/rocketmq
   rocketkit server --role broker -n 192.168.1.2:9876
   rocketkit server -m > broker.conf`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runServer(cmd, &f) },
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.role, "role", "all", "which servers to run: all, namesrv or broker")
-	flags.StringVarP(&f.nameServers, "namesrv-addr", "n", "", "name servers to register with, host:port;host:port (NAMESRV_ADDR)")
-	flags.StringVarP(&f.conf, "config", "c", "", "Apache's broker.conf")
-	flags.BoolVarP(&f.print, "print-config", "m", false, "print the configuration and exit")
+	flags.StringVarP(&f.nameServers, "namesrv-addr", "n", "", "name servers to register with, besides the one in this process, host:port;host:port (NAMESRV_ADDR)")
+	flags.BoolVarP(&f.print, "print-config", "m", false, "print the configuration as a broker.conf and exit")
 	flags.IntVar(&f.namePort, "namesrv-port", 9876, "the name server's port")
 	flags.IntVar(&f.brokerPort, "broker-port", 0, "the broker's port (default 10911, or listenPort of broker.conf)")
 	flags.StringVar(&f.logLevel, "log-level", "warn", "what is logged to stderr: debug, info, warn or error")
-	// "stop" has to find what "server" has left, so that both know this one.
+	// "stop" has to find what "server" has left, so that both know these.
+	cmd.PersistentFlags().StringVarP(&f.conf, "config", "c", "", "Apache's broker.conf")
 	cmd.PersistentFlags().StringVar(&f.dataDir, "data-dir", "", "where messages and state are kept (default ${HOME}/store, or storePathRootDir of broker.conf)")
 	cmd.AddCommand(newServerStop(&f))
 	return cmd
 }
 
-// options are what the flags mean to the broker.
-func (f *serverFlags) options(cmd *cobra.Command) ([]brokerlite.Option, error) {
+// dirOptions are the options that say where everything is kept. Later options
+// change what earlier ones have set; the environment's come before the file's.
+func (f *serverFlags) dirOptions(environment ...brokerlite.Option) ([]brokerlite.Option, error) {
 	home, err := os.UserHomeDir()
 	if err != nil && f.dataDir == "" {
 		return nil, fmt.Errorf("no home directory to keep messages in; name another with --data-dir: %w", err)
@@ -69,24 +74,38 @@ func (f *serverFlags) options(cmd *cobra.Command) ([]brokerlite.Option, error) {
 	if err != nil {
 		host = "" // Apache's name for a broker without one is used
 	}
-	opts := []brokerlite.Option{brokerlite.Standalone(home, host), brokerlite.NameServerPort(f.namePort), brokerlite.WithRole(brokerlite.Role(f.role))}
+	opts := append([]brokerlite.Option{brokerlite.Standalone(home, host)}, environment...)
 	if f.conf != "" {
 		opts = append(opts, brokerlite.ConfFile(f.conf))
-	}
-	servers := f.nameServers
-	if servers == "" {
-		servers = os.Getenv("NAMESRV_ADDR")
-	}
-	if servers != "" {
-		opts = append(opts, brokerlite.NameServers(servers))
-	}
-	if cmd.Flags().Changed("broker-port") {
-		opts = append(opts, brokerlite.BrokerPort(f.brokerPort))
 	}
 	if f.dataDir != "" {
 		opts = append(opts, brokerlite.Dir(f.dataDir))
 	}
 	return opts, nil
+}
+
+// options are what the flags mean to the server.
+func (f *serverFlags) options(cmd *cobra.Command) ([]brokerlite.Option, error) {
+	var environment []brokerlite.Option
+	if servers := os.Getenv(config.EnvNameServers); servers != "" && f.nameServers == "" {
+		environment = append(environment, brokerlite.NameServers(servers))
+	}
+	opts, err := f.dirOptions(environment...)
+	if err != nil {
+		return nil, err
+	}
+	opts = append(opts, brokerlite.NameServerPort(f.namePort), brokerlite.WithRole(brokerlite.Role(f.role)))
+	if f.nameServers != "" {
+		opts = append(opts, brokerlite.NameServers(f.nameServers))
+	}
+	if cmd.Flags().Changed("broker-port") {
+		opts = append(opts, brokerlite.BrokerPort(f.brokerPort))
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
+		return nil, usageError(cmd, fmt.Errorf("--log-level %q: want debug, info, warn or error", f.logLevel))
+	}
+	return append(opts, brokerlite.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level})))), nil
 }
 
 func runServer(cmd *cobra.Command, f *serverFlags) error {
@@ -97,16 +116,17 @@ func runServer(cmd *cobra.Command, f *serverFlags) error {
 	if f.print {
 		return brokerlite.PrintConfig(cmd.OutOrStdout(), opts...)
 	}
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
-		return fmt.Errorf("--log-level %q: want debug, info, warn or error", f.logLevel)
+	dir, err := brokerlite.DirOf(opts...)
+	if err != nil {
+		return err
 	}
-	opts = append(opts, brokerlite.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level}))))
+	if err := checkPIDs(dir, f.role); err != nil {
+		return err
+	}
 	b, err := brokerlite.Start(cmd.Context(), opts...)
 	if err != nil {
 		return err
 	}
-	dir := b.Dir()
 	err = writePIDs(dir, f.role)
 	if err == nil {
 		for _, line := range b.BootLines() {

@@ -2,12 +2,16 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -18,24 +22,31 @@ import (
 	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
 )
 
-// services are the servers that can be stopped, with the names that mqshutdown
-// gives them.
-var services = map[string]string{"broker": "mqbroker", "namesrv": "mqnamesrv"}
+// services are the names that Apache's mqshutdown gives the servers.
+func services() map[string]string {
+	return map[string]string{"broker": "mqbroker", "namesrv": "mqnamesrv"}
+}
 
 func newServerStop(f *serverFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "stop [broker|namesrv]",
 		Short: "Stop a server that rocketkit started, as Apache's mqshutdown does",
-		Long: `Stop a server that "rocketkit server" started with the same --data-dir. It finds the
-process by the file <data-dir>/broker.pid or namesrv.pid, and ends it only if it is
-a rocketkit server. A process that runs both servers ends with either.`,
-		ValidArgs: []string{"broker", "namesrv"},
-		Args:      cobra.MatchAll(cobra.MaximumNArgs(1), cobra.OnlyValidArgs),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if len(args) == 0 {
-				args = []string{"broker", "namesrv"}
+		Long: `Stop a server that "rocketkit server" started with the same --data-dir or broker.conf,
+and wait until it has ended. Without an argument it is all that run there.
+
+It finds the process by the file <data-dir>/broker.pid or namesrv.pid, and ends it
+only if it is a rocketkit server. A process that runs both servers ends with either.`,
+		Example: `  rocketkit server stop
+  rocketkit server stop broker --data-dir /var/lib/rocketmq`,
+		ValidArgs: slices.Sorted(maps.Keys(services())),
+		Args: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 && services()[args[0]] == "" {
+				return usageError(cmd, fmt.Errorf("unknown server %q: want broker or namesrv", args[0]))
 			}
-			opts, err := f.options(cmd)
+			return upTo(1)(cmd, args)
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			opts, err := f.dirOptions()
 			if err != nil {
 				return err
 			}
@@ -43,68 +54,89 @@ a rocketkit server. A process that runs both servers ends with either.`,
 			if err != nil {
 				return err
 			}
+			if runtime.GOOS == "windows" {
+				return fmt.Errorf("Windows has no signal that ends a server in order: press Ctrl-C in its window, or kill the process that %s names", pidPath(dir, "broker"))
+			}
 			return stop(cmd, dir, args)
 		},
 	}
 }
 
-// stop ends the processes of the services.
+// stop ends the processes of the servers, of all when none is named.
 func stop(cmd *cobra.Command, dir string, names []string) error {
-	out := cmd.OutOrStdout()
-	running := map[int]bool{}
-	var errs []error
+	running, err := runningIn(dir)
+	if err != nil {
+		return err
+	}
+	if len(running) == 0 {
+		return fmt.Errorf("no server of rocketkit runs with the data directory %s; another is named by --data-dir or -c", dir)
+	}
+	if len(names) == 0 {
+		names = slices.Sorted(maps.Keys(running))
+	}
+	for name, pid := range running {
+		if i := slices.IndexFunc(names, func(n string) bool { return running[n] == pid }); i >= 0 && !slices.Contains(names, name) {
+			fmt.Fprintf(cmd.ErrOrStderr(), "the %s is in the same process as the %s and ends too\n", services()[name], services()[names[i]])
+		}
+	}
+	var ended []int // in the names' order: a broker can still leave its name server
 	for _, name := range names {
-		service := services[name]
-		pid, err := readPID(dir, name)
-		switch {
-		case err != nil:
-			errs = append(errs, err)
-			continue
-		case pid == 0:
-			if len(names) == 1 {
-				errs = append(errs, fmt.Errorf("no %s running", service))
+		pid, service := running[name], services()[name]
+		if pid == 0 {
+			return fmt.Errorf("no %s runs with the data directory %s", service, dir)
+		}
+		fmt.Fprintf(cmd.OutOrStdout(), "The %s(%d) is running...\n", service, pid)
+		if !slices.Contains(ended, pid) {
+			if err := terminate(pid); err != nil {
+				return fmt.Errorf("end process %d: %w", pid, err)
 			}
-			continue
-		}
-		fmt.Fprintf(out, "The %s(%d) is running...\n", service, pid)
-		if !running[pid] {
-			if err := syscall.Kill(pid, syscall.SIGTERM); err != nil {
-				errs = append(errs, fmt.Errorf("end process %d: %w", pid, err))
-				continue
+			if err := awaitEnd(cmd.Context(), pid); err != nil {
+				return err
 			}
+			ended = append(ended, pid)
 		}
-		running[pid] = true
-		fmt.Fprintf(out, "Send shutdown request to %s(%d) OK\n", service, pid)
+		fmt.Fprintf(cmd.OutOrStdout(), "Send shutdown request to %s(%d) OK\n", service, pid)
 	}
-	if len(running) == 0 && len(errs) == 0 {
-		return fmt.Errorf("no server of rocketkit runs with the data directory %s", dir)
-	}
-	for pid := range running {
-		if !gone(cmd, pid) {
-			errs = append(errs, fmt.Errorf("process %d has not ended after %v", pid, 2*stopTimeout))
-		}
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
-// gone waits for a process to end.
-func gone(cmd *cobra.Command, pid int) bool {
-	deadline := time.NewTimer(2 * stopTimeout)
-	defer deadline.Stop()
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		if !isServer(pid) {
-			return true
+// runningIn are the processes of the servers that run with a directory.
+func runningIn(dir string) (map[string]int, error) {
+	running := make(map[string]int)
+	var errs []error
+	for name := range services() {
+		pid, err := readPID(dir, name)
+		if pid != 0 {
+			running[name] = pid
 		}
+		errs = append(errs, err)
+	}
+	return running, errors.Join(errs...)
+}
+
+// terminate asks a process to end.
+func terminate(pid int) error {
+	p, err := os.FindProcess(pid)
+	if err != nil {
+		return err
+	}
+	return errors.Join(p.Signal(syscall.SIGTERM), p.Release())
+}
+
+// awaitEnd waits for a process to end, longer than it waits for others.
+func awaitEnd(ctx context.Context, pid int) error {
+	ctx, cancel := context.WithTimeout(ctx, 2*stopTimeout)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for isServer(pid) {
 		select {
 		case <-tick.C:
-		case <-deadline.C:
-			return false
-		case <-cmd.Context().Done():
-			return false
+		case <-ctx.Done():
+			return fmt.Errorf("process %d was asked to end and has not yet: %w", pid, ctx.Err())
 		}
 	}
+	return nil
 }
 
 func pidPath(dir, name string) string { return filepath.Join(dir, name+".pid") }
@@ -115,6 +147,16 @@ func pidNames(role string) []string {
 		return []string{"broker", "namesrv"}
 	}
 	return []string{role}
+}
+
+// checkPIDs refuses a directory that a server of the same kind runs with.
+func checkPIDs(dir, role string) error {
+	for _, name := range pidNames(role) {
+		if pid, err := readPID(dir, name); err == nil && pid != 0 {
+			return fmt.Errorf("process %d is %s with the data directory %s already: stop it (rocketkit server stop), or choose another with --data-dir", pid, services()[name], dir)
+		}
+	}
+	return nil
 }
 
 func writePIDs(dir, role string) error {
@@ -167,7 +209,7 @@ func readPID(dir, name string) (int, error) {
 // isServer reports whether a process is a server of this program.
 func isServer(pid int) bool {
 	self, err := os.Executable()
-	if err != nil {
+	if err != nil || pid == os.Getpid() {
 		return false
 	}
 	args, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))

@@ -26,7 +26,7 @@ func newTopic() *cobra.Command {
 		Short: "Make topics and look at them",
 		Example: `  rocketkit topic create orders
   rocketkit topic status orders`,
-		Args: cobra.NoArgs,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	conn.addTo(cmd)
@@ -49,7 +49,7 @@ func newTopicCreate(conn *connection) *cobra.Command {
 or -b it is the only cluster that the name servers know.`,
 		Example: `  rocketkit topic create orders
   rocketkit topic create orders -c DefaultCluster -r 4 -w 4`,
-		Args: cobra.MaximumNArgs(1),
+		Args: upTo(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			topic, err := topicOf(cmd, args, f.topic)
 			if err != nil {
@@ -79,6 +79,8 @@ func (f *topicFlags) validate() error {
 	switch {
 	case f.cluster != "" && f.broker != "":
 		return errors.New("-c and -b are given: want one of them")
+	case f.broker != "" && !isAddress(f.broker):
+		return fmt.Errorf("--broker %q: want host:port, such as 127.0.0.1:10911", f.broker)
 	case f.perm != 2 && f.perm != 4 && f.perm != 6:
 		return fmt.Errorf("--perm %d: want 2 (write), 4 (read) or 6 (both)", f.perm)
 	case f.read < 1 || f.read > most:
@@ -90,19 +92,19 @@ func (f *topicFlags) validate() error {
 }
 
 func createTopic(ctx context.Context, a *admin.Client, f *topicFlags, out io.Writer) error {
-	addrs := []string{f.broker}
+	brokers := []admin.Broker{{Addr: f.broker}}
 	if f.broker == "" {
 		var err error
-		if addrs, err = mastersOf(ctx, a, f.cluster); err != nil {
+		if brokers, err = mastersOf(ctx, a, f.cluster); err != nil {
 			return err
 		}
 	}
 	t := protocol.TopicConfig{TopicName: f.topic, ReadQueueNums: f.read, WriteQueueNums: f.write, Perm: f.perm, TopicFilterType: protocol.SingleTag}
-	for _, addr := range addrs {
-		if err := a.CreateTopic(ctx, addr, t); err != nil {
+	for _, b := range brokers {
+		if err := a.CreateTopic(ctx, b, t); err != nil {
 			return err
 		}
-		fmt.Fprintf(out, "create topic to %s success.\n", addr)
+		fmt.Fprintf(out, "create topic to %s success.\n", b.Addr)
 	}
 	_, err := fmt.Fprintf(out, "TopicConfig [topicName=%s, readQueueNums=%d, writeQueueNums=%d, perm=%s, topicFilterType=%s, topicSysFlag=%d, order=%t, attributes={}]\n",
 		t.TopicName, t.ReadQueueNums, t.WriteQueueNums, permText(t.Perm), t.TopicFilterType, t.TopicSysFlag, t.Order)
@@ -120,8 +122,8 @@ func permText(perm int32) string {
 	return string(text)
 }
 
-// mastersOf returns the addresses of a cluster's masters; "" is the only cluster.
-func mastersOf(ctx context.Context, a *admin.Client, cluster string) ([]string, error) {
+// mastersOf returns the masters of a cluster; "" is the only cluster.
+func mastersOf(ctx context.Context, a *admin.Client, cluster string) ([]admin.Broker, error) {
 	info, err := a.Clusters(ctx)
 	if err != nil {
 		return nil, err
@@ -141,8 +143,8 @@ func mastersOf(ctx context.Context, a *admin.Client, cluster string) ([]string, 
 	for _, name := range info.Clusters[cluster] {
 		brokers = append(brokers, info.BrokerAddrs[name])
 	}
-	if addrs := admin.Masters(brokers); len(addrs) > 0 {
-		return addrs, nil
+	if masters := admin.Masters(brokers); len(masters) > 0 {
+		return masters, nil
 	}
 	return nil, fmt.Errorf("no broker of cluster %s has a master", cluster)
 }
@@ -151,7 +153,7 @@ func newTopicList(conn *connection) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List all topics, as mqadmin topicList does",
-		Args:  cobra.NoArgs,
+		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return conn.administer(cmd, func(ctx context.Context, a *admin.Client) error {
 				topics, err := a.Topics(ctx)
@@ -173,7 +175,7 @@ func newTopicRoute(conn *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "route <topic>",
 		Short: "Show where a topic's queues are, as mqadmin topicRoute does",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  upTo(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			topic, err := topicOf(cmd, args, topic)
 			if err != nil {
@@ -230,7 +232,7 @@ func newTopicStatus(conn *connection) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status <topic>",
 		Short: "Show what a topic's queues hold, as mqadmin topicStatus does",
-		Args:  cobra.MaximumNArgs(1),
+		Args:  upTo(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			topic, err := topicOf(cmd, args, topic)
 			if err != nil {

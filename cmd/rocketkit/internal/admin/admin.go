@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rocketkit/rocketkit/internal/protocol"
@@ -77,27 +78,46 @@ func (c *Client) Route(ctx context.Context, topic string) (*protocol.TopicRoute,
 	return route, nil
 }
 
-// Masters returns the addresses of the brokers' masters, sorted by the brokers'
-// names.
-func Masters(brokers []protocol.BrokerData) []string {
-	brokers = slices.SortedFunc(slices.Values(brokers), func(a, b protocol.BrokerData) int { return cmp.Compare(a.BrokerName, b.BrokerName) })
-	var addrs []string
-	for _, b := range brokers {
-		if addr := b.BrokerAddrs[protocol.MasterID]; addr != "" {
-			addrs = append(addrs, addr)
-		}
-	}
-	return addrs
+// Broker is a broker to ask.
+type Broker struct {
+	Name string // "" for one that is known by its address only
+	Addr string // host:port
 }
 
-// CreateTopic makes a topic on the broker at addr, or changes it.
-func (c *Client) CreateTopic(ctx context.Context, addr string, t protocol.TopicConfig) error {
+// Masters returns the masters of the brokers, sorted by name.
+func Masters(brokers []protocol.BrokerData) []Broker {
+	var masters []Broker
+	for _, b := range brokers {
+		if addr := b.BrokerAddrs[protocol.MasterID]; addr != "" {
+			masters = append(masters, Broker{b.BrokerName, addr})
+		}
+	}
+	slices.SortFunc(masters, func(a, b Broker) int { return cmp.Compare(a.Name, b.Name) })
+	return masters
+}
+
+// Reach connects to the first broker that can be connected to. The error joins a
+// *message.AddrError for each.
+func (c *Client) Reach(ctx context.Context, brokers []Broker) error {
+	var failed []error
+	for _, b := range brokers {
+		_, err := c.connect(ctx, b)
+		if err == nil {
+			return nil
+		}
+		failed = append(failed, err)
+	}
+	return errors.Join(failed...)
+}
+
+// CreateTopic makes a topic on a broker, or changes it.
+func (c *Client) CreateTopic(ctx context.Context, b Broker, t protocol.TopicConfig) error {
 	h := protocol.CreateTopicRequest{
 		Topic: t.TopicName, DefaultTopic: protocol.DefaultTopic,
 		ReadQueueNums: t.ReadQueueNums, WriteQueueNums: t.WriteQueueNums, Perm: t.Perm,
 		TopicFilterType: t.TopicFilterType, TopicSysFlag: t.TopicSysFlag, Order: t.Order,
 	}
-	_, err := c.ask(ctx, addr, "create topic "+t.TopicName, protocol.UpdateAndCreateTopic, &h)
+	_, err := c.ask(ctx, b, "create topic "+t.TopicName, protocol.UpdateAndCreateTopic, &h)
 	return err
 }
 
@@ -108,15 +128,15 @@ func (c *Client) TopicStatus(ctx context.Context, topic string) (*protocol.Topic
 		return nil, err
 	}
 	all := &protocol.TopicStats{Offsets: make(map[protocol.MessageQueue]protocol.TopicOffset)}
-	for _, addr := range Masters(route.BrokerDatas) {
+	for _, b := range Masters(route.BrokerDatas) {
 		op := "ask for the status of topic " + topic
-		resp, err := c.ask(ctx, addr, op, protocol.GetTopicStats, &protocol.TopicRequest{Topic: topic})
+		resp, err := c.ask(ctx, b, op, protocol.GetTopicStats, &protocol.TopicRequest{Topic: topic})
 		if err != nil {
 			return nil, err
 		}
 		stats, err := protocol.DecodeTopicStats(resp.Body)
 		if err != nil {
-			return nil, fmt.Errorf("%s: answer of %s: %w", op, addr, err)
+			return nil, fmt.Errorf("%s: answer of %s: %w", op, b.Addr, err)
 		}
 		for q, o := range stats.Offsets {
 			all.Offsets[q] = o
@@ -131,7 +151,7 @@ func (c *Client) TopicStatus(ctx context.Context, topic string) (*protocol.Topic
 func (c *Client) askName(ctx context.Context, op string, code protocol.Code, h protocol.Header) (*protocol.Command, string, error) {
 	var failed []error
 	for _, addr := range c.names {
-		resp, err := c.ask(ctx, addr, op, code, h)
+		resp, err := c.ask(ctx, Broker{Addr: addr}, op, code, h)
 		var refused *message.BrokerError
 		if err == nil || errors.As(err, &refused) {
 			return resp, addr, err
@@ -141,22 +161,39 @@ func (c *Client) askName(ctx context.Context, op string, code protocol.Code, h p
 	return nil, "", fmt.Errorf("%w: %w", message.ErrNoNameServer, errors.Join(failed...))
 }
 
-// ask makes one request. A response that is not a success is a
-// *message.BrokerError.
-func (c *Client) ask(ctx context.Context, addr, op string, code protocol.Code, h protocol.Header) (*protocol.Command, error) {
+// connect returns a connection to a server. When there is none, the error for a
+// broker that is known by name is a *message.AddrError: the name servers have its
+// address, and it may be wrong for this network.
+func (c *Client) connect(ctx context.Context, b Broker) (*remoting.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	conn, err := c.net.Conn(ctx, addr)
+	conn, err := c.net.Conn(ctx, b.Addr)
+	if err != nil && b.Name != "" {
+		err = &message.AddrError{Broker: b.Name, Addr: b.Addr, Err: err}
+	}
+	return conn, err
+}
+
+// ask makes one request. A response that is not a success is a
+// *message.BrokerError.
+func (c *Client) ask(ctx context.Context, b Broker, op string, code protocol.Code, h protocol.Header) (*protocol.Command, error) {
+	conn, err := c.connect(ctx, b)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
 	cmd := protocol.Command{Codec: protocol.Binary, Code: code, Language: protocol.LanguageGo, Version: protocol.ClientVersion}
 	resp, err := conn.Call(ctx, &cmd, h)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
-	if resp.Code != protocol.Success {
-		return nil, &message.BrokerError{Code: int(resp.Code), Name: protocol.ResponseName(resp.Code), Remark: resp.Remark, Addr: addr, Op: op}
+	if resp.Code == protocol.Success {
+		return resp, nil
 	}
-	return resp, nil
+	refused := &message.BrokerError{Code: int(resp.Code), Name: protocol.ResponseName(resp.Code), Remark: strings.TrimSpace(resp.Remark), Broker: b.Name, Addr: b.Addr, Op: op}
+	if resp.Code == protocol.CodeNotSupported {
+		refused.Remedy = "is it a broker's address where a name server's belongs (9876 by default), or the other way round (10911)?"
+	}
+	return nil, refused
 }
