@@ -151,6 +151,31 @@ func TestStopCutsOff(t *testing.T) {
 	})
 }
 
+func TestStopForgetsNoAttemptThatMayHaveStored(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a", "b")
+		s.send = func(ctx context.Context, _ message.Queue, _ []*driver.Outgoing) (driver.Receipt, error) {
+			if len(s.tried()) == 1 {
+				return driver.Receipt{}, &message.UnknownOutcomeError{Op: "send", Err: errors.New("connection lost")}
+			}
+			<-ctx.Done() // before a byte of the second was written
+			return driver.Receipt{}, ctx.Err()
+		}
+		p := start(t, s, producer.RetryUnknownOutcome())
+		var err error
+		go func() { _, err = p.Send(context.Background(), msg()) }()
+		synctest.Wait()
+		if stopErr := p.Stop(t.Context()); stopErr != nil {
+			t.Error(stopErr)
+		}
+		synctest.Wait()
+		if len(s.tried()) != 2 || !errors.Is(err, message.ErrClosed) || message.SafeToRetry(err) {
+			t.Errorf("%d attempts, safe to retry %v: %v", len(s.tried()), message.SafeToRetry(err), err)
+		}
+	})
+}
+
 func TestStopDuringAPauseEndsTheSend(t *testing.T) {
 	t.Parallel()
 	for way, send := range ways {

@@ -308,11 +308,15 @@ func (o *op) failure() error {
 	if err == nil || o.ctx == nil {
 		return err
 	}
-	if isContextError(err) && o.ctx.stopped() {
-		return fmt.Errorf("producer %s: %w while the send was under way: %w", o.p.group, message.ErrClosed, err)
+	stopped := isContextError(err) && o.ctx.stopped()
+	if stopped {
+		err = fmt.Errorf("%w while the send was under way: %w", message.ErrClosed, err)
 	}
 	var told interface{ SafeToRetry() bool }
-	if len(o.tried) > 1 || isContextError(err) && !errors.As(err, &told) {
+	switch {
+	case len(o.tried) <= 1 && stopped:
+		return fmt.Errorf("producer %s: %w", o.p.group, err)
+	case len(o.tried) > 1 || isContextError(err) && !errors.As(err, &told):
 		return &SendError{
 			Group: o.p.group, Topic: o.lead().Topic, Attempts: len(o.tried), Brokers: append([]string(nil), o.tried...),
 			Elapsed: time.Since(o.ctx.begun).Round(time.Millisecond), Err: err, safe: !o.unsafe,
