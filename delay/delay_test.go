@@ -43,27 +43,23 @@ func TestTheLastDelayOptionWins(t *testing.T) {
 func TestLevelsAroundADelay(t *testing.T) {
 	t.Parallel()
 	for d, want := range map[time.Duration]struct {
-		below, above int
-		text         string
+		exact int // 0: no level has this delay
+		text  string
 	}{
-		time.Millisecond:  {0, 1, "level 1 (1s)"},
-		time.Second:       {1, 1, "level 1 (1s)"},
-		7 * time.Second:   {2, 3, "level 2 (5s) or level 3 (10s)"},
-		30 * time.Minute:  {16, 16, "level 16 (30m)"},
-		45 * time.Minute:  {16, 17, "level 16 (30m) or level 17 (1h)"},
-		2 * time.Hour:     {18, 18, "level 18 (2h)"},
-		100 * time.Hour:   {18, 0, "level 18 (2h)"},
-		599 * time.Second: {13, 14, "level 13 (9m) or level 14 (10m)"},
+		time.Millisecond:  {0, "level 1 (1s)"},
+		time.Second:       {1, "level 1 (1s)"},
+		7 * time.Second:   {0, "level 2 (5s) or level 3 (10s)"},
+		30 * time.Minute:  {16, "level 16 (30m)"},
+		45 * time.Minute:  {0, "level 16 (30m) or level 17 (1h)"},
+		2 * time.Hour:     {18, "level 18 (2h)"},
+		100 * time.Hour:   {0, "level 18 (2h)"},
+		599 * time.Second: {0, "level 13 (9m) or level 14 (10m)"},
 	} {
-		below, above := delay.Nearest(d)
-		if below != want.below || above != want.above {
-			t.Errorf("Nearest(%s) = %d, %d, want %d, %d", d, below, above, want.below, want.above)
-		}
 		if got := delay.Describe(d); got != want.text {
 			t.Errorf("Describe(%s) = %q, want %q", d, got, want.text)
 		}
 		level, ok := delay.LevelFor(d)
-		if ok != (want.below == want.above) || ok && level != want.below {
+		if ok != (want.exact > 0) || level != want.exact {
 			t.Errorf("LevelFor(%s) = %d, %v", d, level, ok)
 		}
 	}

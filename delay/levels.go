@@ -27,9 +27,9 @@ func LevelFor(d time.Duration) (level int, ok bool) {
 	return 0, false
 }
 
-// Nearest returns the default levels around d: the longest that is not longer
+// nearest returns the default levels around d: the longest that is not longer
 // and the shortest that is not shorter. 0 means that there is none on that side.
-func Nearest(d time.Duration) (below, above int) {
+func nearest(d time.Duration) (below, above int) {
 	for i, at := range Levels() {
 		if at <= d {
 			below = i + 1
@@ -44,7 +44,7 @@ func Nearest(d time.Duration) (below, above int) {
 // Describe names the levels around d for an error's remedy, such as "level 16
 // (30m) or level 17 (1h)".
 func Describe(d time.Duration) string {
-	below, above := Nearest(d)
+	below, above := nearest(d)
 	switch {
 	case below == above:
 		return levelText(below)

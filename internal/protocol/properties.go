@@ -2,8 +2,6 @@ package protocol
 
 import (
 	"bytes"
-	"errors"
-	"fmt"
 	"iter"
 	"strings"
 )
@@ -19,8 +17,6 @@ const (
 	PropRealQueueID         = "REAL_QID"
 	PropTransactionPrepared = "TRAN_MSG"
 	PropProducerGroup       = "PGROUP"
-	PropMinOffset           = "MIN_OFFSET"
-	PropMaxOffset           = "MAX_OFFSET"
 	PropOriginMessageID     = "ORIGIN_MESSAGE_ID"
 	PropReconsumeTime       = "RECONSUME_TIME"
 	PropMaxReconsumeTimes   = "MAX_RECONSUME_TIMES"
@@ -29,25 +25,14 @@ const (
 	PropUniqueKey           = "UNIQ_KEY"
 	PropTransactionID       = "__transactionId__"
 	PropCheckImmunity       = "CHECK_IMMUNITY_TIME_IN_SECONDS"
-	PropPreparedQueueOffset = "TRAN_PREPARED_QUEUE_OFFSET"
 	PropCheckTimes          = "TRANSACTION_CHECK_TIMES"
-	PropInstanceID          = "INSTANCE_ID"
-	PropCorrelationID       = "CORRELATION_ID"
-	PropReplyToClient       = "REPLY_TO_CLIENT"
-	PropTTL                 = "TTL"
 	PropCluster             = "CLUSTER"
-	PropMessageType         = "MSG_TYPE"
 	PropShardingKey         = "__SHARDINGKEY"
 	PropTimerDelaySec       = "TIMER_DELAY_SEC"
 	PropTimerDelayMs        = "TIMER_DELAY_MS"
 	PropTimerDeliverMs      = "TIMER_DELIVER_MS"
 	PropTimerOutMs          = "TIMER_OUT_MS"
 	PropTimerDelUniqueKey   = "TIMER_DEL_UNIQKEY"
-	PropBornHost            = "__BORNHOST"
-	PropBornTimestamp       = "BORN_TIMESTAMP"
-	PropDLQOriginTopic      = "DLQ_ORIGIN_TOPIC"
-	PropDLQOriginMessageID  = "DLQ_ORIGIN_MESSAGE_ID"
-	PropConsumeStartTime    = "CONSUME_START_TIME"
 )
 
 // Separators of a properties text: name \x01 value \x02.
@@ -57,21 +42,6 @@ const (
 	// KeySeparator stands between the keys inside KEYS.
 	KeySeparator = " "
 )
-
-// ErrPropertyCharacter reports a separator inside a property's name or value.
-var ErrPropertyCharacter = errors.New("property contains a separator character")
-
-// CheckProperty reports whether name and value can travel. Java would accept a
-// separator and then hand out other properties than were set.
-func CheckProperty(name, value string) error {
-	if strings.ContainsAny(name, "\x01\x02") {
-		return fmt.Errorf("%w: name %q must not contain \\x01 or \\x02", ErrPropertyCharacter, name)
-	}
-	if strings.ContainsAny(value, "\x01\x02") {
-		return fmt.Errorf("%w: value %q of property %q must not contain \\x01 or \\x02", ErrPropertyCharacter, value, name)
-	}
-	return nil
-}
 
 // AppendProperty appends one entry to dst, which holds properties and nothing
 // else. As Java does when reading, an entry with an empty name or value is

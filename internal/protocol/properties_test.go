@@ -1,7 +1,6 @@
 package protocol
 
 import (
-	"errors"
 	"testing"
 )
 
@@ -60,17 +59,5 @@ func TestIterationOverPropertiesStops(t *testing.T) {
 			t.Errorf("went on to %q", k)
 		}
 		break
-	}
-}
-
-func TestSeparatorsInsideAPropertyAreRefused(t *testing.T) {
-	t.Parallel()
-	for _, c := range [][2]string{{"a\x01", "v"}, {"a\x02", "v"}, {"a", "v\x01"}, {"a", "\x02"}} {
-		if err := CheckProperty(c[0], c[1]); !errors.Is(err, ErrPropertyCharacter) {
-			t.Errorf("%q: got %v", c, err)
-		}
-	}
-	if err := CheckProperty("a", "any other\x00\n=;"); err != nil {
-		t.Error(err)
 	}
 }
