@@ -55,7 +55,7 @@ only if it is a rocketkit server. A process that runs both servers ends with eit
 				return err
 			}
 			if runtime.GOOS == "windows" {
-				return fmt.Errorf("Windows has no signal that ends a server in order: press Ctrl-C in its window, or kill the process that %s names", pidPath(dir, "broker"))
+				return fmt.Errorf("no signal ends a server in order on Windows: press Ctrl-C in its window, or kill the process that %s names", pidPath(dir, "broker"))
 			}
 			return stop(cmd, dir, args)
 		},
