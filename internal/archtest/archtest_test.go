@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -160,15 +162,19 @@ func TestTheSDKLinksNoHeavyDependency(t *testing.T) {
 	}
 }
 
-func TestEveryPackageHasADocComment(t *testing.T) {
+func TestEveryPackageHasADocFile(t *testing.T) {
 	t.Parallel()
-	cmd := exec.Command("go", "list", "-f", "{{if not .Doc}}{{.ImportPath}}{{end}}", "./...")
+	cmd := exec.Command("go", "list", "-f", "{{if not .Doc}}{{.ImportPath}} has no package comment;{{end}}{{.Dir}}", "./...")
 	cmd.Dir = "../.."
 	out, err := cmd.Output()
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, path := range strings.Fields(string(out)) {
-		t.Errorf("%s has no package comment", path)
+	for _, line := range strings.Split(strings.TrimSpace(string(out)), "\n") {
+		if mistake, dir, found := strings.Cut(line, ";"); found {
+			t.Errorf("%s (%s)", mistake, dir)
+		} else if _, err := os.Stat(filepath.Join(line, "doc.go")); err != nil {
+			t.Errorf("the package comment belongs into doc.go: %v", err)
+		}
 	}
 }
