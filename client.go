@@ -47,13 +47,13 @@ type member interface {
 
 // Open makes a client. It does not wait for the network: servers may start
 // later. Without name servers in cfg, NAMESRV_ADDR gives them. Every mistake in
-// cfg is reported, joined; a driver that the program does not link is a
+// cfg and opts is reported, joined; a driver that the program does not link is a
 // *DriverError.
 func Open(ctx context.Context, cfg Config, opts ...Option) (*Client, error) {
 	s := newSettings(opts)
 	cfg.Driver = s.chosen(cfg.Driver)
 	cfg = cfg.WithDefaults()
-	if err := cfg.Validate(); err != nil {
+	if err := errors.Join(s.validate(), cfg.Validate()); err != nil {
 		return nil, err
 	}
 	factory, err := s.factory(cfg.Driver)

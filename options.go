@@ -28,6 +28,7 @@ type settings struct {
 	tracing   trace.Options
 	dial      func(ctx context.Context, network, address string) (net.Conn, error)
 	tls       *tls.Config
+	nils      int // options that are nil
 }
 
 func newSettings(opts []Option) *settings {
@@ -37,6 +38,10 @@ func newSettings(opts []Option) *settings {
 		logger:    slog.New(slog.DiscardHandler),
 	}
 	for _, o := range opts {
+		if o == nil {
+			s.nils++
+			continue
+		}
 		o(s)
 	}
 	return s
@@ -73,6 +78,14 @@ func WithDial(dial func(ctx context.Context, network, address string) (net.Conn,
 // WithTLSConfig encrypts connections by cfg, in place of the configuration's
 // section tls.
 func WithTLSConfig(cfg *tls.Config) Option { return func(s *settings) { s.tls = cfg } }
+
+// validate reports mistakes in the options.
+func (s *settings) validate() error {
+	if s.nils > 0 {
+		return fmt.Errorf("open: %d of the options are nil; remove them", s.nils)
+	}
+	return nil
+}
 
 // chosen is the driver to use when the configuration says named.
 func (s *settings) chosen(named string) string {

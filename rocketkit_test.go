@@ -187,8 +187,8 @@ func TestTheConfigurationChoosesTheDriver(t *testing.T) {
 
 func TestMistakesInTheConfigurationAreReportedAtOpen(t *testing.T) {
 	t.Setenv("NAMESRV_ADDR", "")
-	_, err := rocketkit.Open(t.Context(), rocketkit.Config{Producer: config.Producer{SendTimeout: -1}})
-	if err == nil || !strings.Contains(err.Error(), "NAMESRV_ADDR") || !strings.Contains(err.Error(), "send_timeout") {
+	_, err := rocketkit.Open(t.Context(), rocketkit.Config{Producer: config.Producer{SendTimeout: -1}}, nil)
+	if err == nil || !strings.Contains(err.Error(), "NAMESRV_ADDR") || !strings.Contains(err.Error(), "send_timeout") || !strings.Contains(err.Error(), "options are nil") {
 		t.Errorf("error %v", err)
 	}
 	t.Setenv("NAMESRV_ADDR", "ns1:9876;ns2:9876")

@@ -125,6 +125,7 @@ type settings struct {
 	logger           *slog.Logger
 	tracer           *trace.Tracer
 	checkers         []Checker // one, or none without transactions
+	nils             int       // options that are nil
 }
 
 func defaults() settings {
@@ -168,6 +169,7 @@ func (s *settings) validate(group string, caps driver.Capabilities) error {
 	if err := message.CheckGroup(group); err != nil {
 		errs = append(errs, fmt.Errorf("producer: %w", err))
 	}
+	refuse(s.nils > 0, "%d of the options are nil; remove them", s.nils)
 	refuse(s.retries < 0, "Retries(%d) is negative; 0 makes one attempt", s.retries)
 	refuse(s.sendTimeout <= 0, "SendTimeout(%s) must be positive", s.sendTimeout)
 	refuse(s.attemptTimeout < 0, "AttemptTimeout(%s) is negative", s.attemptTimeout)

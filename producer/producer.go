@@ -36,6 +36,10 @@ type Producer struct {
 func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
 	cfg := defaults()
 	for _, o := range opts {
+		if o == nil {
+			cfg.nils++
+			continue
+		}
 		o(&cfg)
 	}
 	cfg.complete()
