@@ -10,6 +10,14 @@ import (
 	"github.com/rocketkit/rocketkit/message"
 )
 
+// Checker is what the option Transactions gave; nil without it.
+func (p *Producer) Checker() Checker {
+	if len(p.cfg.checkers) == 0 {
+		return nil
+	}
+	return p.cfg.checkers[0]
+}
+
 // SendHalf sends m as a half message, which consumers do not see, and runs local
 // once it is stored; what local returns is told to the broker. The state is what
 // was decided here: whether the broker has heard of it shows in its asking
@@ -19,7 +27,7 @@ import (
 //
 // It needs the option Transactions. Package txn is the way to use it.
 func (p *Producer) SendHalf(ctx context.Context, m *message.Message, extra []driver.Property, local func(context.Context, message.SendResult) driver.TxState) (message.SendResult, driver.TxState, error) {
-	if len(p.cfg.checkers) == 0 {
+	if p.Checker() == nil {
 		return message.SendResult{}, driver.TxUnknown, fmt.Errorf("producer %s: transactional sends are %w without the option Transactions, by which brokers know whom to ask; see txn.Kinds", p.group, message.ErrUnsupported)
 	}
 	if m != nil && !m.Delay.IsZero() {

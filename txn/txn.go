@@ -135,6 +135,9 @@ func (k *Kind) Send(ctx context.Context, p *producer.Producer, m *message.Messag
 	case local == nil:
 		return Result{}, fmt.Errorf("transaction kind %q: the local transaction is nil", k.name)
 	}
+	if r, ok := p.Checker().(registered); !ok || r.find(k.name) != k {
+		return Result{}, fmt.Errorf("transaction kind %q is %w by producer %s, whose brokers would ask about it in vain; name it in txn.Kinds", k.name, message.ErrUnsupported, p.Group())
+	}
 	ran := false
 	var localErr error
 	r, state, err := p.SendHalf(ctx, m, []driver.Property{{Name: PropertyKind, Value: k.name}},

@@ -221,6 +221,7 @@ func TestMessagesThatAreNotOfTheKindAreRefused(t *testing.T) {
 	t.Parallel()
 	kind := txn.NewKind("paid", "orders", commit)
 	with, without := newProducer(t, &script{}, txn.Kinds(kind)), newProducer(t, &script{})
+	other := newProducer(t, &script{}, txn.Kinds(txn.NewKind("refunded", "orders", commit)))
 	local := func(context.Context, message.SendResult) error { t.Error("it ran"); return nil }
 	for name, tc := range map[string]struct {
 		p     *producer.Producer
@@ -232,7 +233,8 @@ func TestMessagesThatAreNotOfTheKindAreRefused(t *testing.T) {
 		"a kind of its own": {with, message.New("orders", []byte("b"), message.Property(txn.PropertyKind, "x")), local, "TXN_KIND"},
 		"nil":               {with, nil, local, "nil"},
 		"no local":          {with, message.New("orders", []byte("b")), nil, "nil"},
-		"not registered":    {without, message.New("orders", []byte("b")), local, "txn.Kinds"},
+		"none registered":   {without, message.New("orders", []byte("b")), local, "txn.Kinds"},
+		"not registered":    {other, message.New("orders", []byte("b")), local, "txn.Kinds"},
 	} {
 		if _, err := kind.Send(t.Context(), tc.p, tc.m, tc.local); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v", name, err)
