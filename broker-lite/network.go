@@ -8,7 +8,9 @@ import (
 )
 
 // Network is a network in memory, which several servers and clients can share. It
-// works inside a testing/synctest bubble, to which it then belongs.
+// works inside a testing/synctest bubble, to which it then belongs. Addresses are
+// host:port, the host an IP, localhost or left out; Cut, Freeze and Restore panic
+// at any other, since a fault that hits nothing would let its test pass.
 type Network struct{ net *memnet.Network }
 
 // NewNetwork makes an empty network.
