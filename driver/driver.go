@@ -50,6 +50,9 @@ func (c Credentials) String() string {
 	return "access key " + c.AccessKey + ", secret redacted"
 }
 
+// GoString hides the secrets from %#v.
+func (c Credentials) GoString() string { return "driver.Credentials{" + c.String() + "}" }
+
 // LogValue hides the secrets.
 func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
