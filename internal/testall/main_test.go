@@ -1,0 +1,77 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	passes  = "func TestPasses(t *testing.T)  {}\n"
+	skips   = "func TestSkips(t *testing.T) { t.Skip(\"left out: no Java\") }\n"
+	fails   = "func TestFails(t *testing.T) { t.Error(\"two is not three\") }\n"
+	noBuild = "func TestBroken(t *testing.T) { missing() }\n"
+)
+
+// inModule makes a module of tests the working directory, with another beneath it.
+func inModule(t *testing.T, tests, beneath string) {
+	t.Helper()
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"go.mod": "module example.com/m\n\ngo 1.25\n", "m_test.go": "package m\n\nimport \"testing\"\n\n" + tests,
+		"peers/go.mod": "module example.com/m/peers\n\ngo 1.25\n", "peers/p_test.go": "package p\n\nimport \"testing\"\n\n" + beneath,
+	} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Chdir(dir)
+}
+
+func TestTheExitCodeSaysWhatBecameOfTheTests(t *testing.T) {
+	for name, tc := range map[string]struct {
+		tests, beneath string
+		args           []string
+		code           int
+		says           []string
+	}{
+		"all pass":                      {passes, passes, []string{"-require-all"}, 0, []string{"2 tests passed"}},
+		"one is left out":               {passes + skips, passes, nil, 0, []string{"2 tests passed", "1 left out", "TestSkips: left out: no Java"}},
+		"one may not be left out":       {passes + skips, passes, []string{"-require-all"}, 1, []string{"TestSkips: left out: no Java", "nothing may be left out"}},
+		"one fails":                     {passes + fails, passes, nil, 1, []string{"TestFails", "two is not three", "FAILED"}},
+		"one fails in a module beneath": {passes, fails, nil, 1, []string{"example.com/m/peers TestFails", "two is not three"}},
+		"one does not compile":          {noBuild, passes, nil, 1, []string{"undefined: missing", "example.com/m"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inModule(t, tc.tests, tc.beneath)
+			var out, errs bytes.Buffer
+			code := run(t.Context(), append([]string{"-apache", "on"}, tc.args...), &out, &errs)
+			if code != tc.code {
+				t.Errorf("exit code %d, want %d", code, tc.code)
+			}
+			for _, want := range tc.says {
+				if !strings.Contains(out.String()+errs.String(), want) {
+					t.Errorf("does not say %q:\n%s%s", want, &out, &errs)
+				}
+			}
+		})
+	}
+}
+
+func TestOutsideOfAModuleNothingRuns(t *testing.T) {
+	t.Chdir(t.TempDir())
+	var out, errs bytes.Buffer
+	if code := run(t.Context(), []string{"-apache", "on"}, &out, &errs); code != 2 || !strings.Contains(errs.String(), "project's root") {
+		t.Errorf("exit code %d: %s", code, &errs)
+	}
+}
