@@ -29,7 +29,7 @@ func (t *Tracer) StartProcess(ctx context.Context, d *message.Delivery) (context
 			opts = append(opts, oteltrace.WithNewRoot())
 		}
 	}
-	return t.start(extracted, "process", "process", d.Topic, deliveryAttributes(d), opts...)
+	return t.start(extracted, "process", d.Topic, deliveryAttributes(d), opts...)
 }
 
 func deliveryAttributes(d *message.Delivery) []attribute.KeyValue {

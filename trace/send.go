@@ -26,12 +26,12 @@ func (t *Tracer) StartSend(ctx context.Context, m *message.Message, id string, c
 	attrs := append(make([]attribute.KeyValue, 0, 16), semconv.MessagingMessageID(id))
 	attrs = appendMessage(attrs, m)
 	if m.Properties[traceparent] == "" {
-		ctx, span := t.start(ctx, "send", "send", m.Topic, attrs, oteltrace.WithSpanKind(oteltrace.SpanKindProducer))
+		ctx, span := t.start(ctx, "send", m.Topic, attrs, oteltrace.WithSpanKind(oteltrace.SpanKindProducer))
 		t.propagator.Inject(ctx, c)
 		return ctx, span
 	}
 	created := oteltrace.SpanContextFromContext(t.propagator.Extract(context.Background(), propagation.MapCarrier(m.Properties)))
-	return t.start(ctx, "send", "send", m.Topic, attrs,
+	return t.start(ctx, "send", m.Topic, attrs,
 		oteltrace.WithSpanKind(oteltrace.SpanKindClient), oteltrace.WithLinks(oteltrace.Link{SpanContext: created}))
 }
 
@@ -42,7 +42,7 @@ func (t *Tracer) StartBatch(ctx context.Context, topic string, messages int) (co
 		return ctx, Span{}
 	}
 	attrs := append(make([]attribute.KeyValue, 0, 8), semconv.MessagingBatchMessageCount(messages))
-	return t.start(ctx, "send", "send", topic, attrs, oteltrace.WithSpanKind(oteltrace.SpanKindProducer))
+	return t.start(ctx, "send", topic, attrs, oteltrace.WithSpanKind(oteltrace.SpanKindProducer))
 }
 
 // Inject writes ctx's trace context into c, unless m brings one of its own.

@@ -114,12 +114,13 @@ func serverAddress(host, port string) []attribute.KeyValue {
 	return attrs
 }
 
-// start gathers what every span has.
-func (t *Tracer) start(ctx context.Context, operation, kind, topic string, attrs []attribute.KeyValue, opts ...oteltrace.SpanStartOption) (context.Context, Span) {
+// start gathers what every span has. Both operations, send and process, are
+// named like their types.
+func (t *Tracer) start(ctx context.Context, operation, topic string, attrs []attribute.KeyValue, opts ...oteltrace.SpanStartOption) (context.Context, Span) {
 	attrs = append(attrs, t.common...)
 	attrs = append(attrs,
 		semconv.MessagingOperationName(operation),
-		semconv.MessagingOperationTypeKey.String(kind),
+		semconv.MessagingOperationTypeKey.String(operation),
 		semconv.MessagingDestinationName(topic))
 	ctx, span := t.tracer.Start(ctx, operation+" "+topic, append(opts, oteltrace.WithAttributes(attrs...))...)
 	return ctx, Span{span}
