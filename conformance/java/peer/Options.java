@@ -13,7 +13,7 @@ final class Options {
     List<String> cases = new ArrayList<>();
     boolean list;
     /** How long a case waits for something that must happen. */
-    long timeoutMillis = 20_000;
+    long timeoutMillis = 40_000;
     /** How long the check-back of a half message may take; 0 leaves the case out. */
     long transactionMillis;
     /** The version that the server is or behaves like; cases of later versions are left out. */

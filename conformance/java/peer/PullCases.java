@@ -60,6 +60,7 @@ final class PullCases {
         for (int i = 0; i < 5; i++) {
             env.send(p, env.message("a", "m" + i), queue);
         }
+        env.await("5 messages in the consume queue", () -> p.maxOffset(queue) == 5); // Apache enters them later
         DefaultMQPullConsumer c = env.pull(env.group());
         PullResult r = c.pull(queue, "*", 1, 2);
         Env.equal("status of a hit", PullStatus.FOUND, r.getPullStatus());
@@ -97,6 +98,7 @@ final class PullCases {
         for (int i = 0; i < 5; i++) {
             env.send(p, env.message("a", "m" + i), queue);
         }
+        env.await("5 messages in the consume queue", () -> p.maxOffset(queue) == 5); // Apache enters them later
         DefaultMQPullConsumer c = env.pull(env.group());
         // 5.x refuses offsets of a group that it does not know, and the client, which commits oneway, never hears of
         // it; the first pull makes the group known
