@@ -164,12 +164,11 @@ func newFilter(t driver.TopicFilter, version int64) (*filter, error) {
 			}
 		}
 		return f, nil
-	case driver.ExpressionSQL: // the broker decides; it refuses what it cannot
-		return &filter{data: protocol.SubscriptionData{
-			Topic: t.Topic, SubString: t.Expression, ExpressionType: protocol.ExpressionSQL92, SubVersion: version,
-		}}, nil
 	}
-	return nil, &UnsupportedError{Op: "subscribe to topic " + t.Topic, Why: fmt.Sprintf("expression type %q", t.Type), Remedy: "use TAG or SQL92"}
+	return nil, &UnsupportedError{
+		Op: "subscribe to topic " + t.Topic, Why: fmt.Sprintf("filters of type %q are not there yet", t.Type),
+		Remedy: "filter by tags, or look at the properties in the handler",
+	}
 }
 
 // filters are the subscriptions as a heartbeat carries them.
