@@ -156,7 +156,7 @@ func Tags(expressions ...string) HandlerOption {
 // `amount > 10 AND region = 'eu'`. The broker evaluates it, and must have
 // enablePropertyFilter=true. RocketMQ takes one expression for a group and topic,
 // so such a handler has its topic for itself. The drivers do not support it yet:
-// Start refuses it with message.ErrUnsupported.
+// making the consumer fails with message.ErrUnsupported.
 func SQL(expression string) HandlerOption {
 	return handlerOption(func(o *handlerOptions) { o.sql = chosen(expression) })
 }
