@@ -165,7 +165,8 @@ func (s *Service) due(queueID int32, offset, now int64) (turn []store.Entry, hea
 	bytes := 0
 	err = s.o.Store.EachEntry(meta.ScheduleTopic, queueID, offset, func(e store.Entry) bool {
 		head = e.TagsCode
-		if head > now+delay {
+		// Not by now alone: the message may have come after that look at the clock.
+		if head > now+delay && head > s.o.Clock.Now().UnixMilli()+delay {
 			head = now // the clock was set back, or the level had a longer delay
 		}
 		if head > now || len(turn) == turnMessages || (bytes > 0 && bytes+int(e.Size) > turnBytes) {

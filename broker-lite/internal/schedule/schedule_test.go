@@ -76,11 +76,17 @@ func (w *world) close() {
 // put stores a message at a level.
 func (w *world) put(level int, body, realTopic string) {
 	w.t.Helper()
+	w.putFor(level, body, realTopic, time.Now().Add(levels.Delay(level)))
+}
+
+// putFor stores a message that is due at a moment.
+func (w *world) putFor(level int, body, realTopic string, due time.Time) {
+	w.t.Helper()
 	g := redeliver.NewGroup(w.store)
 	props := protocol.AppendProperty(nil, protocol.PropRealTopic, realTopic)
 	props = protocol.AppendProperty(props, protocol.PropRealQueueID, "0")
 	r := &protocol.Record{Topic: meta.ScheduleTopic, QueueID: int32(level - 1), Body: []byte(body), Properties: props}
-	if err := g.Append(r, time.Now().Add(levels.Delay(level)).UnixMilli()); err != nil {
+	if err := g.Append(r, due.UnixMilli()); err != nil {
 		w.t.Fatal(err)
 	}
 	if _, err := g.Wait(nil); err != nil {
@@ -176,6 +182,40 @@ func TestOffsetsThatCannotBe(t *testing.T) {
 			}
 		}()
 		if diff := cmp.Diff([][2]int64{{1, 1}, {0, 0}, {0, 0}}, s.Offsets()); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+// A turn goes by one look at the clock. On a busy machine messages come after it,
+// whose moment must not look like that of a clock set back.
+func TestAMessageThatComesDuringATurnIsNotEarly(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		w := open(t, vfs.NewMem())
+		defer w.close()
+		looked := time.Now()
+		time.Sleep(time.Millisecond)
+		w.put(1, "x", "orders")
+		stored := time.Now()
+		turn, head, err := w.schedule.due(0, 0, looked.UnixMilli())
+		if err != nil || len(turn) != 0 || head != stored.Add(levels[0]).UnixMilli() {
+			t.Errorf("%d messages are due, the next at %d ms; %v", len(turn), head-stored.UnixMilli(), err)
+		}
+	})
+}
+
+func TestAMomentBeyondTheLevelsDelayIsNow(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		fs := vfs.NewMem()
+		w := open(t, fs)
+		// As of before the clock was set back, or the level's delay was made shorter.
+		w.putFor(1, "x", "orders", time.Now().Add(time.Hour))
+		w.close()
+		w = open(t, fs)
+		defer w.close()
+		if diff := cmp.Diff([]string{"x"}, w.delivered()); diff != "" {
 			t.Error(diff)
 		}
 	})
