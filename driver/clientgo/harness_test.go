@@ -14,9 +14,10 @@ import (
 	"github.com/rocketkit/rocketkit/message"
 )
 
-// patience is how long something may take that must happen: a consumer group is
-// balanced every 20 s, routes are asked for every 30 s.
-const patience = 75 * time.Second
+// patience is how long something may take that must happen: rocketmq-client-go
+// shares the queues out each 20 s, and does not look whether a busy broker has let
+// a member go, which then counts for 120 s.
+const patience = 150 * time.Second
 
 // env is one case on one server.
 type env struct {
