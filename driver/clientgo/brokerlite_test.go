@@ -32,5 +32,5 @@ func startLite(t *testing.T) *brokerlite.Broker {
 func TestOnBrokerLite(t *testing.T) {
 	clientgo.NeedsQuiet(t)
 	t.Parallel()
-	onServer(t, startLite(t).NameServer())
+	onServer(t, startLite(t).NameServer(), len(cases))
 }

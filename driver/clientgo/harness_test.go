@@ -216,15 +216,18 @@ func (e *env) must(err error) {
 	}
 }
 
-// onServer runs every case on one server.
-func onServer(t *testing.T, nameServer string) {
+// onServer runs every case on one server, so many at once.
+func onServer(t *testing.T, nameServer string, atOnce int) {
 	names := strings.NewReplacer(" ", "_", ",", "", "'", "")
 	run := fmt.Sprintf("cgo%x", time.Now().UnixNano())
 	t.Run("cases", func(t *testing.T) {
 		var all sync.WaitGroup
 		defer all.Wait()
+		places := make(chan struct{}, atOnce)
 		for _, c := range cases {
+			places <- struct{}{}
 			sideBySide(t, &all, c.name, func(t *testing.T) {
+				defer func() { <-places }()
 				c.run(&env{T: t, nameServer: nameServer, name: run + "_" + names.Replace(c.name)})
 			})
 		}

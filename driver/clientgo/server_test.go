@@ -23,7 +23,7 @@ func TestOnApache(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	onServer(t, server.NameServer())
+	onServer(t, server.NameServer(), 4) // rocketmq-client-go gives a busy broker 3 s
 }
 
 // cases run on every server, those that wait longest first.
