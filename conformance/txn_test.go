@@ -53,7 +53,8 @@ func txnDecided(s *stand) {
 	if got := in.until("marker"); len(got) > 0 {
 		s.Errorf("arrived too: %q", got[0].Body)
 	}
-	if n := asked.get("abort"); n > 0 {
+	// In real time a busy server may ask before the roll-back has reached it.
+	if n := asked.get("abort"); n > 0 && s.virtual() {
 		s.Errorf("asked %d times about what was rolled back", n)
 	}
 }

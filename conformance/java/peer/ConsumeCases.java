@@ -81,6 +81,8 @@ final class ConsumeCases {
         DefaultMQProducer p = env.producer();
         env.createTopic(p, 4);
         Set<String> want = send(env, p, "young", 8);
+        // until they are there 5.x cannot tell that the first is in memory
+        env.await("8 messages in the consume queues", () -> SendCases.stored(p, env) == 8);
         Inbox inbox = new Inbox();
         env.consumer("*", ConsumeFromWhere.CONSUME_FROM_LAST_OFFSET, inbox);
         env.awaitBodies(inbox, want);
@@ -93,6 +95,9 @@ final class ConsumeCases {
         Inbox inbox = new Inbox();
         DefaultMQPushConsumer c = env.consumer("*", ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET, inbox);
         env.awaitBodies(inbox, first);
+        // the listener has had all of them before the client counts them as consumed
+        env.await("offsets of 12 messages to commit", () -> c.getDefaultMQPushConsumerImpl().getOffsetStore()
+            .cloneOffsetTable(env.topic()).values().stream().mapToLong(Number::longValue).sum() == 12);
         c.shutdown(); // commits the offsets and leaves the group
         Set<String> second = send(env, p, "after", 12);
         Inbox again = new Inbox();

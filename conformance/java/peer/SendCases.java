@@ -76,7 +76,7 @@ final class SendCases {
         env.await(n + " messages in the consume queues", () -> stored(p, env) == n);
     }
 
-    private static long stored(DefaultMQProducer p, Env env) throws Exception {
+    static long stored(DefaultMQProducer p, Env env) throws Exception {
         long sum = 0;
         for (MessageQueue q : p.fetchPublishMessageQueues(env.topic())) {
             sum += p.maxOffset(q);
