@@ -74,6 +74,9 @@ func TestEveryRowCountsWithEveryClient(t *testing.T) {
 	for _, row := range allRows() {
 		for _, client := range allClients() {
 			t.Run(row+"/"+client, func(t *testing.T) {
+				if raceDetector && client == clientGoName {
+					t.Skip("left out: rocketmq-client-go races with itself; run without -race")
+				}
 				topic := topicSend
 				if row == rowOneway {
 					topic = topicOneway
