@@ -3,7 +3,7 @@
 // of its own. broker-lite, a RocketMQ server in the same module, serves tests
 // and laptops.
 //
-//	client, err := rocketkit.Open(ctx, rocketkit.Config{NameServers: []string{"127.0.0.1:9876"}})
+//	client, err := rocketkit.Open(ctx, rocketkit.Config{NameServers: []string{"127.0.0.1:9876"}}, rocketkit.WithLogger(slog.Default()))
 //	producer, err := client.NewProducer("pay_group")
 //	res, err := producer.Send(ctx, message.New("orders", body))
 //

@@ -18,7 +18,9 @@
 //
 //	synctest.Test(t, func(t *testing.T) {
 //		b, err := brokerlite.Start(t.Context(), brokerlite.InMemory(), brokerlite.VirtualNetwork(brokerlite.NewNetwork()))
-//		… rocketkit.Config{NameServers: …, Dial: b.Dial} …
+//		client, err := rocketkit.Open(t.Context(), rocketkit.Config{NameServers: b.NameServers()}, rocketkit.WithDial(b.Dial))
+//		…
+//		client.Close(); b.Close(t.Context()) // a bubble waits for every goroutine
 //	})
 //
 // Outside of a bubble WithClock takes a ManualClock, by which delays, timers and

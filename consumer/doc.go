@@ -30,7 +30,8 @@
 // and then decides by the error and the handler's retry.Policy: call the handler
 // again at once, acknowledge, have the broker deliver the message again later, or
 // send it to the group's dead-letter queue. Each failure is logged with topic,
-// group, handler, message id, attempt, error and what happens next. Only nil and
+// group, handler, message id, attempt, error and what happens next, to the logger
+// that the client was given (rocketkit.WithLogger; there is none by default). Only nil and
 // retry.Skip acknowledge; a message whose handler has no outcome, because it ended
 // its goroutine, is delivered again.
 //

@@ -202,3 +202,14 @@ func ExampleSafeToRetry() {
 	}
 	// Output: may be stored already
 }
+
+func TestAResultSaysWhenNothingWasSent(t *testing.T) {
+	t.Parallel()
+	if got := fmt.Sprint(message.SendResult{}); got != "SendResult [not sent]" {
+		t.Errorf("an empty result prints %q", got)
+	}
+	r := message.SendResult{MessageID: "A", OffsetMessageID: "B", Queue: message.Queue{Topic: "t", Broker: "b", ID: 2}, QueueOffset: 3}
+	if got := fmt.Sprint(r); got != "SendResult [sendStatus=SEND_OK, msgId=A, offsetMsgId=B, messageQueue=MessageQueue [topic=t, brokerName=b, queueId=2], queueOffset=3]" {
+		t.Errorf("a result prints %q", got)
+	}
+}

@@ -64,7 +64,12 @@ type SendResult struct {
 	RecallHandle string
 }
 
+// String is in the form of Java's client. The result beside an error is empty, and
+// says so.
 func (r SendResult) String() string {
+	if r == (SendResult{}) {
+		return "SendResult [not sent]"
+	}
 	return fmt.Sprintf("SendResult [sendStatus=%s, msgId=%s, offsetMsgId=%s, messageQueue=MessageQueue [topic=%s, brokerName=%s, queueId=%d], queueOffset=%d]",
 		r.Status, r.MessageID, r.OffsetMessageID, r.Queue.Topic, r.Queue.Broker, r.Queue.ID, r.QueueOffset)
 }

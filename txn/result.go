@@ -36,6 +36,9 @@ type Result struct {
 	Decision Decision
 }
 
+// String tells the decision too, which SendResult's own does not.
+func (r Result) String() string { return r.Decision.String() + ": " + r.SendResult.String() }
+
 // ErrNotRun says that the half message was stored, but not as safely as the
 // broker is configured to store, so that it was rolled back and the local
 // transaction has not run (Apache's clients do the same).

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"runtime"
 	"strings"
@@ -238,6 +239,17 @@ func TestMessagesThatAreNotOfTheKindAreRefused(t *testing.T) {
 	} {
 		if _, err := kind.Send(t.Context(), tc.p, tc.m, tc.local); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAResultTellsItsDecision(t *testing.T) {
+	t.Parallel()
+	for decision, want := range map[txn.Decision]string{
+		txn.DecidedToCommit: "decided to commit: SendResult [not sent]", txn.DecidedToRollBack: "decided to roll back: SendResult [not sent]", txn.Undecided: "undecided: SendResult [not sent]",
+	} {
+		if got := fmt.Sprint(txn.Result{Decision: decision}); got != want {
+			t.Errorf("it prints %q, want %q", got, want)
 		}
 	}
 }

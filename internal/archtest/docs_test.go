@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 )
 
@@ -75,9 +76,11 @@ func TestTheProgramInTheReadmeRuns(t *testing.T) {
 	}
 	run := exec.CommandContext(t.Context(), "go", "run", file)
 	run.Dir = root // the module that the imports are of
-	out, err := run.CombinedOutput()
+	var log strings.Builder
+	run.Stderr = &log
+	out, err := run.Output()
 	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
+		t.Fatalf("%v\n%s", err, &log)
 	}
 	if want := regexp.MustCompile(`^SEND_OK [0-9A-F]{32}\npaid: 1234\n$`); !want.Match(out) {
 		t.Errorf("it prints %q", out)
