@@ -112,11 +112,11 @@ func (a *app) Drain(ctx context.Context) error {
 func (a *app) welcome(out io.Writer) error {
 	s := a.settings
 	base := "http://" + a.server.l.Addr().String()
-	where := "RocketMQ at " + strings.Join(a.cluster.nameServers, ";")
+	where, kept := "RocketMQ at "+strings.Join(a.cluster.nameServers, ";"), "Orders"
 	if a.cluster.embedded {
-		where = "RocketMQ runs in this process, name server " + a.cluster.nameServers[0]
+		where, kept = "RocketMQ runs in this process, name server "+a.cluster.nameServers[0], "Orders and messages"
 	}
-	text := fmt.Sprintf("\nPayments listen on %s\n%s\nOrders and messages are kept in %s\n\nTry:\n", base, where, filepath.Dir(s.db))
+	text := fmt.Sprintf("\nPayments listen on %s\n%s\n%s are kept in %s\n\nTry:\n", base, where, kept, filepath.Dir(s.db))
 	for i, line := range a.try(base) {
 		text += fmt.Sprintf("  %d. %s\n", i+1, line)
 	}

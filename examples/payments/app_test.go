@@ -28,16 +28,17 @@ func TestItSaysWhereEverythingIsAndWhatToTry(t *testing.T) {
 		"by default": {nil, []string{
 			"RocketMQ runs in this process, name server 127.0.0.1:", "1. ID=$(curl -s -X POST http://127.0.0.1:", `2. curl "http://127.0.0.1:`, "&order=$ID", "3. curl http://127.0.0.1:",
 			"closed after 30m0s. To watch that, start with --order-timeout 5s",
+			"\nOrders and messages are kept in ",
 		}, "other service"},
 		"soon":          {[]string{"--order-timeout", "5s"}, []string{"1. ID=", "2. sleep 6; curl http://127.0.0.1:", "closed", "3. curl"}, "To watch that"},
-		"elsewhere":     {[]string{"--name-servers", elsewhere}, []string{"RocketMQ at " + elsewhere}, "in this process"},
+		"elsewhere":     {[]string{"--name-servers", elsewhere}, []string{"RocketMQ at " + elsewhere, "\nOrders are kept in "}, "in this process"},
 		"pay":           {[]string{"--service", "pay"}, []string{"/api/pay/delay?text=later", "/api/pay/dead", "The other service runs beside with: --service order-timeout --name-servers 127.0.0.1:"}, "/api/orders"},
 		"order-timeout": {[]string{"--service", "order-timeout"}, []string{"/api/orders", "runs beside with: --service pay", "30m0s"}, "/api/pay"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := start(t, settingsFor(t, t.TempDir(), tc.args...))
-			for _, want := range append(tc.says, "listen on "+r.url, "Orders and messages are kept in ") {
+			for _, want := range append(tc.says, "listen on "+r.url, " are kept in ") {
 				if !strings.Contains(r.out.String(), want) {
 					t.Errorf("%q is missing in:%s", want, r.out)
 				}

@@ -209,6 +209,9 @@ func (p *payService) onPayment(ctx context.Context, body string) error {
 		status, changed, err := p.db.settle(ctx, key, paid)
 		switch {
 		case errors.Is(err, errNoOrder):
+			if key != defaultKey {
+				p.log.Warn("payment of an order that is not known here", "order", key, "id", d.ID)
+			}
 		case err != nil:
 			return err
 		case changed:

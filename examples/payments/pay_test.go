@@ -151,3 +151,10 @@ func TestBadInputIsAnsweredInJSON(t *testing.T) {
 		t.Errorf("something was sent:\n%s", r.log)
 	}
 }
+
+func TestAPaymentOfAnUnknownOrderIsTold(t *testing.T) {
+	t.Parallel()
+	r := start(t, settingsFor(t, t.TempDir()))
+	r.request(http.MethodGet, "/api/pay/pay_cb?text=x&order=nobody", "", "")
+	r.log.await(t, `level=WARN msg="payment of an order that is not known here" order=nobody`)
+}

@@ -61,7 +61,7 @@ func readSettings(args, environ []string, help io.Writer) (settings, error) {
 	fs.SetOutput(io.Discard) // the caller prints what is wrong
 	fs.StringVar(&s.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on")
 	fs.StringVar(&nameServers, "name-servers", "", "RocketMQ's name servers, `a:9876;b:9876` (default RocketMQ in this process)")
-	fs.Func("order-timeout", "how `long` an order may stay unpaid (default 30m); one of RocketMQ's delay levels, or anything where the server has timer messages (5.0 and up)", func(text string) (err error) {
+	fs.Func("order-timeout", "how long an order may stay unpaid, as a `duration` (default 30m); one of RocketMQ's delay levels, or anything where the server has timer messages (5.0 and up)", func(text string) (err error) {
 		if s.orderTimeout, err = time.ParseDuration(text); err != nil {
 			return errors.New("want a time with its unit, such as 30m or 5s")
 		}
