@@ -380,3 +380,52 @@ func TestARestartedProcessIsAskedAboutWhatItLeftBehind(t *testing.T) {
 		}
 	})
 }
+
+// Apache's clients pass over a message that is stored between a new group's two
+// questions: where it was, and where the queue ends.
+func TestFromLastPassesNothingOverThatComesWhileItBegins(t *testing.T) {
+	inCluster(t, func(t *testing.T, s cluster) {
+		const getMaxOffset = 30
+		var queue int
+		p := newProducer(t, s.connect(), "producers", producer.Select(func(*message.Message, []message.Queue) int { return queue }))
+		if _, err := p.Send(t.Context(), message.New("orders", []byte("makes the topic"))); err != nil {
+			t.Fatal(err)
+		}
+		var asked sync.Once
+		defer s.Intercept(func(r brokerlite.Request) (brokerlite.Reaction, bool) {
+			if r.Code == getMaxOffset && r.Topic == "orders" {
+				asked.Do(func() {
+					for queue = range 4 {
+						if _, err := p.Send(t.Context(), message.New("orders", []byte("meanwhile"))); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			return brokerlite.Pass(), true
+		})()
+		got := make(chan string, 100)
+		mux := consumer.NewMux("late", consumer.From(consumer.Last))
+		consumer.Handle(mux, "orders", func(_ context.Context, text string) error {
+			got <- text
+			return nil
+		})
+		c, err := s.connect().NewConsumer(mux)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(time.Minute)
+		want := []string{"makes the topic", "meanwhile", "meanwhile", "meanwhile", "meanwhile"}
+		var all []string
+		for len(got) > 0 {
+			all = append(all, <-got)
+		}
+		slices.Sort(all)
+		if diff := cmp.Diff(want, all); diff != "" {
+			t.Errorf("(-want +got)\n%s", diff)
+		}
+	})
+}

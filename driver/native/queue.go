@@ -244,28 +244,42 @@ func (q *queue) startOffset() (int64, error) {
 		q.s.c.routes.refresh(q.mq.Topic)
 		return 0, err
 	}
+	offset, known, err := q.groupOffset(b)
+	switch {
+	case err != nil || known:
+		return offset, err
+	case q.s.cfg.From == driver.FromFirst || q.mq.Topic == message.RetryTopic(q.s.cfg.Group):
+		return 0, nil // when that is gone already, the first pull says where the queue begins
+	}
+	end, err := q.maxOffset(b)
+	if err != nil {
+		return 0, err
+	}
+	// An empty queue has no offset for the group, but a young one begins at 0. A
+	// message that came between the two questions would be passed over: ask again.
+	if offset, known, err = q.groupOffset(b); err != nil || known {
+		return offset, err
+	}
+	return end, nil
+}
+
+// groupOffset is what the broker has for the group; known is false when it has
+// nothing.
+func (q *queue) groupOffset(b *broker) (offset int64, known bool, err error) {
 	h := protocol.ConsumerOffsetRequest{
 		Code: protocol.QueryConsumerOffset, ConsumerGroup: q.s.cfg.Group,
 		Topic: q.mq.Topic, QueueID: int32(q.mq.ID), BrokerName: q.mq.Broker,
 	}
 	op := fmt.Sprintf("query the offset of group %s in queue %d of topic %s", q.s.cfg.Group, q.mq.ID, q.mq.Topic)
 	resp, err := b.call(q.life, q.mq.Broker, op, protocol.QueryConsumerOffset, &h, protocol.QueryNotFound)
-	if err != nil {
-		return 0, err
+	if err != nil || resp.Code != protocol.Success {
+		return 0, false, err
 	}
-	if resp.Code == protocol.Success {
-		var o protocol.OffsetResponse
-		if err := o.DecodeFields(resp.Fields); err != nil {
-			return 0, fmt.Errorf("%s: %w", op, err)
-		}
-		if o.Offset >= 0 {
-			return o.Offset, nil
-		}
+	var o protocol.OffsetResponse
+	if err := o.DecodeFields(resp.Fields); err != nil {
+		return 0, false, fmt.Errorf("%s: %w", op, err)
 	}
-	if q.s.cfg.From == driver.FromFirst || q.mq.Topic == message.RetryTopic(q.s.cfg.Group) {
-		return 0, nil // when that is gone already, the first pull says where the queue begins
-	}
-	return q.maxOffset(b)
+	return o.Offset, o.Offset >= 0, nil
 }
 
 // offsets is the broker that keeps the group's offsets: the master, or a slave
