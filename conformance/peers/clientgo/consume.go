@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"github.com/apache/rocketmq-client-go/v2/consumer"
@@ -106,7 +107,14 @@ func pushResumes(e *env) {
 	want = e.fill("after", 12, queues)
 	in = new(inbox)
 	e.push("c2", "*", in)
-	e.awaitBodies(in, want...)
+	e.await("delivery of what came after", func() bool {
+		got := in.bodies()
+		return !slices.ContainsFunc(want, func(b string) bool { return got[b] == 0 })
+	})
+	// A queue's commit may be lost all the same, and its 3 messages come again; a
+	// broker that keeps no offsets would deliver all.
+	again := len(in.bodies()) - len(want)
+	e.check(again <= 6, "%d of 12 messages came again", again)
 }
 
 // pushBalance: two members share the queues, and the last gets all.
