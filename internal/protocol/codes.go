@@ -5,58 +5,6 @@ import "strconv"
 // Code is a request code or, in a response, a response code.
 type Code int32
 
-// Request codes (org.apache.rocketmq.remoting.protocol.RequestCode).
-const (
-	SendMessage            Code = 10
-	PullMessage            Code = 11
-	QueryMessage           Code = 12
-	QueryConsumerOffset    Code = 14
-	UpdateConsumerOffset   Code = 15
-	UpdateAndCreateTopic   Code = 17
-	GetBrokerRuntimeInfo   Code = 28
-	SearchOffsetByTime     Code = 29
-	GetMaxOffset           Code = 30
-	GetMinOffset           Code = 31
-	GetEarliestStoreTime   Code = 32
-	ViewMessageByID        Code = 33
-	Heartbeat              Code = 34
-	UnregisterClient       Code = 35
-	SendMessageBack        Code = 36
-	EndTransaction         Code = 37
-	GetConsumerList        Code = 38
-	CheckTransactionState  Code = 39
-	NotifyConsumersChanged Code = 40
-	LockBatchMQ            Code = 41
-	UnlockBatchMQ          Code = 42
-	CheckClientConfig      Code = 46
-
-	RegisterBroker       Code = 103
-	UnregisterBroker     Code = 104
-	GetRouteInfo         Code = 105
-	GetClusterInfo       Code = 106
-	GetTopicStats        Code = 202
-	GetTopicList         Code = 206
-	GetConsumeStats      Code = 208
-	ResetClientOffset    Code = 220
-	GetClientStatus      Code = 221
-	GetClientRunningInfo Code = 307
-	ConsumeDirectly      Code = 309
-	SendMessageV2        Code = 310
-	SendBatchMessage     Code = 320
-	GetTopicConfig       Code = 351
-	LitePullMessage      Code = 361
-	RecallMessage        Code = 370
-
-	PopMessage          Code = 200050
-	AckMessage          Code = 200051
-	PeekMessage         Code = 200052
-	ChangeInvisibleTime Code = 200053
-	Notification        Code = 200054
-	PollingInfo         Code = 200055
-	PopRollback         Code = 200056
-	BatchAckMessage     Code = 200151
-)
-
 // Response codes (RemotingSysResponseCode and ResponseCode).
 const (
 	Success               Code = 0
@@ -85,21 +33,15 @@ const (
 	FilterDataNotLatest   Code = 28
 	InvalidParameter      Code = 29
 	ConsumerNotOnline     Code = 206
+	ConsumeTimeout        Code = 207
 	NoMessage             Code = 208
+	PollingFull           Code = 209
+	PollingTimeout        Code = 210
 	BrokerNotExist        Code = 211
 	FlowControl           Code = 215
 	IllegalOperation      Code = 604
 	GoAway                Code = 1500
 )
-
-// RequestName returns Apache's constant for a request code, for logs and
-// errors; unknown codes are printed as numbers.
-func RequestName(c Code) string {
-	if s, ok := requestNames(c); ok {
-		return s
-	}
-	return "request code " + strconv.Itoa(int(c))
-}
 
 // ResponseName returns Apache's constant for a response code.
 func ResponseName(c Code) string {
@@ -107,104 +49,6 @@ func ResponseName(c Code) string {
 		return s
 	}
 	return "response code " + strconv.Itoa(int(c))
-}
-
-func requestNames(c Code) (string, bool) {
-	switch c {
-	case SendMessage:
-		return "SEND_MESSAGE", true
-	case PullMessage:
-		return "PULL_MESSAGE", true
-	case QueryMessage:
-		return "QUERY_MESSAGE", true
-	case QueryConsumerOffset:
-		return "QUERY_CONSUMER_OFFSET", true
-	case UpdateConsumerOffset:
-		return "UPDATE_CONSUMER_OFFSET", true
-	case UpdateAndCreateTopic:
-		return "UPDATE_AND_CREATE_TOPIC", true
-	case GetBrokerRuntimeInfo:
-		return "GET_BROKER_RUNTIME_INFO", true
-	case SearchOffsetByTime:
-		return "SEARCH_OFFSET_BY_TIMESTAMP", true
-	case GetMaxOffset:
-		return "GET_MAX_OFFSET", true
-	case GetMinOffset:
-		return "GET_MIN_OFFSET", true
-	case GetEarliestStoreTime:
-		return "GET_EARLIEST_MSG_STORETIME", true
-	case ViewMessageByID:
-		return "VIEW_MESSAGE_BY_ID", true
-	case Heartbeat:
-		return "HEART_BEAT", true
-	case UnregisterClient:
-		return "UNREGISTER_CLIENT", true
-	case SendMessageBack:
-		return "CONSUMER_SEND_MSG_BACK", true
-	case EndTransaction:
-		return "END_TRANSACTION", true
-	case GetConsumerList:
-		return "GET_CONSUMER_LIST_BY_GROUP", true
-	case CheckTransactionState:
-		return "CHECK_TRANSACTION_STATE", true
-	case NotifyConsumersChanged:
-		return "NOTIFY_CONSUMER_IDS_CHANGED", true
-	case LockBatchMQ:
-		return "LOCK_BATCH_MQ", true
-	case UnlockBatchMQ:
-		return "UNLOCK_BATCH_MQ", true
-	case CheckClientConfig:
-		return "CHECK_CLIENT_CONFIG", true
-	case RegisterBroker:
-		return "REGISTER_BROKER", true
-	case UnregisterBroker:
-		return "UNREGISTER_BROKER", true
-	case GetRouteInfo:
-		return "GET_ROUTEINFO_BY_TOPIC", true
-	case GetClusterInfo:
-		return "GET_BROKER_CLUSTER_INFO", true
-	case GetTopicStats:
-		return "GET_TOPIC_STATS_INFO", true
-	case GetTopicList:
-		return "GET_ALL_TOPIC_LIST_FROM_NAMESERVER", true
-	case GetConsumeStats:
-		return "GET_CONSUME_STATS", true
-	case ResetClientOffset:
-		return "RESET_CONSUMER_CLIENT_OFFSET", true
-	case GetClientStatus:
-		return "GET_CONSUMER_STATUS_FROM_CLIENT", true
-	case GetClientRunningInfo:
-		return "GET_CONSUMER_RUNNING_INFO", true
-	case ConsumeDirectly:
-		return "CONSUME_MESSAGE_DIRECTLY", true
-	case SendMessageV2:
-		return "SEND_MESSAGE_V2", true
-	case SendBatchMessage:
-		return "SEND_BATCH_MESSAGE", true
-	case GetTopicConfig:
-		return "GET_TOPIC_CONFIG", true
-	case LitePullMessage:
-		return "LITE_PULL_MESSAGE", true
-	case RecallMessage:
-		return "RECALL_MESSAGE", true
-	case PopMessage:
-		return "POP_MESSAGE", true
-	case AckMessage:
-		return "ACK_MESSAGE", true
-	case PeekMessage:
-		return "PEEK_MESSAGE", true
-	case ChangeInvisibleTime:
-		return "CHANGE_MESSAGE_INVISIBLETIME", true
-	case Notification:
-		return "NOTIFICATION", true
-	case PollingInfo:
-		return "POLLING_INFO", true
-	case PopRollback:
-		return "POP_ROLLBACK", true
-	case BatchAckMessage:
-		return "BATCH_ACK_MESSAGE", true
-	}
-	return "", false
 }
 
 func responseNames(c Code) (string, bool) {
@@ -261,8 +105,14 @@ func responseNames(c Code) (string, bool) {
 		return "INVALID_PARAMETER", true
 	case ConsumerNotOnline:
 		return "CONSUMER_NOT_ONLINE", true
+	case ConsumeTimeout:
+		return "CONSUME_MSG_TIMEOUT", true
 	case NoMessage:
 		return "NO_MESSAGE", true
+	case PollingFull:
+		return "POLLING_FULL", true
+	case PollingTimeout:
+		return "POLLING_TIMEOUT", true
 	case BrokerNotExist:
 		return "BROKER_NOT_EXIST", true
 	case FlowControl:

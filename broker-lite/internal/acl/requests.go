@@ -8,27 +8,7 @@ import (
 
 // Request codes that package protocol has no name for.
 const (
-	updateTopicList       protocol.Code = 18
-	updateBrokerConfig    protocol.Code = 25
-	updateACLConfig       protocol.Code = 50
-	deleteACLConfig       protocol.Code = 51
-	updateGlobalWhiteList protocol.Code = 53
 	getACLConfig          protocol.Code = 54 // answers with the secret keys
-	updateGroup           protocol.Code = 200
-	deleteGroup           protocol.Code = 207
-	deleteTopic           protocol.Code = 215
-	resetOffset           protocol.Code = 222
-	updateGroupList       protocol.Code = 225
-	cleanConsumeQueue     protocol.Code = 306
-	cloneGroupOffset      protocol.Code = 314
-	cleanUnusedTopic      protocol.Code = 316
-	resumeHalfMessage     protocol.Code = 323
-	sendReply             protocol.Code = 324
-	sendReplyV2           protocol.Code = 325
-	deleteCommitLog       protocol.Code = 329
-	updateForbidden       protocol.Code = 353
-	setRequestMode        protocol.Code = 401
-	updateStaticTopic     protocol.Code = 513
 	updateColdDataControl protocol.Code = 2001
 	setCommitLogReadMode  protocol.Code = 2004
 	authFirst             protocol.Code = 3001
@@ -40,11 +20,11 @@ const (
 // change the broker, its rules or another group's state, and 54 tells secret keys.
 func adminOnly(code protocol.Code) bool {
 	switch code {
-	case protocol.UpdateAndCreateTopic, updateBrokerConfig, deleteTopic, updateGroup, deleteGroup,
-		updateTopicList, updateGroupList, updateStaticTopic,
-		updateACLConfig, deleteACLConfig, updateGlobalWhiteList, getACLConfig,
-		cleanConsumeQueue, cleanUnusedTopic, deleteCommitLog, cloneGroupOffset, resumeHalfMessage,
-		updateForbidden, setRequestMode, switchTimerEngine:
+	case protocol.UpdateAndCreateTopic, protocol.UpdateBrokerConfig, protocol.DeleteTopicInBroker, protocol.UpdateGroup, protocol.DeleteGroup,
+		protocol.UpdateAndCreateTopicList, protocol.UpdateGroupList, protocol.UpdateStaticTopic,
+		protocol.UpdateACLConfig, protocol.DeleteACLConfig, protocol.UpdateGlobalWhiteAddrs, getACLConfig,
+		protocol.CleanExpiredConsumeQueue, protocol.CleanUnusedTopic, protocol.DeleteExpiredCommitLog, protocol.CloneGroupOffset, protocol.ResumeCheckHalfMessage,
+		protocol.UpdateGroupForbidden, protocol.SetMessageRequestMode, switchTimerEngine:
 		return true
 	}
 	return code >= updateColdDataControl && code <= setCommitLogReadMode || code >= authFirst && code <= authLast
@@ -77,7 +57,7 @@ const (
 // is stored in any topic that it names) and 361.
 func (a *account) resources(cmd *protocol.Command) error {
 	switch cmd.Code {
-	case protocol.SendMessage, protocol.SendMessageV2, protocol.SendBatchMessage, sendReply, sendReplyV2:
+	case protocol.SendMessage, protocol.SendMessageV2, protocol.SendBatchMessage, protocol.SendReply, protocol.SendReplyV2:
 		return a.send(cmd)
 	case protocol.RecallMessage, protocol.EndTransaction:
 		return a.fields(cmd, "topic", Pub, "")
@@ -86,7 +66,7 @@ func (a *account) resources(cmd *protocol.Command) error {
 	case protocol.PullMessage, protocol.LitePullMessage, protocol.QueryConsumerOffset, protocol.UpdateConsumerOffset,
 		protocol.PopMessage, protocol.PeekMessage, protocol.Notification, protocol.PollingInfo:
 		return a.fields(cmd, "topic", Sub, "consumerGroup")
-	case resetOffset:
+	case protocol.ResetOffset:
 		return a.fields(cmd, "topic", Sub, "group")
 	case protocol.QueryMessage:
 		return a.fields(cmd, "topic", Sub, "")
@@ -150,7 +130,7 @@ func (a *account) fields(cmd *protocol.Command, topic string, needed Perm, group
 
 // send checks "topic" and "b": the broker reads either spelling for any send.
 func (a *account) send(cmd *protocol.Command) error {
-	reply := cmd.Code == sendReply || cmd.Code == sendReplyV2
+	reply := cmd.Code == protocol.SendReply || cmd.Code == protocol.SendReplyV2
 	for i := range cmd.Fields {
 		f := &cmd.Fields[i]
 		if f.Key != "topic" && f.Key != "b" {

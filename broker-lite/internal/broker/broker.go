@@ -70,6 +70,7 @@ type Broker struct {
 	ids           *protocol.IDGenerator
 	stats         stats
 	fs            vfs.FS
+	handlers      handlers // made once, read only
 
 	store     *store.Store
 	meta      *meta.Meta
@@ -121,6 +122,7 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 		strictOffsets: o.StrictOffsets, replier: o.Reply, traceOn: strconv.FormatBool(o.Config.TraceOn), fs: o.FS,
 		ids: protocol.NewIDGenerator(storeHost.Addr(), os.Getpid()), quiet: make(chan struct{}, 1),
 	}
+	b.handlers = b.families()
 	b.stats.start()
 	b.news.groups = map[*remoting.Conn]map[string]struct{}{}
 	b.stamp = protocol.AppendProperty(b.stamp, protocol.PropMsgRegion, o.Config.RegionID)
@@ -276,51 +278,11 @@ func (b *Broker) Handle(c *remoting.Conn, cmd *protocol.Command) {
 func (b *Broker) HandleLater(c *remoting.Conn, cmd *protocol.Command) { b.handle(newPeer(c), cmd) }
 
 func (b *Broker) handle(p *peer, cmd *protocol.Command) {
-	switch cmd.Code {
-	case protocol.SendMessage, protocol.SendMessageV2, protocol.SendBatchMessage:
-		b.handleSend(p, cmd)
-	case protocol.PullMessage, protocol.LitePullMessage:
-		b.handlePull(p, cmd)
-	case protocol.SendMessageBack:
-		b.sendBack(p, cmd)
-	case protocol.EndTransaction:
-		b.endTransaction(p, cmd)
-	case protocol.UpdateAndCreateTopic:
-		b.createTopic(p, cmd)
-	default:
-		b.reply(p.conn, cmd, b.serve(p, cmd))
+	if h := b.handlers[cmd.Code]; h != nil {
+		h(p, cmd)
+		return
 	}
-}
-
-// serve answers the requests that can be answered at once.
-func (b *Broker) serve(p *peer, cmd *protocol.Command) answer {
-	switch cmd.Code {
-	case protocol.QueryConsumerOffset:
-		return b.queryOffset(cmd)
-	case protocol.UpdateConsumerOffset:
-		return b.updateOffset(cmd)
-	case protocol.SearchOffsetByTime:
-		return b.searchOffset(cmd)
-	case protocol.GetMaxOffset, protocol.GetMinOffset:
-		return b.edgeOffset(cmd)
-	case protocol.GetEarliestStoreTime:
-		return b.earliestTime(cmd)
-	case protocol.ViewMessageByID:
-		return b.viewMessage(cmd)
-	case protocol.Heartbeat:
-		return b.heartbeat(p, cmd)
-	case protocol.UnregisterClient:
-		return b.unregister(p, cmd)
-	case protocol.GetConsumerList:
-		return b.consumerList(cmd)
-	case protocol.GetBrokerRuntimeInfo:
-		return b.runtimeInfo()
-	case protocol.GetTopicStats:
-		return b.topicStats(cmd)
-	case protocol.GetTopicConfig:
-		return b.topicConfig(cmd)
-	}
-	return unsupported(cmd.Code)
+	b.reply(p.conn, cmd, unsupported(cmd.Code))
 }
 
 // spawn runs f on a goroutine that Close waits for; not at all after Close has

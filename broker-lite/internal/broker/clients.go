@@ -18,6 +18,14 @@ import (
 // with nothing. The version in the frame matters to clients: Java refuses SQL92
 // for brokers below 4.1.0, and knows timers and POP by it.
 
+func (b *Broker) clientHandlers() handlers {
+	return handlers{
+		protocol.Heartbeat:        b.at(b.heartbeat),
+		protocol.UnregisterClient: b.at(b.unregister),
+		protocol.GetConsumerList:  b.at(b.consumerList),
+	}
+}
+
 func (b *Broker) heartbeat(p *peer, cmd *protocol.Command) answer {
 	var hb protocol.HeartbeatData
 	if err := protocol.DecodeBody(cmd.Body, &hb); err != nil {
@@ -66,7 +74,7 @@ func (b *Broker) unregister(p *peer, cmd *protocol.Command) answer {
 	return answer{}
 }
 
-func (b *Broker) consumerList(cmd *protocol.Command) answer {
+func (b *Broker) consumerList(_ *peer, cmd *protocol.Command) answer {
 	var h protocol.ConsumerListRequest
 	if err := h.DecodeFields(cmd.Fields); err != nil {
 		return failed(err)

@@ -19,7 +19,18 @@ import (
 // as being in memory. Apache takes 40 % of the machine's memory.
 const memorySpan = 4 << 30
 
-func (b *Broker) queryOffset(cmd *protocol.Command) answer {
+func (b *Broker) offsetHandlers() handlers {
+	return handlers{
+		protocol.QueryConsumerOffset:  b.at(b.queryOffset),
+		protocol.UpdateConsumerOffset: b.at(b.updateOffset),
+		protocol.SearchOffsetByTime:   b.at(b.searchOffset),
+		protocol.GetMaxOffset:         b.at(b.edgeOffset),
+		protocol.GetMinOffset:         b.at(b.edgeOffset),
+		protocol.GetEarliestStoreTime: b.at(b.earliestTime),
+	}
+}
+
+func (b *Broker) queryOffset(_ *peer, cmd *protocol.Command) answer {
 	h := protocol.ConsumerOffsetRequest{Code: cmd.Code}
 	if err := h.DecodeFields(cmd.Fields); err != nil {
 		return failed(err)
@@ -57,7 +68,7 @@ func (b *Broker) young(topic string, queueID int32) (bool, error) {
 	return st.MaxPhysicalOffset-e.PhysicalOffset <= memorySpan, nil
 }
 
-func (b *Broker) updateOffset(cmd *protocol.Command) answer {
+func (b *Broker) updateOffset(_ *peer, cmd *protocol.Command) answer {
 	h := protocol.ConsumerOffsetRequest{Code: cmd.Code}
 	if err := h.DecodeFields(cmd.Fields); err != nil {
 		return failed(err)
@@ -75,7 +86,7 @@ func (b *Broker) updateOffset(cmd *protocol.Command) answer {
 	return answer{}
 }
 
-func (b *Broker) searchOffset(cmd *protocol.Command) answer {
+func (b *Broker) searchOffset(_ *peer, cmd *protocol.Command) answer {
 	h := protocol.OffsetRequest{Code: cmd.Code}
 	if err := h.DecodeFields(cmd.Fields); err != nil {
 		return failed(err)
@@ -91,7 +102,7 @@ func (b *Broker) searchOffset(cmd *protocol.Command) answer {
 	return answer{header: &protocol.OffsetResponse{Offset: offset}}
 }
 
-func (b *Broker) edgeOffset(cmd *protocol.Command) answer {
+func (b *Broker) edgeOffset(_ *peer, cmd *protocol.Command) answer {
 	h := protocol.OffsetRequest{Code: cmd.Code}
 	if err := h.DecodeFields(cmd.Fields); err != nil {
 		return failed(err)
@@ -102,7 +113,7 @@ func (b *Broker) edgeOffset(cmd *protocol.Command) answer {
 	return answer{header: &protocol.OffsetResponse{Offset: b.store.MaxOffset(h.Topic, h.QueueID)}}
 }
 
-func (b *Broker) earliestTime(cmd *protocol.Command) answer {
+func (b *Broker) earliestTime(_ *peer, cmd *protocol.Command) answer {
 	h := protocol.OffsetRequest{Code: cmd.Code}
 	if err := h.DecodeFields(cmd.Fields); err != nil {
 		return failed(err)

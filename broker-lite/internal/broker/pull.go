@@ -91,6 +91,10 @@ func (c *tagCache) parse(topic, expr string) (filter, error) {
 	return e.filter, nil
 }
 
+func (b *Broker) pullHandlers() handlers {
+	return handlers{protocol.PullMessage: b.handlePull, protocol.LitePullMessage: b.handlePull}
+}
+
 func (b *Broker) handlePull(p *peer, cmd *protocol.Command) {
 	h := &p.pull
 	if err := h.DecodeFields(cmd.Fields); err != nil {

@@ -17,7 +17,11 @@ import (
 // Figures of Apache's that have no meaning here (thread pools, buffers) are those
 // of an idle broker.
 
-func (b *Broker) runtimeInfo() answer {
+func (b *Broker) runtimeHandlers() handlers {
+	return handlers{protocol.GetBrokerRuntimeInfo: b.at(b.runtimeInfo)}
+}
+
+func (b *Broker) runtimeInfo(*peer, *protocol.Command) answer {
 	st, err := b.store.Stats()
 	if err != nil {
 		return failed(err)

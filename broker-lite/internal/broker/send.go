@@ -20,6 +20,16 @@ import (
 // stores CLUSTER only and drops WAIT. A SEND to %RETRY%group is dead-lettered
 // when reconsumeTimes is greater than the maximum; 4.9 did so from the maximum on.
 
+func (b *Broker) sendHandlers() handlers {
+	return handlers{
+		protocol.SendMessage:      b.handleSend,
+		protocol.SendMessageV2:    b.handleSend,
+		protocol.SendBatchMessage: b.handleSend,
+		protocol.SendMessageBack:  b.sendBack,
+		protocol.EndTransaction:   b.endTransaction,
+	}
+}
+
 func (b *Broker) handleSend(p *peer, cmd *protocol.Command) {
 	h := &p.send
 	h.Code = cmd.Code

@@ -20,6 +20,14 @@ const (
 	announceCost = 64 << 10
 )
 
+func (b *Broker) topicHandlers() handlers {
+	return handlers{
+		protocol.UpdateAndCreateTopic: b.createTopic,
+		protocol.GetTopicStats:        b.at(b.topicStats),
+		protocol.GetTopicConfig:       b.at(b.topicConfig),
+	}
+}
+
 // createTopic answers once the name servers have the topic, on a goroutine of its
 // own: a client that has its answer looks for the route at once.
 func (b *Broker) createTopic(p *peer, cmd *protocol.Command) {
@@ -52,7 +60,7 @@ func (b *Broker) createTopic(p *peer, cmd *protocol.Command) {
 	})
 }
 
-func (b *Broker) topicStats(cmd *protocol.Command) answer {
+func (b *Broker) topicStats(_ *peer, cmd *protocol.Command) answer {
 	var h protocol.TopicRequest
 	if err := h.DecodeFields(cmd.Fields); err != nil {
 		return failed(err)
@@ -76,7 +84,7 @@ func (b *Broker) topicStats(cmd *protocol.Command) answer {
 	return answer{body: protocol.EncodeTopicStats(&stats)}
 }
 
-func (b *Broker) topicConfig(cmd *protocol.Command) answer {
+func (b *Broker) topicConfig(_ *peer, cmd *protocol.Command) answer {
 	var h protocol.TopicRequest
 	if err := h.DecodeFields(cmd.Fields); err != nil {
 		return failed(err)

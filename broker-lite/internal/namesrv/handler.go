@@ -8,13 +8,6 @@ import (
 	"github.com/rocketkit/rocketkit/internal/remoting"
 )
 
-// Heartbeats of 5.x brokers whose slaves act as masters, which come every
-// second and name a time-out of 10 s when they register.
-const (
-	queryDataVersion protocol.Code = 322 // QUERY_DATA_VERSION
-	brokerHeartbeat  protocol.Code = 904 // BROKER_HEARTBEAT
-)
-
 // zlibHeader is the first byte of a compressed registration; JSON begins with {.
 const zlibHeader = 0x78
 

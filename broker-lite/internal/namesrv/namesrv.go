@@ -76,9 +76,9 @@ func (n *NameServer) Handle(c *remoting.Conn, cmd *protocol.Command) {
 		a = n.register(c, cmd)
 	case protocol.UnregisterBroker:
 		a = n.unregister(cmd)
-	case queryDataVersion:
+	case protocol.QueryDataVersion:
 		a = n.queryDataVersion(cmd)
-	case brokerHeartbeat:
+	case protocol.BrokerHeartbeat:
 		a = n.brokerHeartbeat(cmd)
 	case protocol.GetRouteInfo:
 		a = n.route(cmd)

@@ -193,9 +193,9 @@ func TestTheTimeOutThatABrokerNamesCounts(t *testing.T) {
 		for i := range 30 { // the two kinds of heartbeat keep it alive
 			time.Sleep(time.Second)
 			synctest.Wait()
-			code := queryDataVersion
+			code := protocol.QueryDataVersion
 			if i%2 == 0 {
-				code = brokerHeartbeat
+				code = protocol.BrokerHeartbeat
 			}
 			if resp := beating.call(protocol.Command{Code: code, Fields: who}, nil, version); resp.Code != protocol.Success {
 				t.Fatalf("%d: %s", code, resp.Remark)
@@ -210,7 +210,7 @@ func TestTheTimeOutThatABrokerNamesCounts(t *testing.T) {
 		// A query with another version is no sign of life: the broker registers then.
 		for range 9 {
 			time.Sleep(time.Second)
-			resp := beating.call(protocol.Command{Code: queryDataVersion, Fields: who}, nil, []byte(`{"counter":2,"timestamp":1}`))
+			resp := beating.call(protocol.Command{Code: protocol.QueryDataVersion, Fields: who}, nil, []byte(`{"counter":2,"timestamp":1}`))
 			if resp.Fields.Value("changed") != "true" {
 				t.Fatalf("changed is %q", resp.Fields.Value("changed"))
 			}
