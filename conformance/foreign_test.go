@@ -84,6 +84,26 @@ func TestJavaClient(t *testing.T) {
 	}
 }
 
+// The same cases on the server that they are about: each is known to be right.
+func TestJavaClientOnApache(t *testing.T) {
+	apache.Require(t)
+	names, err := javaCases()
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := startApacheWith(t, apache.Options{
+		TransactionCheck: time.Second, // as foreignServer
+		BrokerConf:       map[string]string{"enablePropertyFilter": "true"},
+	})
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	got, err := apache.Peer(ctx, apache.PeerOptions{Client: apache.V5, Server: apache.V5, NameServer: server.NameServer(), TransactionWait: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, javaTable, javaOnApache, names, got)
+}
+
 func TestClientGo(t *testing.T) {
 	apache.Require(t) // it does not need Java, but minutes
 	names, err := clientGoCases()

@@ -75,8 +75,10 @@ func (b *board) at(c cell) string {
 const (
 	sdkTable      = "The SDK"
 	javaTable     = "Apache's Java client on broker-lite"
+	javaOnApache  = "5.4.0 on Apache 5.4.0" // a column of it
 	mqadminTable  = "Apache's mqadmin on broker-lite"
 	clientGoTable = "rocketmq-client-go on broker-lite"
+	clusterTable  = "broker-lite and Apache in one cluster"
 	killTable     = "A standalone broker that is killed"
 )
 
@@ -89,7 +91,7 @@ func tables() ([]table, error) {
 	for _, c := range cases() {
 		sdk.rows = append(sdk.rows, row{c.name, c.about})
 	}
-	javaPeer := table{title: javaTable, about: "The cases of conformance/java/peer, by both versions and in both header codecs.", columns: javaColumns()}
+	javaPeer := table{title: javaTable, about: "The cases of conformance/java/peer, by both versions and in both header codecs; the last column is the same program on Apache's own server.", columns: javaColumns()}
 	names, err := javaCases()
 	javaPeer.rows = rowsOf(names)
 	admin := table{title: mqadminTable, columns: []string{apache.V5, apache.V4}, about: "What the tools print about broker-lite."}
@@ -99,12 +101,13 @@ func tables() ([]table, error) {
 	goNames, err2 := clientGoCases()
 	clientGo := table{title: clientGoTable, columns: peers.ClientGoVersions(), about: "The cases of conformance/peers/clientgo.", rows: rowsOf(goNames)}
 	kill := table{title: killTable, columns: []string{"broker-lite"}, about: "`rocketkit server` is killed with SIGKILL under load and started again on its directory: 3 rounds here, 20 with `make soak`.", rows: []row{{killCase, killAbout}}}
+	cluster := table{title: clusterTable, columns: []string{apache.V5, apache.V4}, about: "A name server and a broker of each kind.", rows: []row{{clusterCase, clusterAbout}}}
 	for _, err := range []error{err, err2} {
 		if err != nil {
 			return nil, err
 		}
 	}
-	return []table{sdk, javaPeer, admin, clientGo, kill}, nil
+	return []table{sdk, javaPeer, admin, clientGo, cluster, kill}, nil
 }
 
 func rowsOf(names []string) []row {
@@ -120,7 +123,7 @@ func javaColumns() []string {
 	for _, version := range []string{apache.V5, apache.V4} {
 		columns = append(columns, version+", JSON", version+", binary")
 	}
-	return columns
+	return append(columns, javaOnApache)
 }
 
 // javaCases reads the names from the Java sources, in the order in which Peer.java
@@ -232,13 +235,60 @@ func (b *board) renderTable(out *strings.Builder, t table) {
 
 func letter(i int) string { return string(rune('a' + i)) }
 
-// write replaces the file by this run's results.
+// write replaces the file by this run's results. When only some tests ran (-run),
+// the cells of the others stay as they are.
 func (b *board) write() error {
-	text, err := b.withStatic().render()
+	full := b.withStatic()
+	if given("test.run") {
+		text, err := os.ReadFile(matrixFile)
+		if err != nil {
+			return err
+		}
+		for c, outcome := range written(string(text)) {
+			if full.at(c) == notRun {
+				full.note(c.table, c.column, c.row, outcome)
+			}
+		}
+	}
+	text, err := full.render()
 	if err != nil {
 		return err
 	}
 	return os.WriteFile(matrixFile, []byte(text), 0o644)
+}
+
+// written reads the cells of the file's text.
+func written(text string) map[cell]string {
+	cells := map[cell]string{}
+	for title, body := range sections(text) {
+		reasons := map[string]string{}
+		for _, m := range regexp.MustCompile(`(?m)^- \((\w)\) (.*)$`).FindAllStringSubmatch(body, -1) {
+			reasons["n/a ("+m[1]+")"] = notApplicable + m[2]
+		}
+		var head []string
+		for line := range strings.Lines(body) {
+			line, ok := strings.CutPrefix(strings.TrimSpace(line), "| ")
+			if !ok {
+				continue
+			}
+			fields := strings.Split(strings.TrimSuffix(line, " |"), " | ")
+			if head == nil {
+				head = fields
+				continue
+			}
+			for i, column := range head {
+				if i == 0 || column == "what holds" || len(fields) != len(head) {
+					continue
+				}
+				outcome := fields[i]
+				if why, ok := reasons[outcome]; ok {
+					outcome = why
+				}
+				cells[cell{title, column, fields[0]}] = outcome
+			}
+		}
+	}
+	return cells
 }
 
 // sections splits the file by its titles.
@@ -305,4 +355,22 @@ func normal(text string) []string {
 	}
 	slices.Sort(lines)
 	return lines
+}
+
+func TestCellsOfTheFileAreReadBack(t *testing.T) {
+	t.Parallel()
+	b := newBoard()
+	b.note(javaTable, javaOnApache, "dead-letter", passed)
+	b.note(javaTable, apache.V4+", JSON", "dead-letter", notApplicable+"it cannot")
+	b = b.withStatic()
+	text, err := b.render()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := written(text)
+	for c, outcome := range b.cells {
+		if got[c] != outcome {
+			t.Errorf("%v: %q, want %q", c, got[c], outcome)
+		}
+	}
 }

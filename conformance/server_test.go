@@ -91,11 +91,21 @@ func closeLite(b *brokerlite.Broker) error {
 // startApache starts Apache RocketMQ for a test and those below it.
 func startApache(t *testing.T, version string) *server {
 	t.Helper()
-	apache.Require(t)
-	a, err := apache.Start(t.Context(), apache.Options{
-		Version: version, TransactionCheck: shortCheck, Log: newLog(t),
-		BrokerConf: map[string]string{"messageDelayLevel": shortLevels},
+	a := startApacheWith(t, apache.Options{
+		Version: version, TransactionCheck: shortCheck, BrokerConf: map[string]string{"messageDelayLevel": shortLevels},
 	})
+	return &server{
+		nameServers: []string{a.NameServer()}, broker: a.BrokerAddr(), dial: new(net.Dialer).DialContext,
+		levels: parseLevels(shortLevels), checkAfter: shortCheck,
+	}
+}
+
+// startApacheWith starts Apache RocketMQ, and stops it with the test.
+func startApacheWith(t *testing.T, o apache.Options) *apache.Server {
+	t.Helper()
+	apache.Require(t)
+	o.Log = newLog(t)
+	a, err := apache.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,10 +117,7 @@ func startApache(t *testing.T, version string) *server {
 			t.Error(err)
 		}
 	})
-	return &server{
-		nameServers: []string{a.NameServer()}, broker: a.BrokerAddr(), dial: new(net.Dialer).DialContext,
-		levels: parseLevels(shortLevels), checkAfter: shortCheck,
-	}
+	return a
 }
 
 // inBubble runs f in virtual time.
