@@ -89,6 +89,32 @@ func TestBrokerConfReachesTheBroker(t *testing.T) {
 	}
 }
 
+// A command line that is wrong ends neither the JVM nor the commands after it.
+func TestOneJVMRunsManyCommands(t *testing.T) {
+	apache.Require(t)
+	versions(t, func(t *testing.T, version string) {
+		names := start(t, apache.Options{Version: version, Role: apache.RoleNameServer})
+		got, err := apache.AdminAll(t.Context(), version, [][]string{
+			{"noSuchCommand"}, {"topicRoute"}, {"topicRoute", "-t", "no such", "-n", names.NameServer()}, {"clusterList", "-n", names.NameServer()},
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !got[0].Refused || !strings.Contains(got[0].Err, "noSuchCommand") {
+			t.Errorf("an unknown command: %+v", got[0])
+		}
+		if !got[1].Refused || !strings.Contains(got[1].Err, "Missing required option: t") {
+			t.Errorf("a command without its option: %+v", got[1])
+		}
+		if got[2].Refused || !strings.Contains(got[2].Err, "No topic route info in name server for the topic: no such") {
+			t.Errorf("a command that fails: %+v", got[2])
+		}
+		if got[3].Err != "" || !strings.HasPrefix(got[3].Out, "#Cluster Name") {
+			t.Errorf("clusterList: %+v", got[3])
+		}
+	})
+}
+
 // A second broker registers at the first server's name server.
 func TestRolesRunApart(t *testing.T) {
 	apache.Require(t)

@@ -23,6 +23,23 @@ func TestResultLinesAreFoundAmongOthers(t *testing.T) {
 	}
 }
 
+func TestOutputsOfCommandsAreApart(t *testing.T) {
+	t.Parallel()
+	got, err := parseAdmin("ok =YQo= =\nlate = =eA==\nrefused = =\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []AdminOutput{{Out: "a\n"}, {Err: "x", Late: true}, {Refused: true}}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("outputs (-want +got)\n%s", diff)
+	}
+	for _, text := range []string{"ok =YQ==\n", "ok =!! =\n"} {
+		if _, err := parseAdmin(text); err == nil {
+			t.Errorf("%q is taken", text)
+		}
+	}
+}
+
 func TestTakenPortIsNotFree(t *testing.T) {
 	t.Parallel()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

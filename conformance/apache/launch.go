@@ -25,7 +25,7 @@ func opens() []string {
 }
 
 const logback = `<configuration><appender name="OUT" class="ch.qos.logback.core.ConsoleAppender"><target>System.err</target><encoder>` +
-	`<pattern>%d %p %m%n</pattern></encoder></appender><root level="WARN"><appender-ref ref="OUT"/></root></configuration>`
+	`<pattern>%d %p %m%n</pattern></encoder></appender><root level="${rocketkit.log:-WARN}"><appender-ref ref="OUT"/></root></configuration>`
 
 // writeHome makes ROCKETMQ_HOME with a quiet log configuration under the names
 // that 4.9 (logback_*.xml) and 5.x (rmq.*.logback.xml) look for.

@@ -2,9 +2,9 @@ package java
 
 import "embed"
 
-// Sources holds golden/*.java, peer/*.java and filter/*.java.
+// Sources holds golden/*.java, peer/*.java, filter/*.java and admin/*.java.
 //
-//go:embed golden/*.java peer/*.java filter/*.java
+//go:embed golden/*.java peer/*.java filter/*.java admin/*.java
 var Sources embed.FS
 
 // POM resolves Apache RocketMQ's published jars with Maven; the property

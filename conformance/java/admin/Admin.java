@@ -1,0 +1,115 @@
+package admin;
+
+import java.io.ByteArrayOutputStream;
+import java.io.InputStream;
+import java.io.PrintStream;
+import java.lang.reflect.Field;
+import java.lang.reflect.Modifier;
+import java.util.Arrays;
+import java.util.Base64;
+import java.util.List;
+import org.apache.commons.cli.CommandLine;
+import org.apache.commons.cli.CommandLineParser;
+import org.apache.commons.cli.Options;
+import org.apache.commons.cli.ParseException;
+import org.apache.commons.cli.PosixParser;
+import org.apache.rocketmq.common.MixAll;
+import org.apache.rocketmq.srvutil.ServerUtil;
+import org.apache.rocketmq.tools.command.MQAdminStartup;
+import org.apache.rocketmq.tools.command.SubCommand;
+
+/**
+ * Runs many commands of mqadmin in one JVM: {@code Admin <limit in ms> <command>...}, where a command is one argument
+ * whose words are separated by line feeds. It prints a line for each, in order: {@code ok}, {@code late} when the
+ * command went past the limit, or {@code refused} when mqadmin would end with its usage, then what the command printed
+ * to the standard output and to the standard error, both in Base64.
+ *
+ * <p>It finds and parses commands as MQAdminStartup does, but for the System.exit of a command line that is wrong.
+ */
+public final class Admin {
+    private static final PrintStream OUT = System.out;
+
+    private Admin() {
+    }
+
+    public static void main(String[] args) throws Exception {
+        System.setIn(InputStream.nullInputStream());
+        MQAdminStartup.initCommand();
+        long limit = Long.parseLong(args[0]);
+        for (String line : Arrays.asList(args).subList(1, args.length)) {
+            run(limit, line.split("\n"));
+        }
+        System.exit(0); // whatever a late command has left running
+    }
+
+    private static void run(long limit, String[] words) throws Exception {
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        ByteArrayOutputStream err = new ByteArrayOutputStream();
+        PrintStream stdout = new PrintStream(out, true, "UTF-8");
+        PrintStream stderr = new PrintStream(err, true, "UTF-8");
+        PrintStream before = System.err;
+        System.setOut(stdout);
+        System.setErr(stderr);
+        String[] outcome = {"ok"};
+        Thread t = new Thread(() -> outcome[0] = execute(words, stderr), words[0]);
+        t.setDaemon(true);
+        t.start();
+        t.join(limit);
+        if (t.isAlive()) {
+            outcome[0] = "late";
+            t.interrupt();
+        }
+        System.setErr(before);
+        OUT.println(outcome[0] + " " + encode(out) + " " + encode(err));
+    }
+
+    private static String encode(ByteArrayOutputStream b) {
+        return "=" + Base64.getEncoder().encodeToString(b.toByteArray()); // never empty
+    }
+
+    private static String execute(String[] words, PrintStream err) {
+        try {
+            SubCommand command = find(words[0]);
+            if (command == null) {
+                err.println("The sub command " + words[0] + " not exist.");
+                return "refused";
+            }
+            Options options = command.buildCommandlineOptions(ServerUtil.buildCommandlineOptions(new Options()));
+            CommandLine line = parser().parse(options, Arrays.copyOfRange(words, 1, words.length));
+            if (line.hasOption('n')) {
+                System.setProperty(MixAll.NAMESRV_ADDR_PROPERTY, line.getOptionValue('n'));
+            }
+            command.execute(line, options, null);
+            return "ok";
+        } catch (ParseException e) {
+            err.println(e.getMessage());
+            return "refused";
+        } catch (Throwable e) { // as main0 does
+            e.printStackTrace(err);
+            return "ok";
+        }
+    }
+
+    private static CommandLineParser parser() throws ReflectiveOperationException {
+        try {
+            return (CommandLineParser) Class.forName("org.apache.commons.cli.DefaultParser").getConstructor().newInstance();
+        } catch (ClassNotFoundException e) { // 4.9
+            return new PosixParser();
+        }
+    }
+
+    private static SubCommand find(String name) throws ReflectiveOperationException {
+        for (Field f : MQAdminStartup.class.getDeclaredFields()) { // 4.9 and 5.x name it differently
+            if (Modifier.isStatic(f.getModifiers()) && List.class.isAssignableFrom(f.getType())) {
+                f.setAccessible(true);
+                for (Object o : (List<?>) f.get(null)) {
+                    SubCommand c = (SubCommand) o;
+                    if (name.equalsIgnoreCase(c.commandName()) || name.equalsIgnoreCase(c.commandAlias())) {
+                        return c;
+                    }
+                }
+            }
+        }
+        return null;
+    }
+}
