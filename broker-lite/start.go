@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"sync"
@@ -25,6 +26,7 @@ type Broker struct {
 	plan   *plan
 	logger *slog.Logger
 	dial   remoting.DialFunc
+	fs     vfs.FS
 	tmp    string // removed by Close
 	faults *faults
 
@@ -81,7 +83,10 @@ const registerPatience = 3 * time.Second
 // closeTimeout bounds the clean-up after a start that has failed.
 const closeTimeout = 5 * time.Second
 
-func (b *Broker) start(ctx context.Context) error {
+func (b *Broker) start(ctx context.Context) (err error) {
+	if b.fs, err = b.files(&b.plan.config); err != nil {
+		return err
+	}
 	if b.plan.role != RoleBroker {
 		if err := b.startNameServer(); err != nil {
 			return err
@@ -107,12 +112,22 @@ func (b *Broker) startNameServer() error {
 	if err != nil {
 		return listenError("name server", c.ListenAddr(), "--namesrv-port, or brokerlite.NameServerPort", err)
 	}
-	b.names = namesrv.New(namesrv.Options{Logger: b.logger})
+	b.nameAddr = dialable(l, c.BindAddress)
+	dir := filepath.Join(c.StorePath, "namesrv")
+	b.names, err = namesrv.New(namesrv.Options{
+		Logger: b.logger, FS: b.fs, Dir: dir,
+		Config: map[string]string{
+			"bindAddress": c.BindAddress, "listenPort": strconv.Itoa(portOf(l)),
+			"kvConfigPath": filepath.Join(dir, "kvConfig.json"), "configStorePath": filepath.Join(dir, "namesrv.properties"),
+		},
+	})
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
 	b.nameServer = &server{l: l, served: make(chan error, 1), Server: remoting.NewServer(remoting.ServerOptions{
 		Options: remoting.Options{Logger: b.logger, Handler: b.faults.handler(true, b.names.Handle, b.names.Handle), OnClose: b.names.ConnClosed, IdleTimeout: idleTimeout},
 	})}
 	b.nameServer.serve()
-	b.nameAddr = dialable(l, c.BindAddress)
 	return nil
 }
 
@@ -142,10 +157,6 @@ func portOf(l net.Listener) int {
 
 func (b *Broker) startBroker(ctx context.Context) error {
 	c := &b.plan.config
-	fs, err := b.files(c)
-	if err != nil {
-		return err
-	}
 	host, err := b.advertise(c)
 	if err != nil {
 		return err
@@ -166,7 +177,7 @@ func (b *Broker) startBroker(ctx context.Context) error {
 		clk = clock.System()
 	}
 	b.broker, err = broker.Open(ctx, broker.Options{
-		Config: *c, FS: fs, Clock: clk, Logger: b.logger, Host: host, Port: port, Client: b.client,
+		Config: *c, FS: b.fs, Clock: clk, Logger: b.logger, Host: host, Port: port, Client: b.client,
 		StrictOffsets: b.plan.strict, Reply: b.faults.reply,
 	})
 	if errors.Is(err, vfs.ErrLocked) {

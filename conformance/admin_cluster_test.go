@@ -56,5 +56,39 @@ func adminClusterRows() []adminRow {
 					`^putMessageTimesTotal\s*: [1-9]\d*`, `^commitLogMaxOffset\s*: [1-9]\d*`, `^commitLogDirCapacity\s*: Total : [1-9][\d.]+ \w+, Free : [1-9][\d.]+ \w+\.`)
 			},
 		},
+		{
+			name: "wipeWritePerm", about: "all topics of a broker lose the permission to write; addWritePerm gives it back",
+			lines: []string{
+				"wipeWritePerm -b broker-a", "topicRoute -l -t $topic", "addWritePerm -b broker-a", "topicRoute -l -t $topic",
+				"wipeWritePerm -b no-such-broker",
+			},
+			masks:   []mask{{`OK, [1-9]\d*`, "OK, COUNT"}},
+			prepare: func(r *adminRun) { r.createTopic(r.topic, 4) },
+		},
+		{
+			name: "updateKvConfig", about: "a key's value in a name space, and its end with deleteKvConfig",
+			lines: []string{
+				"updateKvConfig -s $group -k k -v v", "deleteKvConfig -s $group -k k", "deleteKvConfig -s $group -k k",
+			},
+		},
+		{
+			name: "updateOrderConf", about: "puts, gets and deletes the queues of an ordered topic",
+			lines: []string{
+				"updateOrderConf -t $topic -m put -v broker-a:4", "updateOrderConf -t $topic -m get", "updateOrderConf -t $topic -m delete", "updateOrderConf -t $topic -m get",
+			},
+		},
+		{
+			name: "getNamesrvConfig", about: "the keys that the name server acts on",
+			lines: []string{"getNamesrvConfig"}, sorted: true, fewer: "the name server has the keys that it acts on",
+			masks: []mask{{`= +[/0-9].*`, "= VALUE"}},
+		},
+		{
+			name: "updateNamesrvConfig", about: "a key that can change, shown by getNamesrvConfig, and one that nobody may change",
+			lines: []string{
+				"updateNamesrvConfig -k orderMessageEnable -v true", "getNamesrvConfig", "updateNamesrvConfig -k orderMessageEnable -v false",
+				"updateNamesrvConfig -k kvConfigPath -v /tmp/x",
+			},
+			only: `^(orderM|update|--|!)`,
+		},
 	}
 }

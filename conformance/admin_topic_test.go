@@ -49,5 +49,19 @@ func adminTopicRows() []adminRow {
 					`^broker-a 2 0 3 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d,\d\d\d`, `^broker-a 3 0 0\s*$`)
 			},
 		},
+		{
+			name: "topicClusterList", about: "the clusters that have a topic",
+			lines:   []string{"topicClusterList -t $topic", "topicClusterList -t no-such-topic"},
+			prepare: func(r *adminRun) { r.createTopic(r.topic, 4) },
+		},
+		{
+			name: "topicList", about: "all topics; with their clusters and groups",
+			lines:   []string{"topicList", "topicList -c"},
+			prepare: func(r *adminRun) { r.createTopic(r.topic, 4) },
+			masks:   []mask{{`(?m)[ \t]+$`, ""}},
+			differs: []difference{{pattern: `RMQ_SYS_ROCKSDB`, why: "transactions are not kept in RocksDB"}},
+			only:    `^(--|#|\$|DefaultCluster \$|.*(TBW102|SCHEDULE|HALF|SELF_TEST|wheel))`,
+			sorted:  true,
+		},
 	}
 }

@@ -20,6 +20,7 @@ type AdminOutput struct {
 	// Late: it was left to itself after AdminLimit. Refused: its command line is
 	// wrong, or there is no such command.
 	Late, Refused bool
+	Took          time.Duration
 }
 
 // AdminAll runs commands of Apache's mqadmin, one after the other, in one JVM, and
@@ -50,18 +51,22 @@ func AdminAll(ctx context.Context, version string, commands [][]string) ([]Admin
 	return outputs, err
 }
 
-// parseAdmin reads the lines of admin.Admin: an outcome and two texts in Base64,
-// each after an equals sign.
+// parseAdmin reads the lines of admin.Admin: an outcome, milliseconds and two texts
+// in Base64, each after an equals sign.
 func parseAdmin(text string) ([]AdminOutput, error) {
 	var outputs []AdminOutput
 	for line := range strings.Lines(text) {
 		words := strings.Fields(line)
-		if len(words) != 3 {
+		if len(words) != 4 {
 			return nil, fmt.Errorf("apache: admin.Admin printed %.100q", line)
 		}
-		o := AdminOutput{Late: words[0] == "late", Refused: words[0] == "refused"}
+		ms, err := strconv.Atoi(words[1])
+		if err != nil {
+			return nil, fmt.Errorf("apache: admin.Admin printed %.100q: %w", line, err)
+		}
+		o := AdminOutput{Late: words[0] == "late", Refused: words[0] == "refused", Took: time.Duration(ms) * time.Millisecond}
 		for i, to := range []*string{&o.Out, &o.Err} {
-			b, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(words[i+1], "="))
+			b, err := base64.StdEncoding.DecodeString(strings.TrimPrefix(words[i+2], "="))
 			if err != nil {
 				return nil, fmt.Errorf("apache: admin.Admin printed %.100q: %w", line, err)
 			}

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -25,15 +26,15 @@ func TestResultLinesAreFoundAmongOthers(t *testing.T) {
 
 func TestOutputsOfCommandsAreApart(t *testing.T) {
 	t.Parallel()
-	got, err := parseAdmin("ok =YQo= =\nlate = =eA==\nrefused = =\n")
+	got, err := parseAdmin("ok 12 =YQo= =\nlate 0 = =eA==\nrefused 0 = =\n")
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := []AdminOutput{{Out: "a\n"}, {Err: "x", Late: true}, {Refused: true}}
+	want := []AdminOutput{{Out: "a\n", Took: 12 * time.Millisecond}, {Err: "x", Late: true}, {Refused: true}}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("outputs (-want +got)\n%s", diff)
 	}
-	for _, text := range []string{"ok =YQ==\n", "ok =!! =\n"} {
+	for _, text := range []string{"ok 1 =YQ==\n", "ok 1 =!! =\n", "ok x = =\n"} {
 		if _, err := parseAdmin(text); err == nil {
 			t.Errorf("%q is taken", text)
 		}

@@ -199,7 +199,7 @@ func (b *Broker) open(ctx context.Context, o Options) (err error) {
 	b.registrar = register.Start(register.Options{
 		Client: o.Client, NameServers: c.NameServers, Logger: o.Logger, ClusterName: c.ClusterName, BrokerName: c.BrokerName,
 		Addr: net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), Permission: int32(c.Permission),
-		Topics: b.meta.Topics.Snapshot, Period: c.RegisterPeriod, Timeout: c.RegisterTimeout,
+		Topics: b.meta.Topics.Snapshot, OnOrderTopics: b.meta.Topics.MarkOrdered, Period: c.RegisterPeriod, Timeout: c.RegisterTimeout,
 	})
 	return nil
 }

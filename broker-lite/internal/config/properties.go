@@ -218,8 +218,8 @@ func hexUnit(s string) (uint16, error) {
 	return u, nil
 }
 
-// escapeValue writes a value so that ParseProperties and Java read it back.
-func escapeValue(v string) string {
+// EscapeValue writes a value so that ParseProperties and Java read it back.
+func EscapeValue(v string) string {
 	var b strings.Builder
 	for i := 0; i < len(v); i++ {
 		switch c := v[i]; c {

@@ -72,9 +72,9 @@ func FuzzProperties(f *testing.F) {
 		if got, most := len(props)+len(errs), strings.Count(text, "\n")+strings.Count(text, "\r")+1; got > most {
 			t.Fatalf("%d entries out of %d lines", got, most)
 		}
-		// What escapeValue writes reads back the same.
+		// What EscapeValue writes reads back the same.
 		value = strings.ToValidUTF8(value, "")
-		props, errs = ParseProperties("key=" + escapeValue(value) + "\n")
+		props, errs = ParseProperties("key=" + EscapeValue(value) + "\n")
 		if len(errs) > 0 || len(props) != 1 || props[0].Value != value {
 			t.Fatalf("%q came back as %q, %v", value, props, errs)
 		}

@@ -156,7 +156,7 @@ func (c *Config) Validate() (warnings []string, err error) {
 func (c *Config) Print(w io.Writer) error {
 	var b strings.Builder
 	for _, k := range keys() {
-		b.WriteString(k.name + "=" + escapeValue(k.get(c)) + "\n")
+		b.WriteString(k.name + "=" + EscapeValue(k.get(c)) + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -238,6 +238,24 @@ func (t *Topics) Delete(topic string) bool {
 	return ok
 }
 
+// MarkOrdered makes topics ordered that a name server calls so
+// (updateOrderTopicConfig). None is made, and none is made unordered.
+func (t *Topics) MarkOrdered(topics []string) {
+	var marked []protocol.TopicConfig
+	t.mu.Lock()
+	for _, topic := range topics {
+		if c, ok := t.configs[topic]; ok && !c.Order {
+			c.Order = true
+			t.put(c)
+			marked = append(marked, c)
+		}
+	}
+	t.mu.Unlock()
+	for _, c := range marked {
+		t.changed("topic ordered by a name server", c)
+	}
+}
+
 // put enters a topic. mu is held.
 func (t *Topics) put(c protocol.TopicConfig) {
 	t.configs[c.TopicName] = c

@@ -11,6 +11,12 @@
 // scan sleeps until the next broker may expire.
 //
 // Codes: 103 and 104 register and unregister, 322 and 904 are the heartbeats of
-// brokers that act as masters, 105 route, 106 cluster, 206 topics. Others are
-// answered with response code 3.
+// brokers that act as masters, 105 route, 106 cluster, 206 topics, and mqadmin's,
+// which admin.go names. Others are answered with response code 3.
+//
+// # What operators set
+//
+// Keys and values (codes 100 to 102) and the name server's own flags (318) are in
+// kvConfig.json and namesrv.properties of the name server's directory. One goroutine
+// writes them, and a change is answered when it is written.
 package namesrv

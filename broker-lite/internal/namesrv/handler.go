@@ -66,8 +66,10 @@ func (n *NameServer) register(c *remoting.Conn, cmd *protocol.Command) answer {
 		n.logger.Info("broker registered", "broker", r.BrokerName, "id", r.BrokerID, "cluster", r.ClusterName, "addr", r.BrokerAddr, "topics", len(r.topics.Configs))
 	}
 	a := answer{header: &resp}
-	if len(n.order) > 0 {
-		a.body = encoded(protocol.KVTable{Table: n.order}).body
+	if n.settings.is(keyOrderToBroker) {
+		if order := n.settings.list(orderNamespace); order != nil {
+			a.body = encoded(protocol.KVTable{Table: order}).body
+		}
 	}
 	return a
 }
@@ -92,7 +94,9 @@ func (n *NameServer) route(cmd *protocol.Command) answer {
 	if r == nil {
 		return answer{code: protocol.TopicNotExist, remark: "No topic route info in name server for the topic: " + h.Topic + faq}
 	}
-	r.OrderTopicConf = n.order[h.Topic]
+	if n.settings.is(keyOrderMessages) {
+		r.OrderTopicConf, _ = n.settings.get(orderNamespace, h.Topic)
+	}
 	return answer{body: protocol.EncodeTopicRoute(r, h.StandardJSON(cmd.Version))}
 }
 

@@ -49,7 +49,10 @@ func start(t *testing.T, o Options) *harness {
 	t.Helper()
 	h := &harness{t: t, net: memnet.New(), log: new(logBuffer)}
 	o.Logger = slog.New(slog.NewTextHandler(h.log, nil))
-	ns := New(o)
+	ns, err := New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
 	srv := remoting.NewServer(remoting.ServerOptions{Options: remoting.Options{Handler: ns.Handle, OnClose: ns.ConnClosed, Logger: o.Logger}})
 	l, err := h.net.Listen("127.0.0.1:9876")
 	if err != nil {

@@ -1,10 +1,12 @@
 package namesrv
 
 import (
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/alarm"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/vfs"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 )
@@ -20,34 +22,44 @@ const scanGap = 500 * time.Millisecond
 type Options struct {
 	// Logger; nil discards.
 	Logger *slog.Logger
-	// OrderTopics are the topics whose queues stay where they are, as
-	// "broker-a:4;broker-b:4" by topic. Brokers are told when they register,
-	// clients with the route.
-	OrderTopics map[string]string
+	// FS keeps, in Dir, what operators set (kvConfig.json, namesrv.properties); nil
+	// keeps it as long as the name server runs.
+	FS  vfs.FS
+	Dir string
+	// Config is what code 319 tells besides, by the keys of Apache's name server.
+	Config map[string]string
 }
 
 // NameServer owns the routing table. Its Handle and ConnClosed are the handler
 // and OnClose of a remoting.Server that is made and shut down by the caller.
 type NameServer struct {
-	logger *slog.Logger
-	order  map[string]string
-	table  *table
-	expiry *alarm.Alarm
+	logger   *slog.Logger
+	config   map[string]string // read only
+	settings *settings
+	table    *table
+	expiry   *alarm.Alarm
 }
 
 // New makes a name server. It must be closed, after the remoting.Server that
 // calls it has been shut down.
-func New(o Options) *NameServer {
-	n := &NameServer{logger: o.Logger, order: o.OrderTopics, table: newTable()}
+func New(o Options) (*NameServer, error) {
+	n := &NameServer{logger: o.Logger, config: o.Config, table: newTable()}
 	if n.logger == nil {
 		n.logger = slog.New(slog.DiscardHandler)
 	}
+	var err error
+	if n.settings, err = openSettings(o.FS, o.Dir); err != nil {
+		return nil, fmt.Errorf("name server: %w", err)
+	}
 	n.expiry = alarm.Start(scanGap, n.expire)
-	return n
+	return n, nil
 }
 
-// Close stops the scan for expired brokers.
-func (n *NameServer) Close() { n.expiry.Stop() }
+// Close ends the name server's goroutines.
+func (n *NameServer) Close() {
+	n.expiry.Stop()
+	n.settings.close()
+}
 
 // ConnClosed takes out the brokers that had registered by c. It is
 // remoting.Options.OnClose.
@@ -70,25 +82,57 @@ func (n *NameServer) expire(now time.Time) time.Time {
 
 // Handle serves one request. It is a remoting.Handler and does not block.
 func (n *NameServer) Handle(c *remoting.Conn, cmd *protocol.Command) {
-	var a answer
+	switch cmd.Code { // answered later
+	case protocol.PutKVConfig:
+		n.putKV(c, cmd)
+	case protocol.DeleteKVConfig:
+		n.deleteKV(c, cmd)
+	case protocol.UpdateNameServerConfig:
+		n.updateConfig(c, cmd)
+	default:
+		n.reply(c, cmd, n.answer(c, cmd))
+	}
+}
+
+// answer serves what is answered at once.
+func (n *NameServer) answer(c *remoting.Conn, cmd *protocol.Command) answer {
 	switch cmd.Code {
 	case protocol.RegisterBroker:
-		a = n.register(c, cmd)
+		return n.register(c, cmd)
 	case protocol.UnregisterBroker:
-		a = n.unregister(cmd)
+		return n.unregister(cmd)
 	case protocol.QueryDataVersion:
-		a = n.queryDataVersion(cmd)
+		return n.queryDataVersion(cmd)
 	case protocol.BrokerHeartbeat:
-		a = n.brokerHeartbeat(cmd)
+		return n.brokerHeartbeat(cmd)
 	case protocol.GetRouteInfo:
-		a = n.route(cmd)
+		return n.route(cmd)
 	case protocol.GetClusterInfo:
-		a = answer{body: protocol.EncodeClusterInfo(n.table.cluster(), false)}
-	case protocol.GetTopicList:
-		a = encoded(protocol.TopicList{Topics: n.table.topicNames()})
-	default:
-		a = unsupported(cmd.Code)
+		return answer{body: protocol.EncodeClusterInfo(n.table.cluster(), false)}
+	case protocol.GetTopicList, protocol.GetTopicsByCluster, protocol.GetUnitTopics,
+		protocol.GetHasUnitSubTopics, protocol.GetHasUnitSubUnunitTopics:
+		return n.topicList(cmd)
+	case protocol.GetSystemTopicsFromNameServer:
+		return n.systemTopics()
+	case protocol.GetKVConfig:
+		return n.getKV(cmd)
+	case protocol.GetKVList:
+		return n.listKV(cmd)
+	case protocol.WipeWritePerm, protocol.AddWritePerm:
+		return n.writePerm(c, cmd)
+	case protocol.DeleteTopicInNameServer:
+		return n.deleteTopic(c, cmd)
+	case protocol.RegisterTopicInNameServer:
+		return n.registerTopic(c, cmd)
+	case protocol.GetNameServerConfig:
+		return n.getConfig()
+	case protocol.GetBrokerMemberGroup:
+		return n.memberGroup(cmd)
 	}
+	return unsupported(cmd.Code)
+}
+
+func (n *NameServer) reply(c *remoting.Conn, cmd *protocol.Command, a answer) {
 	if cmd.IsOneway() {
 		return
 	}

@@ -408,23 +408,6 @@ func TestAnOlderEpochCannotTakeABrokersPlace(t *testing.T) {
 	})
 }
 
-func TestOrderTopicsAreToldToBrokersAndClients(t *testing.T) {
-	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		p := start(t, Options{OrderTopics: map[string]string{"t": "broker-a:4"}}).dial()
-		resp := p.register(spec("broker-a", "127.0.0.1:1", 0, topic("t", 4, 6), filler))
-		if got := string(resp.Body); got != `{"table":{"t":"broker-a:4"}}` {
-			t.Errorf("the broker is told %s", got)
-		}
-		if got := p.route("t").OrderTopicConf; got != "broker-a:4" {
-			t.Errorf("the client is told %q", got)
-		}
-		if got := p.route("filler").OrderTopicConf; got != "" {
-			t.Errorf("of another topic the client is told %q", got)
-		}
-	})
-}
-
 func TestOnewayRequestsAreServedWithoutAnAnswer(t *testing.T) {
 	t.Parallel()
 	body := golden(t, "5.4.0", "body-103-request.json")

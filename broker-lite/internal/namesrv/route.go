@@ -48,8 +48,64 @@ func (t *table) cluster() *protocol.ClusterInfo {
 	return c
 }
 
-func (t *table) topicNames() []string {
+// topicsThat are the topics that a broker has whose queues meet a condition.
+func (t *table) topicsThat(which func(topic string, q protocol.QueueData) bool) []string {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return slices.Sorted(maps.Keys(t.topics))
+	names := []string{}
+	for topic, queues := range t.topics {
+		for _, q := range queues {
+			if which(topic, q) {
+				names = append(names, topic)
+				break
+			}
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// permit changes the permission of all of a broker's topics and counts them.
+func (t *table) permit(broker string, change func(perm int32) int32) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	n := 0
+	for _, queues := range t.topics {
+		if q, ok := queues[broker]; ok {
+			q.Perm = change(q.Perm)
+			queues[broker] = q
+			n++
+		}
+	}
+	return n
+}
+
+// deleteTopic forgets a topic, of one cluster unless that is empty. Brokers that
+// have it enter it again.
+func (t *table) deleteTopic(topic, cluster string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	queues := t.topics[topic]
+	maps.DeleteFunc(queues, func(name string, _ protocol.QueueData) bool {
+		b := t.brokers[name]
+		return cluster == "" || b != nil && b.cluster == cluster
+	})
+	if len(queues) == 0 {
+		delete(t.topics, topic)
+	}
+}
+
+// enterTopic enters queues of brokers that are known.
+func (t *table) enterTopic(topic string, queues []protocol.QueueData) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, q := range queues {
+		if t.brokers[q.BrokerName] == nil {
+			continue
+		}
+		if t.topics[topic] == nil {
+			t.topics[topic] = map[string]protocol.QueueData{}
+		}
+		t.topics[topic][q.BrokerName] = q
+	}
 }

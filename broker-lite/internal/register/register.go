@@ -40,6 +40,9 @@ type Options struct {
 	Permission int32
 	// Topics returns what to register. It is called before each registration.
 	Topics func() protocol.TopicConfigTable
+	// OnOrderTopics is told the topics that a name server calls ordered, at each
+	// registration; nil is not. It must not block.
+	OnOrderTopics func(topics []string)
 
 	Period  time.Duration // 0: 30 s
 	Timeout time.Duration // of one registration; 0: 24 s

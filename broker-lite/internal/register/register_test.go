@@ -39,7 +39,11 @@ type nameServer struct {
 
 func listen(t *testing.T, network *memnet.Network, addr string, around func(*remoting.Conn, *protocol.Command) bool) *nameServer {
 	t.Helper()
-	n := &nameServer{t: t, ns: namesrv.New(namesrv.Options{}), served: make(chan error, 1), around: around, times: map[protocol.Code][]time.Time{}}
+	ns, err := namesrv.New(namesrv.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &nameServer{t: t, ns: ns, served: make(chan error, 1), around: around, times: map[protocol.Code][]time.Time{}}
 	n.srv = remoting.NewServer(remoting.ServerOptions{Options: remoting.Options{Handler: n.handle, OnClose: n.ns.ConnClosed}})
 	l, err := network.Listen(addr)
 	if err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -158,7 +160,10 @@ func (s *server) register(ctx context.Context) (*remoting.Conn, error) {
 		HAServerAddr:       o.Addr, // Java wants one; nobody replicates from here
 		EnableActingMaster: protocol.SomeBool(false), BodyCRC32: protocol.BodyCRC(body),
 	}
-	err = s.call(ctx, conn, protocol.RegisterBroker, &h, body)
+	told, err := s.call(ctx, conn, protocol.RegisterBroker, &h, body)
+	if err == nil {
+		s.ordered(told)
+	}
 	if errors.Is(err, context.DeadlineExceeded) {
 		o.Client.Drop(s.addr) // it may be half open; the next attempt makes another
 	}
@@ -182,17 +187,34 @@ func (s *server) unregister(ctx context.Context) error {
 	}
 	o := &s.r.o
 	h := protocol.UnregisterBrokerRequest{BrokerName: o.BrokerName, BrokerAddr: o.Addr, ClusterName: o.ClusterName, BrokerID: o.BrokerID}
-	return s.call(ctx, conn, protocol.UnregisterBroker, &h, nil)
+	_, err = s.call(ctx, conn, protocol.UnregisterBroker, &h, nil)
+	return err
 }
 
-func (s *server) call(ctx context.Context, conn *remoting.Conn, code protocol.Code, h protocol.Header, body []byte) error {
+// ordered hands on what the name server tells of ordered topics.
+func (s *server) ordered(body []byte) {
+	if len(body) == 0 || s.r.o.OnOrderTopics == nil {
+		return
+	}
+	var told protocol.KVTable
+	if err := protocol.DecodeBody(body, &told); err != nil {
+		s.r.o.Logger.Warn("a name server's list of ordered topics cannot be read", "nameServer", s.addr, "err", err)
+		return
+	}
+	if len(told.Table) > 0 {
+		s.r.o.OnOrderTopics(slices.Sorted(maps.Keys(told.Table)))
+	}
+}
+
+// call returns the answer's body.
+func (s *server) call(ctx context.Context, conn *remoting.Conn, code protocol.Code, h protocol.Header, body []byte) ([]byte, error) {
 	cmd := protocol.Command{Code: code, Language: protocol.LanguageGo, Version: protocol.ServerVersion}
 	resp, err := conn.Call(ctx, &cmd, h, body)
 	if err != nil {
-		return fmt.Errorf("%s at name server %s: %w", protocol.RequestName(code), s.addr, err)
+		return nil, fmt.Errorf("%s at name server %s: %w", protocol.RequestName(code), s.addr, err)
 	}
 	if resp.Code != protocol.Success {
-		return fmt.Errorf("%s at name server %s: %s: %s", protocol.RequestName(code), s.addr, protocol.ResponseName(resp.Code), resp.Remark)
+		return nil, fmt.Errorf("%s at name server %s: %s: %s", protocol.RequestName(code), s.addr, protocol.ResponseName(resp.Code), resp.Remark)
 	}
-	return nil
+	return resp.Body, nil
 }

@@ -21,8 +21,8 @@ import org.apache.rocketmq.tools.command.SubCommand;
 /**
  * Runs many commands of mqadmin in one JVM: {@code Admin <limit in ms> <command>...}, where a command is one argument
  * whose words are separated by line feeds. It prints a line for each, in order: {@code ok}, {@code late} when the
- * command went past the limit, or {@code refused} when mqadmin would end with its usage, then what the command printed
- * to the standard output and to the standard error, both in Base64.
+ * command went past the limit, or {@code refused} when mqadmin would end with its usage, how many milliseconds it took, then what
+ * the command printed to the standard output and to the standard error, both in Base64.
  *
  * <p>It finds and parses commands as MQAdminStartup does, but for the System.exit of a command line that is wrong.
  */
@@ -53,6 +53,7 @@ public final class Admin {
         String[] outcome = {"ok"};
         Thread t = new Thread(() -> outcome[0] = execute(words, stderr), words[0]);
         t.setDaemon(true);
+        long begun = System.nanoTime();
         t.start();
         t.join(limit);
         if (t.isAlive()) {
@@ -60,7 +61,8 @@ public final class Admin {
             t.interrupt();
         }
         System.setErr(before);
-        OUT.println(outcome[0] + " " + encode(out) + " " + encode(err));
+        long millis = (System.nanoTime() - begun) / 1_000_000;
+        OUT.println(outcome[0] + " " + millis + " " + encode(out) + " " + encode(err));
     }
 
     private static String encode(ByteArrayOutputStream b) {
