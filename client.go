@@ -216,6 +216,8 @@ func (c *Client) producerOptions() []producer.Option {
 	}
 	add(p.RetryUnknownOutcome, producer.RetryUnknownOutcome())
 	add(p.MaxMessageSize > 0, producer.MaxMessageSize(int(p.MaxMessageSize)))
+	add(p.Compression == "none", producer.NoCompression())
+	add(p.Compression != "none" && (p.Compression != "" || p.CompressOver > 0), producer.Compress(compression(p)))
 	add(p.MaxInFlight > 0, producer.MaxInFlight(p.MaxInFlight))
 	add(p.MaxInFlightBytes > 0, producer.MaxInFlightBytes(int64(p.MaxInFlightBytes)))
 	add(p.FailFast, producer.FailFast())
@@ -223,6 +225,20 @@ func (c *Client) producerOptions() []producer.Option {
 		return append(opts, producer.NoBreaker())
 	}
 	return append(opts, producer.Breaker(producer.BreakerSettings{Failures: p.Breaker.Failures, OpenFor: p.Breaker.OpenFor}))
+}
+
+// compression is what the configuration, which has been validated, says of it.
+func compression(p config.Producer) driver.Compression {
+	c := driver.Compression{Over: 4 << 10}
+	if p.CompressOver > 0 {
+		c.Over = int(p.CompressOver)
+	}
+	for k := range driver.Zstd + 1 {
+		if k.String() == p.Compression {
+			c.Kind = k
+		}
+	}
+	return c
 }
 
 // consumerOptions are what the configuration says of a consumer group.

@@ -262,7 +262,7 @@ func TestBatchesLargerThanARequestArrive(t *testing.T) {
 
 func TestAServersLimitIsNamed(t *testing.T) {
 	inCluster(t, func(t *testing.T, s cluster) {
-		p := newProducer(t, s.connect(), "pay_group", producer.MaxMessageSize(8<<20))
+		p := newProducer(t, s.connect(), "pay_group", producer.MaxMessageSize(8<<20), producer.NoCompression())
 		_, err := p.Send(t.Context(), message.New("orders", make([]byte, 5<<20)))
 		var refusal *message.BrokerError
 		if !errors.As(err, &refusal) || refusal.Name != "MESSAGE_ILLEGAL" || !message.SafeToRetry(err) || !strings.Contains(err.Error(), "maxMessageSize") {

@@ -59,7 +59,7 @@ func (a *assembly) end(what string) {
 
 func (a *assembly) Name() string { return "assembly" }
 func (a *assembly) Capabilities() driver.Capabilities {
-	return driver.Capabilities{Batch: true, Transactions: true, TimerMessages: true, ExactRetryDelay: true}
+	return driver.Capabilities{Batch: true, Transactions: true, TimerMessages: true, ExactRetryDelay: true, Compression: [...]bool{driver.Zlib: true, driver.LZ4: true, driver.Zstd: true}}
 }
 
 func (a *assembly) Close(context.Context) error {
@@ -257,7 +257,7 @@ func TestProducersAreMadeAsConfigured(t *testing.T) {
 		cfg := base()
 		cfg.Producer = config.Producer{
 			Group: "pay_group", SendTimeout: time.Minute, Retries: ptr(6), MaxMessageSize: 8, MaxInFlight: 3, MaxInFlightBytes: 100, FailFast: true, RetryUnknownOutcome: true,
-			Breaker: config.Breaker{Failures: 3},
+			Breaker: config.Breaker{Failures: 3}, Compression: "lz4", CompressOver: 512,
 		}
 		c, a := open(t, cfg)
 		a.answer = &message.UnknownOutcomeError{Err: errors.New("lost")}
@@ -267,6 +267,9 @@ func TestProducersAreMadeAsConfigured(t *testing.T) {
 		}
 		if p.Group() != "pay_group" || a.send.MaxMessageSize != 8 {
 			t.Errorf("group %s, the driver was told %+v", p.Group(), a.send)
+		}
+		if z := a.send.Compression; z == nil || *z != (driver.Compression{Over: 512, Kind: driver.LZ4, Level: 5}) {
+			t.Errorf("the driver was told to pack %+v", z)
 		}
 		_, err = p.Send(t.Context(), message.New("orders", []byte("12345678")))
 		if a.tries != 7 || errors.Is(err, message.ErrBreakerOpen) {
@@ -290,7 +293,7 @@ func TestProducersAreMadeAsConfigured(t *testing.T) {
 		if p.Group() != "own_group" || a.tries != 1 {
 			t.Errorf("group %s, %d tries", p.Group(), a.tries)
 		}
-		cfg.Producer.Breaker.Enabled = ptr(false)
+		cfg.Producer.Breaker.Enabled, cfg.Producer.Compression, cfg.Producer.CompressOver = ptr(false), "none", 0
 		c, a = open(t, cfg)
 		a.answer = &message.UnknownOutcomeError{Err: errors.New("lost")}
 		if p, err = c.NewProducer("", producer.Retries(9)); err != nil {
@@ -298,6 +301,9 @@ func TestProducersAreMadeAsConfigured(t *testing.T) {
 		}
 		if _, err := p.Send(t.Context(), message.New("orders", []byte("1"))); a.tries != 10 || errors.Is(err, message.ErrBreakerOpen) {
 			t.Errorf("without a breaker %d tries: %v", a.tries, err)
+		}
+		if a.send.Compression != nil {
+			t.Errorf("compression none: the driver was told to pack %+v", a.send.Compression)
 		}
 	})
 	c, _ := open(t, base())

@@ -82,6 +82,11 @@ type Producer struct {
 	RetryUnknownOutcome bool `key:"retry_unknown_outcome"`
 	// MaxMessageSize limits a body; 4MiB by default.
 	MaxMessageSize Size `key:"max_message_size"`
+	// Compression is how bodies over CompressOver are packed: "zlib", the
+	// default, "lz4", "zstd" or "none".
+	Compression string `key:"compression"`
+	// CompressOver packs bodies that are larger; 4KiB by default.
+	CompressOver Size `key:"compress_over"`
 	// MaxInFlight is how many sends may be under way; 1024 by default.
 	MaxInFlight int `key:"max_in_flight"`
 	// MaxInFlightBytes is how many bytes of bodies may be under way; 64MiB by

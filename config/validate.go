@@ -80,6 +80,14 @@ func (v *validator) producer(p Producer) {
 	}
 	v.check(p.MaxMessageSize >= 0, "producer.max_message_size is negative")
 	v.check(p.MaxInFlightBytes >= 0, "producer.max_in_flight_bytes is negative")
+	switch p.Compression {
+	case "", "zlib", "lz4", "zstd":
+	case "none":
+		v.check(p.CompressOver == 0, "producer.compress_over: it does nothing with compression none")
+	default:
+		v.mistake("producer.compression: %q; want zlib, lz4, zstd or none", p.Compression)
+	}
+	v.check(p.CompressOver >= 0, "producer.compress_over is negative")
 	v.notNegative("producer.max_in_flight", p.MaxInFlight)
 	v.notNegative("producer.breaker.failures", p.Breaker.Failures)
 	v.duration("producer.breaker.open_for", p.Breaker.OpenFor)

@@ -125,7 +125,7 @@ func sendTooLarge(s *stand) {
 
 func sendTooLargeForServer(s *stand) {
 	c, topic := s.open(), s.topic()
-	_, err := s.producer(c, producer.MaxMessageSize(8<<20)).Send(s.soon(), message.New(topic, make([]byte, 5<<20)))
+	_, err := s.producer(c, producer.MaxMessageSize(8<<20), producer.NoCompression()).Send(s.soon(), message.New(topic, make([]byte, 5<<20)))
 	var refusal *message.BrokerError
 	if !errors.As(err, &refusal) || refusal.Code != answerIllegal || refusal.Name != "MESSAGE_ILLEGAL" || !message.SafeToRetry(err) || !strings.Contains(err.Error(), "maxMessageSize") {
 		s.Errorf("error %v, want MESSAGE_ILLEGAL (13) that names maxMessageSize", err)

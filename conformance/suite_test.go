@@ -43,6 +43,8 @@ const (
 	v5          // a rule of 5.x
 	lostConns   // a driver that notices a lost connection
 	sendBacks   // a driver that reads the answer to a send-back
+	packings    // a driver that knows LZ4 and Zstandard
+	noPackings  // the opposite
 )
 
 // missing says why a leg cannot run a case, for the table.
@@ -63,6 +65,8 @@ var missing = []struct {
 	{faults, "needs a server that misbehaves when it is told to"},
 	{v5, "4.9 has another rule"},
 	{lostConns, "the driver notices a lost connection 30 s later"},
+	{packings, "the driver knows zlib only"},
+	{noPackings, "the driver knows every kind"},
 	{sendBacks, "the driver does not read the answer to a send-back"},
 }
 
@@ -119,13 +123,13 @@ func (l *leg) one(t *testing.T, c testCase, shared *server) {
 }
 
 // native is what the native driver adds to any server.
-const native = transactions | dialling | sendBacks | lostConns
+const native = transactions | dialling | sendBacks | lostConns | packings
 
 func legs() []*leg {
 	return []*leg{
 		{name: "broker-lite", driver: "native", has: native | v5 | timers | exactRetries | ownServer | faults | realTime},
 		{name: "broker-lite in virtual time", driver: "native", has: native | v5 | timers | exactRetries | ownServer | faults | virtualTime | patience, bubble: true},
-		{name: "broker-lite, client-go driver", driver: "rocketmq-client-go", has: v5 | noTimers | roundedRetries | ownServer | faults | realTime},
+		{name: "broker-lite, client-go driver", driver: "rocketmq-client-go", has: v5 | noTimers | noPackings | roundedRetries | ownServer | faults | realTime},
 		{name: "Apache 5.4.0", driver: "native", has: native | v5 | timers | exactRetries | realTime | patience},
 		{name: "Apache 4.9.7", driver: "native", has: native | noTimers | roundedRetries | realTime | patience},
 	}

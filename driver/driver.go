@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"log/slog"
 	"net"
+	"strconv"
 	"time"
 
 	"github.com/rocketkit/rocketkit/message"
@@ -70,10 +71,11 @@ type Driver interface {
 // Capabilities are what a driver can do at all; what a server can do shows in
 // its answers. A missing capability is refused with message.ErrUnsupported.
 type Capabilities struct {
-	Batch           bool // SendBatchTo
-	Transactions    bool // the Sender is a Transactor
-	TimerMessages   bool // Delay.After and Delay.At
-	ExactRetryDelay bool // Verdict.Delay is kept to the millisecond or second, not rounded to a level
+	Batch           bool           // SendBatchTo
+	Compression     [Zstd + 1]bool // by CompressionKind
+	Transactions    bool           // the Sender is a Transactor
+	TimerMessages   bool           // Delay.After and Delay.At
+	ExactRetryDelay bool           // Verdict.Delay is kept to the millisecond or second, not rounded to a level
 }
 
 // SenderConfig makes a Sender.
@@ -82,6 +84,8 @@ type SenderConfig struct {
 	Group string
 	// MaxMessageSize limits a body, in bytes.
 	MaxMessageSize int
+	// Compression packs bodies; nil sends them as they are.
+	Compression *Compression
 	// Check answers the broker's question about a half message whose sender did
 	// not say how it ended. Nil for producers without transactions. It may be
 	// called by several goroutines at once.
@@ -89,6 +93,39 @@ type SenderConfig struct {
 	// CheckTopics are the topics of registered transactions: their brokers learn
 	// of the group before it sends, so that check-backs reach a restarted process.
 	CheckTopics []string
+}
+
+// Compression is how a sender packs the bodies of messages, but for those of a
+// batch. A driver may leave a body as it is that does not get smaller.
+type Compression struct {
+	// Over packs bodies of more bytes than this.
+	Over int
+	// Kind is Zlib unless set.
+	Kind CompressionKind
+	// Level is 1 (fast) to 9 (small), for Zstd to 22. LZ4 takes no notice of it.
+	Level int
+}
+
+// CompressionKind is how a body is packed.
+type CompressionKind int
+
+// Kinds of compression. Clients of 4.x read Zlib only.
+const (
+	Zlib CompressionKind = iota
+	LZ4
+	Zstd
+)
+
+func (k CompressionKind) String() string {
+	switch k {
+	case Zlib:
+		return "zlib"
+	case LZ4:
+		return "lz4"
+	case Zstd:
+		return "zstd"
+	}
+	return "CompressionKind(" + strconv.Itoa(int(k)) + ")"
 }
 
 // Outgoing is one message on its way. The Message is the user's and must not be

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"runtime"
 	"time"
 
@@ -63,6 +64,19 @@ func Select(sel QueueSelector) Option { return func(s *settings) { s.selector = 
 // a row up to 30 s, as long as there are others. It is on by default.
 func FaultAvoidance(on bool) Option { return func(s *settings) { s.faultAvoidance = on } }
 
+// Compress packs the bodies of messages that are sent one by one, by default
+// those of more than 4 KiB with zlib, as Java's producer does. A body that does
+// not get smaller travels as it is. Consumers unpack them: all clients read zlib,
+// clients of 5.x and this one LZ4 and Zstandard too. A zero Level is 5.
+func Compress(c driver.Compression) Option {
+	return func(s *settings) { s.compression, s.compress = c, true }
+}
+
+// NoCompression sends bodies as they are.
+func NoCompression() Option {
+	return func(s *settings) { s.compression.Over, s.compress = math.MaxInt, false }
+}
+
 // Breaker sets the circuit breaker of each broker.
 func Breaker(b BreakerSettings) Option { return func(s *settings) { s.breaker = &b } }
 
@@ -119,6 +133,8 @@ type settings struct {
 	failFast         bool
 	selector         QueueSelector
 	faultAvoidance   bool
+	compression      driver.Compression
+	compress         bool // it was asked for
 	breaker          *BreakerSettings
 	callbackWorkers  int
 	interceptors     []Interceptor
@@ -136,6 +152,7 @@ func defaults() settings {
 		maxInFlight:      1024,
 		maxInFlightBytes: 64 << 20,
 		faultAvoidance:   true,
+		compression:      driver.Compression{Over: 4 << 10},
 		breaker:          &BreakerSettings{},
 		callbackWorkers:  max(4, 2*runtime.GOMAXPROCS(0)),
 	}
@@ -145,6 +162,9 @@ func defaults() settings {
 func (s *settings) complete() {
 	if s.logger == nil {
 		s.logger = slog.New(slog.DiscardHandler)
+	}
+	if s.compression.Level == 0 {
+		s.compression.Level = 5
 	}
 	if s.breaker != nil {
 		b := *s.breaker
@@ -182,6 +202,14 @@ func (s *settings) validate(group string, caps driver.Capabilities) error {
 		refuse(b.Failures < 0, "Breaker: Failures %d is negative", b.Failures)
 		refuse(b.OpenFor < 0, "Breaker: OpenFor %s is negative", b.OpenFor)
 	}
+	if s.compress {
+		z := s.compression
+		refuse(z.Over < 0, "Compress: Over %d is negative", z.Over)
+		refuse(z.Level < 1 || z.Level > maxLevel(z.Kind), "Compress: Level %d: want 1 to %d for %s", z.Level, maxLevel(z.Kind), z.Kind)
+		if !supports(caps, z.Kind) {
+			errs = append(errs, fmt.Errorf("producer %q: Compress: %s is %w by this driver", group, z.Kind, message.ErrUnsupported))
+		}
+	}
 	refuse(len(s.checkers) > 1, "Transactions was given %d times, and a broker asks one checker; name all kinds in one txn.Kinds", len(s.checkers))
 	for _, c := range s.checkers {
 		if err := validateChecker(c, caps); err != nil {
@@ -189,6 +217,25 @@ func (s *settings) validate(group string, caps driver.Capabilities) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+func maxLevel(k driver.CompressionKind) int {
+	if k == driver.Zstd {
+		return 22
+	}
+	return 9
+}
+
+func supports(caps driver.Capabilities, k driver.CompressionKind) bool {
+	return k >= 0 && int(k) < len(caps.Compression) && caps.Compression[k]
+}
+
+// packing is what the driver is told; nil where it cannot, or is not to.
+func (s *settings) packing(caps driver.Capabilities) *driver.Compression {
+	if s.compression.Over == math.MaxInt || !supports(caps, s.compression.Kind) {
+		return nil
+	}
+	return &s.compression
 }
 
 func validateChecker(c Checker, caps driver.Capabilities) error {

@@ -47,7 +47,7 @@ func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
 	if err := cfg.validate(group, caps); err != nil {
 		return nil, err
 	}
-	sc := driver.SenderConfig{Group: group, MaxMessageSize: cfg.maxMessageSize}
+	sc := driver.SenderConfig{Group: group, MaxMessageSize: cfg.maxMessageSize, Compression: cfg.packing(caps)}
 	for _, c := range cfg.checkers { // one, or none
 		sc.Check, sc.CheckTopics = guardedCheck(group, cfg.logger, c), c.Topics()
 	}

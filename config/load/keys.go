@@ -78,6 +78,7 @@ func aliases() map[string]alias {
 		"producer.send_message_timeout":               {to: "producer.send_timeout", millis: true},
 		"producer.retry_times_when_send_failed":       {to: "producer.retries"},
 		"producer.retry_times_when_send_async_failed": {to: "producer.retries"},
+		"producer.compress_message_body_threshold":    {to: "producer.compress_over"},
 		"producer.access_key":                         {to: "credentials.access_key"},
 		"producer.secret_key":                         {to: "credentials.secret_key"},
 		"producer.tls_enable":                         {to: "tls.enabled"},
@@ -88,16 +89,15 @@ func aliases() map[string]alias {
 func foreign() map[string]string {
 	const listed = "consumers are a list here: consumers: [{group: …}]"
 	return map[string]string{
-		"access_channel":                           "it has no counterpart here; remove it",
-		"producer.retry_next_server":               "a retry always goes to another broker where there is one; remove it",
-		"producer.compress_message_body_threshold": "bodies are not compressed; remove it",
-		"producer.enable_msg_trace":                "RocketMQ's own message trace is not supported; give the client a TracerProvider instead",
-		"producer.customized_trace_topic":          "RocketMQ's own message trace is not supported; give the client a TracerProvider instead",
-		"producer.namespace":                       "namespaces are not supported; write them into the names of topics and groups (NAMESPACE%topic)",
-		"producer.instance_name":                   "instance names are unique by themselves; remove it",
-		"consumer":                                 listed,
-		"pull_consumer":                            listed,
-		"push_consumer":                            listed,
+		"access_channel":                  "it has no counterpart here; remove it",
+		"producer.retry_next_server":      "a retry always goes to another broker where there is one; remove it",
+		"producer.enable_msg_trace":       "RocketMQ's own message trace is not supported; give the client a TracerProvider instead",
+		"producer.customized_trace_topic": "RocketMQ's own message trace is not supported; give the client a TracerProvider instead",
+		"producer.namespace":              "namespaces are not supported; write them into the names of topics and groups (NAMESPACE%topic)",
+		"producer.instance_name":          "instance names are unique by themselves; remove it",
+		"consumer":                        listed,
+		"pull_consumer":                   listed,
+		"push_consumer":                   listed,
 	}
 }
 

@@ -26,7 +26,7 @@ func full() config.Config {
 		Credentials: config.Credentials{AccessKey: "ak", SecretKey: "sk"},
 		TLS:         config.TLS{Enabled: true, CAFile: "/ca.pem"},
 		Producer: config.Producer{
-			Group: "pay_group", SendTimeout: 10 * time.Second, Retries: ptr(0), MaxMessageSize: 1 << 20, MaxInFlight: 64, FailFast: true,
+			Group: "pay_group", SendTimeout: 10 * time.Second, Retries: ptr(0), MaxMessageSize: 1 << 20, MaxInFlight: 64, FailFast: true, Compression: "zstd", CompressOver: 2 << 10,
 			Breaker: config.Breaker{Enabled: ptr(false), OpenFor: 500 * time.Millisecond},
 		},
 		Consumers: []config.Consumer{
@@ -51,6 +51,8 @@ rocketmq:
     max_message_size: 1MiB
     max_in_flight: 64
     fail_fast: true
+    compression: zstd
+    compress_over: 2KiB
     breaker: {enabled: false, open_for: 500ms}
   consumers:
     - group: pay_consumer_group
@@ -81,6 +83,8 @@ retries = 0
 max-message-size = 1048576
 max-in-flight = 64
 fail-fast = true
+compression = "zstd"
+compress-over = "2KiB"
 [producer.breaker]
 enabled = false
 open-for = "500ms"
@@ -106,6 +110,7 @@ traces = true
 const fullJSON = `{"rocketmq": {"name-server": "ns1:9876;ns2:9876", "driver": "rocketmq-client-go",
  "producer": {"access-key": "ak", "secret-key": "sk", "tls-enable": true, "group": "pay_group", "send-message-timeout": 10000,
   "retry-times-when-send-failed": 0, "retry-times-when-send-async-failed": 0, "max-message-size": 1048576, "max_in_flight": 64, "fail_fast": true,
+  "compression": "zstd", "compress-message-body-threshold": 2048,
   "breaker": {"enabled": false, "open_for": "500ms"}},
  "tls": {"ca_file": "/ca.pem"},
  "consumers": [{"group": "pay_consumer_group", "model": "clustering", "from": "last", "concurrency": 20, "max_retries": 16, "consume_timeout": "15m",
@@ -126,6 +131,8 @@ rocketmq.producer.retries=0
 rocketmq.producer.max-message-size=1MiB
 rocketmq.producer.max-in-flight=64
 rocketmq.producer.fail-fast=true
+rocketmq.producer.compression=zstd
+rocketmq.producer.compress-message-body-threshold=2048
 rocketmq.producer.breaker.enabled=false
 rocketmq.producer.breaker.open-for=500\
     ms

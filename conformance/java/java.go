@@ -2,9 +2,9 @@ package java
 
 import "embed"
 
-// Sources holds golden/*.java, peer/*.java, filter/*.java and admin/*.java.
+// Sources holds the programs, a folder each.
 //
-//go:embed golden/*.java peer/*.java filter/*.java admin/*.java
+//go:embed admin/*.java compress/*.java filter/*.java golden/*.java peer/*.java
 var Sources embed.FS
 
 // POM resolves Apache RocketMQ's published jars with Maven; the property

@@ -131,7 +131,7 @@ func (c *client) Name() string { return Name }
 // Capabilities implements driver.Driver. See the package's documentation for
 // what a Capabilities cannot say.
 func (c *client) Capabilities() driver.Capabilities {
-	return driver.Capabilities{Batch: true}
+	return driver.Capabilities{Batch: true, Compression: [...]bool{driver.Zlib: true, driver.Zstd: false}}
 }
 
 // nextInstance is a name that no other client of the process has.

@@ -22,7 +22,9 @@
 //	exact retry delays        yes             no: rounded up to a level, and logged
 //	dead letters              yes             yes
 //	drain                     yes             yes, by this package
-//	compressed bodies         zlib            zlib; others are retried, where native dead-letters them
+//	compressed bodies, sent   zlib, LZ4,      zlib
+//	                          Zstandard
+//	compressed bodies, read   the same        zlib; others are retried
 //	TLS                       verified        no
 //	Dial function             yes             no
 //	credentials               later           yes
@@ -69,7 +71,7 @@
 //     the first one's credentials, group and transactions serve all. Here every
 //     sender and subscription has a name of its own.
 //   - A message that was compressed is sent with its old body again. Here every
-//     attempt has a message of its own, and nothing is compressed.
+//     attempt has a message of its own.
 //   - An async send that times out ends the process (v2.1.2). Here sends are
 //     synchronous, each in a goroutine.
 //   - The deadline of one caller's ctx closes the connection of all (later

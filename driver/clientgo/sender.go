@@ -41,13 +41,16 @@ func (c *client) NewSender(cfg driver.SenderConfig) (driver.Sender, error) {
 	if cfg.Check != nil {
 		return nil, unsupported("a producer of transactions (group "+cfg.Group+")", "its transactional producer has a listener for each process, and loses half messages over a restart", "use the native driver")
 	}
+	over, level := math.MaxInt, 0
+	if z := cfg.Compression; z != nil {
+		over, level = z.Over+1, z.Level // it packs from its threshold on
+	}
 	s := &sender{c: c, cfg: cfg, routes: newRoutes(), idle: make(chan struct{})}
 	p, err := rocketmq.NewProducer(
 		producer.WithGroupName(cfg.Group), producer.WithInstanceName(c.nextInstance()), producer.WithNsResolver(c.names),
 		producer.WithCredentials(c.credentials()), producer.WithRetry(0), producer.WithQueueSelector(s.routes),
 		producer.WithDefaultTopicQueueNums(autoQueues),
-		// Bodies travel as they are, as with the native driver.
-		producer.WithCompressMsgBodyOverHowmuch(math.MaxInt),
+		producer.WithCompressMsgBodyOverHowmuch(over), producer.WithCompressLevel(level),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("%s: producer %q: %w", Name, cfg.Group, err)

@@ -58,7 +58,7 @@ func TestFactoryTakesClientGosOwnIntervalsAndHostNames(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got, want := d.Capabilities(), (driver.Capabilities{Batch: true}); got != want {
+	if got, want := d.Capabilities(), (driver.Capabilities{Batch: true, Compression: [...]bool{true, false, false}}); got != want {
 		t.Errorf("capabilities %+v, want %+v", got, want)
 	}
 	if d.Name() != "rocketmq-client-go" {

@@ -1,13 +1,10 @@
 package native
 
 import (
-	"bytes"
-	"compress/zlib"
-	"errors"
 	"fmt"
-	"io"
 	"strings"
 
+	"github.com/rocketkit/rocketkit/internal/compression"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -72,7 +69,7 @@ func (b *batch) add(rec *protocol.Record, props, offsetID string, d *message.Del
 		return
 	}
 	s.extra().raw = rec.Body
-	body, err := decompress(rec.Body, rec.SysFlag)
+	body, err := compression.Unpack(rec.Body, rec.SysFlag)
 	if err != nil {
 		b.unreadable = append(b.unreadable, unreadable{d, err})
 		return
@@ -182,44 +179,4 @@ func fillDelivery(d *message.Delivery, rec *protocol.Record, props, offsetID str
 	if d.ID == "" {
 		d.ID = d.OffsetID
 	}
-}
-
-// ErrCompression says that a body is compressed in a way that this client does
-// not read.
-var ErrCompression = errors.New("unknown compression")
-
-// maxInflated bounds a decompressed body, so that a few bytes cannot take all
-// memory. Servers take bodies of 4 MiB by default.
-const maxInflated = 64 << 20
-
-// decompress undoes what a producer's compressor did (CompressionType): zlib is
-// 3, and 0 for clients before there was a choice. LZ4 and Zstandard are not read:
-// such a message is dead-lettered as it is stored, from where it can be fetched
-// when they are.
-func decompress(body []byte, sysFlag int32) ([]byte, error) {
-	switch kind := sysFlag & protocol.SysCompressionMask; kind {
-	case 0, protocol.SysZlib:
-		return inflate(body, maxInflated)
-	case protocol.SysLZ4:
-		return nil, fmt.Errorf("%w: LZ4; let the producer use ZLIB or none", ErrCompression)
-	case protocol.SysZstd:
-		return nil, fmt.Errorf("%w: ZSTD; let the producer use ZLIB or none", ErrCompression)
-	default:
-		return nil, fmt.Errorf("%w: number %d in sysFlag %#x", ErrCompression, kind>>8, sysFlag)
-	}
-}
-
-func inflate(body []byte, limit int64) ([]byte, error) {
-	r, err := zlib.NewReader(bytes.NewReader(body))
-	if err != nil {
-		return nil, fmt.Errorf("compressed body: %w", err)
-	}
-	out, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err != nil {
-		return nil, fmt.Errorf("compressed body: %w", err)
-	}
-	if int64(len(out)) > limit {
-		return nil, fmt.Errorf("compressed body: over %d bytes when unpacked", limit)
-	}
-	return out, r.Close()
 }

@@ -68,57 +68,6 @@ func zipped(t testing.TB, body string) []byte {
 	return b.Bytes()
 }
 
-func TestDecompressesWhatProducersCompress(t *testing.T) {
-	t.Parallel()
-	body := strings.Repeat("order ", 1000)
-	for _, kind := range []int32{0, protocol.SysZlib} {
-		got, err := decompress(zipped(t, body), protocol.SysCompressed|kind)
-		if err != nil || string(got) != body {
-			t.Errorf("kind %#x: %d bytes, %v", kind, len(got), err)
-		}
-	}
-}
-
-func TestRefusesBodiesThatCannotBeDecompressed(t *testing.T) {
-	t.Parallel()
-	tests := []struct {
-		name string
-		body []byte
-		kind int32
-		is   error
-	}{
-		{"LZ4", []byte("x"), protocol.SysLZ4, ErrCompression},
-		{"Zstandard", []byte("x"), protocol.SysZstd, ErrCompression},
-		{"unheard of", []byte("x"), 5 << 8, ErrCompression},
-		{"not zlib", []byte("plain"), 0, nil},
-		{"cut short", zipped(t, strings.Repeat("order ", 1000))[:20], 0, nil},
-		{"empty", nil, 0, nil},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			got, err := decompress(tt.body, protocol.SysCompressed|tt.kind)
-			if err == nil {
-				t.Fatalf("no error, %d bytes", len(got))
-			}
-			if tt.is != nil && !errors.Is(err, tt.is) {
-				t.Errorf("%v, want %v", err, tt.is)
-			}
-		})
-	}
-}
-
-func TestDecompressionIsBounded(t *testing.T) {
-	t.Parallel()
-	bomb := zipped(t, strings.Repeat("\x00", 1001))
-	if got, err := inflate(bomb, 1000); err == nil {
-		t.Errorf("1001 bytes where 1000 are allowed: %d", len(got))
-	}
-	if got, err := inflate(bomb, 1001); err != nil || len(got) != 1001 {
-		t.Errorf("1001 bytes: %d, %v", len(got), err)
-	}
-}
-
 // FuzzPullBody feeds arbitrary bytes to the reader of pull answers: nothing may
 // panic, and nothing may be delivered twice or out of order.
 func FuzzPullBody(f *testing.F) {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/compression"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
@@ -18,7 +19,8 @@ import (
 type sender struct {
 	c      *client
 	cfg    driver.SenderConfig
-	ops    sync.Pool // of *sendOp
+	ops    sync.Pool           // of *sendOp
+	packer *compression.Packer // nil: bodies travel as they are
 	checks workers
 	next   atomic.Uint32   // SendTx: the queue in turn
 	ctx    context.Context // ends with the sender; for the user's Check
@@ -42,6 +44,12 @@ func (c *client) NewSender(cfg driver.SenderConfig) (driver.Sender, error) {
 	}
 	s := &sender{c: c, cfg: cfg, idle: make(chan struct{}, 1)}
 	s.checks = workers{c: c, limit: maxChecks, waiting: maxChecksWaiting}
+	if z := cfg.Compression; z != nil {
+		var err error
+		if s.packer, err = compression.NewPacker(packed(z.Kind), z.Level); err != nil {
+			return nil, fmt.Errorf("new sender of group %q: %w", cfg.Group, err)
+		}
+	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
 	c.mu.Lock()
 	if c.closed {
@@ -177,7 +185,7 @@ type sendOp struct {
 	cmd    protocol.Command
 	header protocol.SendRequest
 	props  []byte
-	entry  []byte    // a batch's body
+	entry  []byte    // a batch's body, or a packed one
 	body   [1][]byte // what is sent: the message's own body, or entry
 	timer  bool      // needs a broker with timer messages
 	topic  string
@@ -198,8 +206,28 @@ func (o *sendOp) single(m *driver.Outgoing) error {
 	}
 	o.prepare(protocol.SendMessageV2, m.Topic, m.Flag)
 	o.body[0] = m.Body
+	if z := o.s.cfg.Compression; z != nil && len(m.Body) > z.Over {
+		var err error
+		if o.entry, o.header.SysFlag, err = o.s.packer.Pack(o.entry[:0], m.Body); err != nil {
+			return fmt.Errorf("topic %q: %w", m.Topic, err)
+		}
+		if o.header.SysFlag != 0 {
+			o.body[0] = o.entry
+		}
+	}
 	o.timer = needsTimer(m.Delay)
 	return nil
+}
+
+// packed is how sysFlag says a kind.
+func packed(k driver.CompressionKind) int32 {
+	switch k {
+	case driver.LZ4:
+		return protocol.SysLZ4
+	case driver.Zstd:
+		return protocol.SysZstd
+	}
+	return protocol.SysZlib
 }
 
 // batch prepares messages of one topic as one request.

@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/compression"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
@@ -126,7 +127,7 @@ func (s *sender) check(conn *remoting.Conn, h *protocol.CheckTransactionRequest,
 		d.Queue.Broker = s.c.targets()[conn.RemoteAddr().String()]
 	}
 	if rec.SysFlag&protocol.SysCompressed != 0 {
-		body, err := decompress(rec.Body, rec.SysFlag)
+		body, err := compression.Unpack(rec.Body, rec.SysFlag)
 		if err != nil {
 			s.c.log.Error("a half message's body cannot be read; its state stays open", "group", s.cfg.Group, "topic", d.Topic, "id", d.ID, "error", err)
 			return
