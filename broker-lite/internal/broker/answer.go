@@ -58,7 +58,10 @@ func encoded(v any) answer {
 func (b *Broker) storeFailed(err error) answer {
 	var full *store.WriteError
 	var broken *store.FailedError
+	var above *store.FullError
 	switch {
+	case errors.As(err, &above):
+		return refuse(protocol.ServiceNotAvailable, "service not available now. It may be caused by one of the following reasons: the broker's disk is full [%s: %d%%], messages are put to the slave, message store has been shut down, etc. (%v)", above.Dir, above.Used, err)
 	case errors.Is(err, store.ErrOverloaded):
 		return refuse(protocol.SystemBusy, "[PC_SYNCHRONIZED]broker busy, start flow control for a while: %v", err)
 	case errors.Is(err, store.ErrTooLarge):

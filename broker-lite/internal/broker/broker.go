@@ -19,6 +19,7 @@ import (
 	"github.com/rocketkit/rocketkit/broker-lite/internal/halfmsg"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/register"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/retention"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/schedule"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/session"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/store"
@@ -78,6 +79,7 @@ type Broker struct {
 	schedule  *schedule.Service
 	timer     *timer.Service // nil without timerWheelEnable
 	half      *halfmsg.Service
+	retention *retention.Cleaner
 	holder    *holder
 	registrar *register.Registrar
 	arrivals  atomic.Bool // the services that hear of arrivals are there
@@ -195,6 +197,10 @@ func (b *Broker) open(ctx context.Context, o Options) (err error) {
 			return err
 		}
 	}
+	b.retention = retention.Start(retention.Options{
+		Settings: retentionSettings(c), Store: b.store, Clock: o.Clock, FS: o.FS, Dirs: []string{c.CommitLogDir(), dir},
+		Needed: b.neededLog, Logger: o.Logger,
+	})
 	b.arrivals.Store(true)
 	b.registrar = register.Start(register.Options{
 		Client: o.Client, NameServers: c.NameServers, Logger: o.Logger, ClusterName: c.ClusterName, BrokerName: c.BrokerName,

@@ -32,6 +32,9 @@ func (b *Broker) Close(ctx context.Context) error {
 		errs = append(errs, b.registrar.Stop(ctx))
 	}
 	b.cancel()
+	if b.retention != nil {
+		b.retention.Stop()
+	}
 	if b.schedule != nil {
 		errs = append(errs, b.schedule.Close())
 	}

@@ -52,7 +52,13 @@ type Config struct {
 	MaxMessageSize    int           // maxMessageSize, bytes of a body
 	DeleteWhen        string        // deleteWhen: hours of the day, "04" or "04;16"
 	FileReservedHours int           // fileReservedTime
-	DiskMaxUsedRatio  int           // diskMaxUsedSpaceRatio, percent
+	// DiskMaxUsedRatio is diskMaxUsedSpaceRatio, percent of a volume: above it what
+	// has expired is deleted at once and messages are refused; 100 is never. Apache
+	// deletes what has expired above its 75 and refuses above 90, which has no key.
+	DiskMaxUsedRatio int
+	DiskCleanRatio   int           // diskSpaceCleanForciblyRatio, percent: above it the oldest goes though it has not expired
+	CleanForcibly    bool          // cleanFileForciblyEnable
+	CleanInterval    time.Duration // cleanResourceInterval: how often the disk is looked at
 
 	MessageDelayLevel string        // messageDelayLevel, which protocol.ParseDelayLevels reads
 	TimerEnable       bool          // timerWheelEnable
@@ -91,7 +97,8 @@ func Standalone(home, hostName string) Config {
 }
 
 // Embedded is for a broker inside a test or an application: loopback only, a
-// free port, small files. dir is its store, which may be any name when the file
+// free port, small files, and no regard for how full others have made the disk.
+// dir is its store, which may be any name when the file
 // system is in memory.
 func Embedded(dir string) Config {
 	c := defaults()
@@ -102,6 +109,8 @@ func Embedded(dir string) Config {
 	c.StorePath = dir
 	c.CommitLogFileSize = 64 << 20
 	c.ConsumeQueueSize = 15_000 * ConsumeQueueEntry
+	c.DiskMaxUsedRatio = 100
+	c.CleanForcibly = false
 	return c
 }
 
@@ -130,7 +139,10 @@ func defaults() Config {
 		MaxMessageSize:    4 << 20,
 		DeleteWhen:        "04",
 		FileReservedHours: 72,
-		DiskMaxUsedRatio:  75,
+		DiskMaxUsedRatio:  90,
+		DiskCleanRatio:    85,
+		CleanForcibly:     true,
+		CleanInterval:     10 * time.Second,
 
 		MessageDelayLevel: protocol.DefaultDelayLevels,
 		TimerEnable:       true,

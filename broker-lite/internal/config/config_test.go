@@ -64,8 +64,6 @@ func TestATutorialsBrokerConfWorks(t *testing.T) {
 		t.Errorf("consume queue files of %d entries, want 15000", got)
 	}
 	wantWarnings := []string{
-		"line 6: deleteWhen has no effect: old files are not deleted yet",
-		"line 7: fileReservedTime has no effect: old files are not deleted yet",
 		"line 17: sendMessageThreadPoolNums has no effect: only Apache RocketMQ has it",
 	}
 	if diff := cmp.Diff(wantWarnings, warnings); diff != "" {
@@ -91,7 +89,8 @@ func TestDefaultsAreApaches(t *testing.T) {
 		"defaultTopicQueueNums=8", "clusterTopicEnable=true", "brokerTopicEnable=true", "traceTopicEnable=false",
 		"msgTraceTopicName=RMQ_SYS_TRACE_TOPIC", "storePathRootDir=/home/u/store", "mappedFileSizeCommitLog=1073741824",
 		"mappedFileSizeConsumeQueue=6000000", "flushDiskType=ASYNC_FLUSH", "flushIntervalCommitLog=500", "syncFlushTimeout=5000",
-		"maxMessageSize=4194304", "deleteWhen=04", "fileReservedTime=72", "diskMaxUsedSpaceRatio=75",
+		"maxMessageSize=4194304", "deleteWhen=04", "fileReservedTime=72", "diskSpaceCleanForciblyRatio=85",
+		"cleanFileForciblyEnable=true", "cleanResourceInterval=10000",
 		"messageDelayLevel=1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h", "timerWheelEnable=true",
 		"timerMaxDelaySec=0", "enablePropertyFilter=false", "rejectTransactionMessage=false", "transactionTimeOut=6000",
 		"transactionCheckMax=15", "transactionCheckInterval=30000", "longPollingEnable=true", "shortPollingTimeMills=1000",

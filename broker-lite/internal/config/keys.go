@@ -23,7 +23,6 @@ type key struct {
 
 // keys are all of them, in the order in which Print writes them.
 func keys() []key {
-	const noRetention = "old files are not deleted yet"
 	return []key{
 		{
 			name: "namesrvAddr",
@@ -56,9 +55,12 @@ func keys() []key {
 		duration("flushIntervalCommitLog", time.Millisecond, time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.FlushInterval }),
 		duration("syncFlushTimeout", time.Millisecond, time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.SyncFlushTimeout }),
 		size("maxMessageSize", 1, maxMessageSize, func(c *Config) *int { return &c.MaxMessageSize }),
-		text("deleteWhen", func(c *Config) *string { return &c.DeleteWhen }).by(setDeleteWhen).without(noRetention),
-		number("fileReservedTime", 1, 24*365*100, func(c *Config) *int { return &c.FileReservedHours }).without(noRetention),
-		number("diskMaxUsedSpaceRatio", 10, 95, func(c *Config) *int { return &c.DiskMaxUsedRatio }).without(noRetention),
+		text("deleteWhen", func(c *Config) *string { return &c.DeleteWhen }).by(setDeleteWhen),
+		number("fileReservedTime", 1, 24*365*100, func(c *Config) *int { return &c.FileReservedHours }),
+		number("diskMaxUsedSpaceRatio", 10, 100, func(c *Config) *int { return &c.DiskMaxUsedRatio }),
+		number("diskSpaceCleanForciblyRatio", 10, 100, func(c *Config) *int { return &c.DiskCleanRatio }),
+		flag("cleanFileForciblyEnable", func(c *Config) *bool { return &c.CleanForcibly }),
+		duration("cleanResourceInterval", time.Millisecond, time.Second, time.Hour, func(c *Config) *time.Duration { return &c.CleanInterval }),
 
 		text("messageDelayLevel", func(c *Config) *string { return &c.MessageDelayLevel }).by(setDelayLevels),
 		flag("timerWheelEnable", func(c *Config) *bool { return &c.TimerEnable }),

@@ -129,9 +129,7 @@ func (s *Service) earliest() (queueID int32, due int64) {
 // deliver delivers one turn of a level's messages that are due, and notes how far
 // it came and when the next is due.
 func (s *Service) deliver(queueID int32, now int64) error {
-	s.mu.Lock()
-	offset := s.levels[queueID].offset
-	s.mu.Unlock()
+	offset := s.reach(queueID)
 	turn, head, err := s.due(queueID, offset, now)
 	if err != nil {
 		return err
@@ -156,6 +154,21 @@ func (s *Service) deliver(queueID int32, now int64) error {
 		s.mu.Unlock()
 	}
 	return err
+}
+
+// reach is the offset where a level goes on. Messages whose log was deleted are
+// passed over.
+func (s *Service) reach(queueID int32) int64 {
+	low := s.o.Store.MinOffset(meta.ScheduleTopic, queueID)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	l := &s.levels[queueID]
+	if l.offset < low {
+		s.o.Logger.Error("delayed messages are lost: their log was deleted before they were due (fileReservedTime)", "level", queueID+1, "from", l.offset, "to", low)
+		l.offset = low
+		s.changed()
+	}
+	return l.offset
 }
 
 // due collects the entries from offset on that are due, one turn of them, and the

@@ -198,6 +198,7 @@ type intake struct {
 	closed  bool
 	failed  error // set for good: new appends get it
 	blocked error // set for a time: new appends get it
+	full    error // the same, for want of space
 }
 
 func newIntake(maxBytes int64) *intake {
@@ -216,6 +217,9 @@ func (in *intake) put(a *Append) error {
 	case in.blocked != nil:
 		defer in.mu.Unlock()
 		return in.blocked
+	case in.full != nil:
+		defer in.mu.Unlock()
+		return in.full
 	case in.bytes > 0 && in.bytes+int64(len(a.Records)) > in.max:
 		in.mu.Unlock()
 		return ErrOverloaded
@@ -279,6 +283,13 @@ func (in *intake) block(err error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	in.blocked = err
+}
+
+// fill makes put fail with err until it is called with nil.
+func (in *intake) fill(err error) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.full = err
 }
 
 func (in *intake) close() (first bool) {

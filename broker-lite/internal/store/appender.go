@@ -455,7 +455,7 @@ func (p *appender) deleteTopic(topic string, done chan error) error {
 	}
 	p.durable.entries = p.total
 	p.s.indexer.note(p.durable)
-	p.s.indexer.remove(deletion{topic: topic, queues: gone, done: done})
+	p.s.indexer.do(job{run: func() error { return p.s.indexer.removeTopic(topic, gone) }, done: done})
 	return nil
 }
 

@@ -39,6 +39,10 @@ func (s *Store) OffsetByBoundary(topic string, queueID int32, ms int64, boundary
 	for lo < hi {
 		mid := lo + (hi-lo)/2
 		at, err := s.StoreTime(topic, queueID, mid)
+		if low, _ := q.bounds(); low > first { // deleted meanwhile
+			first, lo, hi = low, max(lo, low), max(hi, low)
+			continue
+		}
 		if err != nil {
 			return 0, err
 		}

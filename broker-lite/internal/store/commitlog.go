@@ -135,6 +135,9 @@ func (l *commitLog) readFile(b []byte, phys int64) (int, error) {
 		return 0, fmt.Errorf("%w: %d is before the log's first, %d", ErrNoRecord, phys, l.min())
 	}
 	f, err := l.files.acquire(l.key(first))
+	if err != nil && phys < l.min() {
+		return 0, fmt.Errorf("%w: %d was deleted, the log begins at %d", ErrNoRecord, phys, l.min())
+	}
 	if err != nil {
 		return 0, fmt.Errorf("read commit log at %d: %w", phys, err)
 	}

@@ -53,8 +53,8 @@ func checkConsistent(s *Store) error {
 		}
 		_, sealed, damage, err := sc.scan(first, func(_ *scanner, r *protocol.Record) error {
 			k := Queue{r.Topic, r.QueueID}
-			if n := len(want[k]); r.QueueOffset != int64(n) {
-				return fmt.Errorf("queue %v: offset %d follows %d", k, r.QueueOffset, n-1)
+			if list := want[k]; len(list) > 0 && r.QueueOffset != list[len(list)-1].QueueOffset+1 || len(list) == 0 && r.QueueOffset > 0 && firsts[0] == 0 {
+				return fmt.Errorf("queue %v: offset %d follows %v", k, r.QueueOffset, list)
 			}
 			want[k] = append(want[k], Entry{r.QueueOffset, r.PhysicalOffset, r.Size, s.opt.TagsCode(r)})
 			return nil
@@ -82,6 +82,11 @@ func checkConsistent(s *Store) error {
 	for k := range want {
 		if got[k] == nil && k.Topic == "topic1" {
 			delete(want, k) // the one that gets deleted
+		}
+	}
+	for k, list := range got {
+		if lo := s.MinOffset(k.Topic, k.ID); list[0].QueueOffset != lo {
+			return fmt.Errorf("queue %v begins with offset %d, its minimum is %d", k, list[0].QueueOffset, lo)
 		}
 	}
 	if len(got) != len(want) {

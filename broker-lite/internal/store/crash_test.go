@@ -36,6 +36,8 @@ type image struct {
 	readable []stored // seen by consumers
 	deleted  string   // topic that is gone
 	doomed   string   // topic that may be gone
+	going    int64    // log before it may be gone
+	gone     int64    // log before it is gone
 }
 
 // crashRun is one workload on a file system that takes an image after each call
@@ -46,6 +48,7 @@ type crashRun struct {
 	seed   uint64
 	strict bool // a promise is made by each answer, as under SyncFlush
 	full   bool // the disk is full at times
+	expire bool // old log is deleted at times
 
 	mu sync.Mutex
 	// mu guards the following.
@@ -54,6 +57,9 @@ type crashRun struct {
 	promised  int // of answered
 	readable  []stored
 	submitted map[string]stored // by body
+	places    map[string]int64  // physical offsets, by body
+	going     int64
+	gone      int64
 	images    []image
 	deleted   string
 	doomed    string
@@ -69,7 +75,7 @@ func changing(op vfs.Op) bool {
 }
 
 func newCrashRun(seed uint64, o Options) *crashRun {
-	c := &crashRun{opt: o, seed: seed, mem: vfs.NewMem(), strict: o.SyncFlush, submitted: map[string]stored{}}
+	c := &crashRun{opt: o, seed: seed, mem: vfs.NewMem(), strict: o.SyncFlush, submitted: map[string]stored{}, places: map[string]int64{}}
 	c.opt.Dir = testDir
 	if seed%2 == 0 {
 		c.mem.WriteBack(seed)
@@ -101,7 +107,7 @@ func (c *crashRun) take(call vfs.Call, _ error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	n := len(c.images)
-	im := image{after: call, n: n, deleted: c.deleted, doomed: c.doomed}
+	im := image{after: call, n: n, deleted: c.deleted, doomed: c.doomed, going: c.going, gone: c.gone}
 	im.promised = append(im.promised, c.answered[:c.promised]...)
 	if c.strict {
 		im.promised = append(im.promised[:0], c.answered...)
@@ -118,6 +124,7 @@ type crashAnswer struct {
 	queue  int32
 	bodies []string
 	props  []string
+	sizes  []int64
 	wg     *sync.WaitGroup
 }
 
@@ -128,7 +135,9 @@ func (a *crashAnswer) Appended(r AppendResult) {
 	}
 	a.c.mu.Lock()
 	defer a.c.mu.Unlock()
+	phys := r.PhysicalOffset
 	for i, body := range a.bodies {
+		a.c.places[body], phys = phys, phys+a.sizes[i]
 		a.c.answered = append(a.c.answered, stored{a.topic, a.queue, r.QueueOffset + int64(i), body, a.props[i]})
 	}
 }
@@ -153,6 +162,9 @@ func (c *crashRun) workload(tb testing.TB) {
 		if rng.IntN(3) == 0 {
 			c.flush(tb, s)
 		}
+		if c.expire && round%2 == 1 {
+			c.deleteOldest(tb, s)
+		}
 		if round == 5 {
 			c.deleteTopic(tb, s, "topic1")
 		}
@@ -160,6 +172,27 @@ func (c *crashRun) workload(tb testing.TB) {
 	if rng.IntN(2) == 0 {
 		mustClose(tb, s)
 	}
+}
+
+// deleteOldest deletes the first file of the log, if there are more.
+func (c *crashRun) deleteOldest(tb testing.TB, s *Store) {
+	firsts := s.log.segments()
+	if len(firsts) < 2 {
+		return
+	}
+	c.mu.Lock()
+	c.going = firsts[1]
+	c.mu.Unlock()
+	done, err := s.DeleteExpired(context.Background(), Expiry{Force: true, MaxFiles: 1})
+	if err != nil {
+		if !c.full {
+			tb.Fatal(err)
+		}
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = done.MinPhysicalOffset
 }
 
 func (c *crashRun) deleteTopic(tb testing.TB, s *Store, topic string) {
@@ -189,7 +222,9 @@ func (c *crashRun) append(tb testing.TB, s *Store, rng *rand.Rand, serial *int, 
 		*serial++
 		props := protocol.AppendProperty(nil, protocol.PropTags, "t")
 		props = protocol.AppendProperty(props, protocol.PropKeys, strings.Repeat("k", rng.IntN(600)))
-		a.Records = append(a.Records, recordWith(tb, topic, queueID, []byte(body), props)...)
+		rec := recordWith(tb, topic, queueID, []byte(body), props)
+		a.Records = append(a.Records, rec...)
+		answer.sizes = append(answer.sizes, int64(len(rec)))
 		a.TagsCodes = append(a.TagsCodes, tagsCodeOf("t"))
 		answer.bodies, answer.props = append(answer.bodies, body), append(answer.props, string(props))
 		c.mu.Lock()
@@ -334,6 +369,9 @@ func (c *crashRun) compare(s *Store, im image) ([]stored, error) {
 			return nil, fmt.Errorf("record %+v of a deleted topic is back", r)
 		}
 		have[r] = true
+		if at, ok := c.places[r.body]; ok && at < im.gone {
+			return nil, fmt.Errorf("record %+v was deleted with its file and is back", r)
+		}
 		sub, ok := c.submitted[r.body]
 		if !ok || sub.topic != r.topic || sub.queueID != r.queueID || sub.props != r.props {
 			return nil, fmt.Errorf("record %+v was never appended so", r)
@@ -344,12 +382,12 @@ func (c *crashRun) compare(s *Store, im image) ([]stored, error) {
 		seen[r.body] = true
 	}
 	for _, r := range im.promised {
-		if !have[r] && r.topic != im.doomed {
+		if !have[r] && r.topic != im.doomed && c.places[r.body] >= im.going {
 			return nil, fmt.Errorf("record %+v was promised and is lost", r)
 		}
 	}
 	for _, r := range im.readable {
-		if !have[r] && r.topic != im.doomed {
+		if !have[r] && r.topic != im.doomed && c.places[r.body] >= im.going {
 			return nil, fmt.Errorf("record %+v was readable and is lost", r)
 		}
 	}
@@ -369,14 +407,18 @@ var crashSeeds = flag.Uint64("crash-seeds", 3, "workloads that the power cut tes
 func TestPowerCutAfterEveryCallKeepsEveryPromise(t *testing.T) {
 	t.Parallel()
 	for _, kind := range []struct {
-		name       string
-		sync, full bool
-	}{{"async", false, false}, {"sync", true, false}, {"async on a full disk", false, true}, {"sync on a full disk", true, true}} {
+		name               string
+		sync, full, expire bool
+	}{
+		{name: "async"}, {name: "sync", sync: true}, {name: "async on a full disk", full: true}, {name: "sync on a full disk", sync: true, full: true},
+		{name: "async with old log deleted", expire: true}, {name: "sync with old log deleted", sync: true, expire: true},
+		{name: "sync on a full disk with old log deleted", sync: true, full: true, expire: true},
+	} {
 		for seed := range *crashSeeds {
 			t.Run(fmt.Sprintf("%s/seed=%d", kind.name, seed), func(t *testing.T) {
 				t.Parallel()
 				c := newCrashRun(seed, crashOptions(kind.sync))
-				c.full = kind.full
+				c.full, c.expire = kind.full, kind.expire
 				c.workload(t)
 				for _, im := range c.images {
 					if err := c.check(im); err != nil {

@@ -85,6 +85,15 @@
 // can be older than the truth, but is never ahead of it. It is made, durably,
 // before the log's first file.
 //
+// # Deletion of old log
+//
+// DeleteExpired deletes commit log files from the front, never the last. The
+// indexer does it, in this order: a checkpoint behind all that goes; the queues'
+// minimum offsets, in memory; each file, its directory synced before the next;
+// then consume queue files. A queue keeps the last file with an entry before its
+// minimum: it says where the queue ends when all its records are gone. Minimum
+// offsets are stored nowhere: Open finds the first entry that points into the log.
+//
 // # Recovery
 //
 // Open takes the queues as they were at the checkpoint: entries of later

@@ -47,6 +47,18 @@ func (e *WriteError) Error() string {
 
 func (e *WriteError) Unwrap() error { return e.Err }
 
+// FullError refuses appends while the disk is fuller than the configuration
+// allows. Nothing was stored; reading goes on.
+type FullError struct {
+	Dir     string
+	Used    int // percent of its volume
+	Allowed int // percent
+}
+
+func (e *FullError) Error() string {
+	return fmt.Sprintf("the disk of %s is %d%% full, and no messages are taken above diskMaxUsedSpaceRatio=%d; free disk space, or raise it", e.Dir, e.Used, e.Allowed)
+}
+
 // FailedError says that the store has stopped taking appends because a sync
 // failed: what the disk holds of the last writes is unknown, and a later sync
 // would not tell. What could be read can be read still.

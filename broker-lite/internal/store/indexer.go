@@ -40,7 +40,7 @@ type indexer struct {
 	// mu guards the following.
 	dirty  []*queue // have entries that the last checkpoint does not vouch for
 	full   []*queue // have enough in memory for a write
-	jobs   []deletion
+	jobs   []job
 	mark   mark // the log is synced up to here
 	last   mark // of the last checkpoint
 	armed  bool // the timer runs
@@ -52,11 +52,10 @@ type indexer struct {
 	failing bool            // the last attempt failed, and was logged
 }
 
-// deletion removes queues from the disk.
-type deletion struct {
-	topic  string
-	queues []*queue
-	done   chan error
+// job is something to do on the indexer's goroutine.
+type job struct {
+	run  func() error
+	done chan error // of capacity 1
 }
 
 // note tells how far the log is durable.
@@ -85,9 +84,9 @@ func (x *indexer) add(q *queue, dirty, full bool) {
 	}
 }
 
-func (x *indexer) remove(d deletion) {
+func (x *indexer) do(j job) {
 	x.mu.Lock()
-	x.jobs = append(x.jobs, d)
+	x.jobs = append(x.jobs, j)
 	x.mu.Unlock()
 	x.signal()
 }
@@ -276,25 +275,30 @@ func (x *indexer) syncFile(key fileKey) error {
 	return nil
 }
 
-// runJobs removes deleted topics, and makes a checkpoint that does not count
-// them, so that recovery does not find them again in the log.
 func (x *indexer) runJobs() {
 	x.mu.Lock()
 	jobs := x.jobs
 	x.jobs = nil
 	x.mu.Unlock()
-	for _, d := range jobs {
-		err := x.removeFiles(d)
-		if err == nil {
-			err = x.checkpoint()
-		}
-		x.try(err)
-		d.done <- err
+	for _, j := range jobs {
+		j.done <- j.run()
 	}
 }
 
-func (x *indexer) removeFiles(d deletion) error {
-	for _, q := range d.queues {
+// removeTopic removes a deleted topic's queues from the disk, and makes a
+// checkpoint that does not count them, so that recovery does not find them again
+// in the log.
+func (x *indexer) removeTopic(topic string, queues []*queue) error {
+	err := x.removeFiles(topic, queues)
+	if err == nil {
+		err = x.checkpoint()
+	}
+	x.try(err)
+	return err
+}
+
+func (x *indexer) removeFiles(topic string, queues []*queue) error {
+	for _, q := range queues {
 		q.mu.Lock()
 		files := q.files
 		q.mu.Unlock()
@@ -302,12 +306,12 @@ func (x *indexer) removeFiles(d deletion) error {
 			x.table.files.drop(q.key(first))
 		}
 	}
-	for _, q := range d.queues {
-		if err := vfs.RemoveTree(x.fs, q.dir); err != nil {
+	for _, q := range queues {
+		if err := x.removeQueue(q); err != nil {
 			return err
 		}
 	}
-	topicDir := filepath.Join(x.table.dir, d.topic)
+	topicDir := filepath.Join(x.table.dir, topic)
 	entries, err := x.fs.ReadDir(topicDir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -324,6 +328,23 @@ func (x *indexer) removeFiles(d deletion) error {
 		return &FailedError{File: topicDir, Err: err}
 	}
 	return nil
+}
+
+// removeQueue removes a queue from its end on: one that lacks its beginning would
+// pass for one whose old log was deleted.
+func (x *indexer) removeQueue(q *queue) error {
+	q.mu.Lock()
+	files := q.files
+	q.mu.Unlock()
+	for i := len(files) - 1; i > 0; i-- {
+		if err := x.fs.Remove(q.path(files[i])); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if err := x.fs.SyncDir(q.dir); err != nil {
+			return &FailedError{File: q.dir, Err: err}
+		}
+	}
+	return vfs.RemoveTree(x.fs, q.dir)
 }
 
 // parseQueueID reads a queue's directory name.

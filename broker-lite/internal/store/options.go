@@ -65,6 +65,10 @@ type Options struct {
 	// is the offset behind it. It runs on the appender goroutine and must not
 	// block; it may call Store.Append. Recovery does not call it.
 	OnArrive func(topic string, queueID int32, maxOffset int64, tagsCode int64)
+	// OnDelete is called after commit log files were deleted: the log has nothing
+	// before minPhysicalOffset any more. It runs on the indexer goroutine and must
+	// not wait for the store.
+	OnDelete func(minPhysicalOffset int64)
 	// TagsCode computes the tags code of a record when a consume queue is
 	// rebuilt; it must give what the append gave. Default TagsCode. It must
 	// not keep the record.
@@ -120,6 +124,9 @@ func (o *Options) setDefaults() {
 	}
 	if o.OnArrive == nil {
 		o.OnArrive = func(string, int32, int64, int64) {}
+	}
+	if o.OnDelete == nil {
+		o.OnDelete = func(int64) {}
 	}
 	if o.TagsCode == nil {
 		o.TagsCode = TagsCode

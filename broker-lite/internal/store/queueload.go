@@ -101,6 +101,14 @@ func (r *recovery) trimQueue(q *queue) (ok bool, err error) {
 		}
 		hi = lo
 	}
+	if keep == q.min && len(q.files) > 0 && q.files[0] > 0 {
+		// The queue is younger than the checkpoint, and its first file is lost.
+		for _, first := range q.files {
+			r.s.files.drop(q.key(first))
+			q.stray = append(q.stray, first*entrySize)
+		}
+		q.files = nil
+	}
 	return true, r.cutQueue(q, keep)
 }
 
@@ -126,6 +134,7 @@ func (r *recovery) cutQueue(q *queue, keep int64) error {
 	strays := len(q.stray)
 	q.stray = nil
 	if len(q.files) == 0 {
+		q.max = 0
 		delete(r.s.queues.queues, queueKey{q.topic, q.id})
 		return nil
 	}

@@ -91,9 +91,26 @@ func (s *Store) Read(topic string, queueID int32, offset int64, maxMessages, max
 		r := reader{s: s, q: q, match: match, maxMessages: max(maxMessages, 1), maxBytes: maxBytes, res: res}
 		r.res.Status, r.res.NextOffset = NoMatched, offset
 		err := r.run()
-		return r.res, err
+		return r.overtaken(offset, err)
 	}
 	return res, nil
+}
+
+// overtaken corrects the result of a read during which the queue was deleted, or
+// its first records were.
+func (r *reader) overtaken(offset int64, err error) (ReadResult, error) {
+	lo, _ := r.q.bounds()
+	switch {
+	case r.res.Count > 0 && r.res.NextOffset < lo:
+		return r.res, nil
+	case r.res.Count > 0 || err == nil && r.res.NextOffset > offset:
+	case r.q.isDeleted():
+		return ReadResult{Body: r.res.Body, Status: NoQueue}, nil
+	case offset < lo:
+		r.res.Status, r.res.NextOffset, r.res.MinOffset = OffsetTooSmall, lo, lo
+		return r.res, nil
+	}
+	return r.res, err
 }
 
 // reader is one Read.
@@ -266,6 +283,13 @@ func (s *Store) EachEntry(topic string, queueID int32, from int64, f func(Entry)
 	var scratch [scratchEntries * entrySize]byte
 	for from = max(from, lo); ; {
 		n, err := s.queues.read(q, scratch[:], from)
+		if lo, _ := q.bounds(); from < lo { // deleted meanwhile
+			from = lo
+			continue
+		}
+		if err != nil && q.isDeleted() {
+			return nil
+		}
 		if err != nil || n == 0 {
 			return err
 		}

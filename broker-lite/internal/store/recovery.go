@@ -54,6 +54,9 @@ func (r *recovery) run() error {
 	if err := r.scan(); err != nil {
 		return err
 	}
+	if first := r.s.log.min(); first > 0 {
+		r.s.raiseMinimums(first)
+	}
 	if err := r.secure(); err != nil {
 		return err
 	}

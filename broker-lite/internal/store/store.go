@@ -27,6 +27,7 @@ type Store struct {
 	appender *appender
 	flusher  *flusher
 	indexer  *indexer
+	cleaned  int64     // all before it is deleted; owned by the indexer
 	scratch  sync.Pool // of *[scratchEntries * entrySize]byte
 
 	closeOnce sync.Once
@@ -140,6 +141,10 @@ func (s *Store) MaxAppendBytes() int64 { return s.opt.SegmentSize - blankHeader 
 
 // Err is nil while the store takes appends; a *FailedError after a failed sync.
 func (s *Store) Err() error { return s.in.failure() }
+
+// Refuse makes every append from now on fail with err, until it is called with
+// nil: the disk is nearly full. What was appended before is stored.
+func (s *Store) Refuse(err error) { s.in.fill(err) }
 
 // control runs f on the appender when all that was written is published and
 // durable.
