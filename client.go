@@ -221,6 +221,11 @@ func (c *Client) producerOptions() []producer.Option {
 	add(p.MaxInFlight > 0, producer.MaxInFlight(p.MaxInFlight))
 	add(p.MaxInFlightBytes > 0, producer.MaxInFlightBytes(int64(p.MaxInFlightBytes)))
 	add(p.FailFast, producer.FailFast())
+	add(p.RateLimit > 0, producer.RateLimit(p.RateLimit))
+	add(p.RequireDurable, producer.RequireDurable())
+	if p.RetryAsync != nil {
+		opts = append(opts, producer.RetryAsync(*p.RetryAsync))
+	}
 	if b := p.Breaker; b.Enabled != nil && !*b.Enabled {
 		return append(opts, producer.NoBreaker())
 	}

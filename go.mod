@@ -17,6 +17,7 @@ require (
 	go.opentelemetry.io/otel/trace v1.40.0
 	go.uber.org/goleak v1.3.0
 	go.yaml.in/yaml/v3 v3.0.4
+	golang.org/x/time v0.14.0
 	modernc.org/sqlite v1.46.1
 )
 

@@ -78,6 +78,9 @@ type Producer struct {
 	SendTimeout time.Duration `key:"send_timeout"`
 	// Retries is how often a failed send is tried again; nil means 2.
 	Retries *int `key:"retries"`
+	// RetryAsync is nil for the default, true: asynchronous sends are tried again
+	// too.
+	RetryAsync *bool `key:"retry_async"`
 	// RetryUnknownOutcome tries again also what may be stored already.
 	RetryUnknownOutcome bool `key:"retry_unknown_outcome"`
 	// MaxMessageSize limits a body; 4MiB by default.
@@ -93,8 +96,14 @@ type Producer struct {
 	// default.
 	MaxInFlightBytes Size `key:"max_in_flight_bytes"`
 	// FailFast fails a send that finds no place in flight instead of waiting.
-	FailFast bool    `key:"fail_fast"`
-	Breaker  Breaker `key:"breaker"`
+	FailFast bool `key:"fail_fast"`
+	// RateLimit is how many messages a second may be sent; without limit by
+	// default.
+	RateLimit float64 `key:"rate_limit"`
+	// RequireDurable makes errors of results that say that a message is stored
+	// less safely than the broker is configured to store.
+	RequireDurable bool    `key:"require_durable"`
+	Breaker        Breaker `key:"breaker"`
 }
 
 // Breaker configures the circuit breaker of each broker.

@@ -233,12 +233,12 @@ func (p *Producer) sendPart(ctx context.Context, pt *part, out []Outcome) {
 	r, err := o.conclude()
 	p.flow.vacate(o)
 	p.recycle(o)
-	share(pt, r, err, out)
+	p.share(pt, r, err, out)
 }
 
 // share gives each message of a request its outcome: a broker stores them in
 // their order, at consecutive offsets.
-func share(pt *part, r message.SendResult, err error, out []Outcome) {
+func (p *Producer) share(pt *part, r message.SendResult, err error, out []Outcome) {
 	offsetIDs := strings.Split(r.OffsetMessageID, ",")
 	for i, it := range pt.items {
 		each := Outcome{Err: err}
@@ -250,6 +250,7 @@ func share(pt *part, r message.SendResult, err error, out []Outcome) {
 			if len(offsetIDs) == len(pt.items) {
 				each.Result.OffsetMessageID = offsetIDs[i]
 			}
+			each.Result, each.Err = p.durable(each.Result)
 		}
 		out[it.at] = each
 	}

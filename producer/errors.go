@@ -41,6 +41,19 @@ func (e *SendError) Unwrap() error { return e.Err }
 // SafeToRetry reports that none of the attempts can have stored the message.
 func (e *SendError) SafeToRetry() bool { return e.safe }
 
+// NotDurableError says that a message is stored, but not as safely as
+// RequireDurable asks for.
+type NotDurableError struct {
+	Result message.SendResult // what the broker answered
+}
+
+func (e *NotDurableError) Error() string {
+	return fmt.Sprintf("topic %s: message %s is stored at broker %s, but not durable: %s", e.Result.Queue.Topic, e.Result.MessageID, e.Result.Queue.Broker, e.Result.Status)
+}
+
+// SafeToRetry: the message is stored, and sending it again stores another.
+func (e *NotDurableError) SafeToRetry() bool { return false }
+
 // BatchError says which messages of a batch failed. It is what SendBatch
 // returns besides the outcomes.
 type BatchError struct {

@@ -34,7 +34,8 @@ type flow struct {
 	limitBytes int64
 	failFast   bool
 	maxWorkers int
-	call       func(*op) // runs a callback; does not panic
+	call       func(*op)     // runs a callback; does not panic
+	stopping   chan struct{} // closed by stop
 
 	mu       sync.Mutex // guards the following
 	state    flowState
@@ -301,6 +302,9 @@ func (f *flow) close() <-chan struct{} {
 func (f *flow) stop() <-chan struct{} {
 	finished := f.close()
 	f.mu.Lock()
+	if f.state != flowStopped {
+		close(f.stopping)
+	}
 	f.state = flowStopped
 	for w := f.waiters.first; w != nil; w = f.waiters.first {
 		f.waiters.remove(w)

@@ -258,7 +258,7 @@ func isContextError(err error) bool {
 
 // again decides whether another attempt follows the last, and after which pause.
 func (o *op) again() (wait time.Duration, again bool) {
-	if o.err == nil || o.attempts > o.p.cfg.retries || o.localRan {
+	if o.err == nil || o.attempts > o.p.cfg.retries || o.localRan || o.cb != nil && !o.p.cfg.retryAsync {
 		return 0, false
 	}
 	again, busy := retryable(o.err, o.p.cfg.retryUnknown)
@@ -285,12 +285,23 @@ func (o *op) conclude() (message.SendResult, error) {
 	var r message.SendResult
 	if err == nil {
 		r = o.result()
+		if o.kind != batch { // whose messages are judged one by one
+			r, err = o.p.durable(r)
+		}
 	}
 	o.span.EndSend(r, o.receipt.Addr, err)
 	if o.passed > 0 && o.kind != batch {
 		o.p.after(o.user, &o.out, o.passed, r, err)
 	}
 	return r, err
+}
+
+// durable makes an error of a result that is not as RequireDurable asks.
+func (p *Producer) durable(r message.SendResult) (message.SendResult, error) {
+	if p.cfg.requireDurable && r.Status != message.SendOK {
+		return message.SendResult{}, &NotDurableError{Result: r}
+	}
+	return r, nil
 }
 
 // result is what the driver's receipt says.

@@ -22,6 +22,23 @@ type Option func(*settings)
 // asynchronous sends alike.
 func Retries(n int) Option { return func(s *settings) { s.retries = n } }
 
+// RetryAsync says whether asynchronous sends are tried again too; they are by
+// default. With false SendAsync makes one attempt, as Java's does.
+func RetryAsync(on bool) Option { return func(s *settings) { s.retryAsync = on } }
+
+// RequireDurable makes an error, a *NotDurableError, of every status but
+// message.SendOK: the message is stored, but not as safely as the broker is
+// configured to store. A half message that is not is rolled back, and its local
+// transaction does not run.
+func RequireDurable() Option { return func(s *settings) { s.requireDurable = true } }
+
+// RateLimit lets so many messages a second pass, after a burst of a tenth of
+// that; further ones wait until their ctx ends, or fail at once with FailFast. It
+// counts messages, in batches too, and not their attempts.
+func RateLimit(perSecond float64) Option {
+	return func(s *settings) { s.rateLimit, s.limited = perSecond, true }
+}
+
 // RetryUnknownOutcome tries again also when nobody knows whether the attempt
 // before has stored the message: the connection broke, or AttemptTimeout passed,
 // after the request was written. The message may then be stored twice, with one
@@ -125,6 +142,10 @@ func Transactions(c Checker) Option {
 type settings struct {
 	retries          int
 	retryUnknown     bool
+	retryAsync       bool
+	requireDurable   bool
+	rateLimit        float64 // messages a second
+	limited          bool
 	sendTimeout      time.Duration
 	attemptTimeout   time.Duration
 	maxMessageSize   int
@@ -147,6 +168,7 @@ type settings struct {
 func defaults() settings {
 	return settings{
 		retries:          2,
+		retryAsync:       true,
 		sendTimeout:      3 * time.Second,
 		maxMessageSize:   message.MaxBodySize,
 		maxInFlight:      1024,
@@ -191,6 +213,7 @@ func (s *settings) validate(group string, caps driver.Capabilities) error {
 	}
 	refuse(s.nils > 0, "%d of the options are nil; remove them", s.nils)
 	refuse(s.retries < 0, "Retries(%d) is negative; 0 makes one attempt", s.retries)
+	refuse(s.limited && (s.rateLimit < minRate || s.rateLimit > maxRate), "RateLimit(%v): want %v to %v messages a second", s.rateLimit, minRate, maxRate)
 	refuse(s.sendTimeout <= 0, "SendTimeout(%s) must be positive", s.sendTimeout)
 	refuse(s.attemptTimeout < 0, "AttemptTimeout(%s) is negative", s.attemptTimeout)
 	refuse(s.attemptTimeout > s.sendTimeout, "AttemptTimeout(%s) is longer than SendTimeout(%s)", s.attemptTimeout, s.sendTimeout)

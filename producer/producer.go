@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -25,7 +27,8 @@ type Producer struct {
 	brokers   *brokers
 	positions *table[position]
 	patience  time.Duration
-	ops       sync.Pool // of *op
+	ops       sync.Pool     // of *op
+	limiter   *rate.Limiter // nil: as fast as it can
 
 	closing closing
 }
@@ -65,8 +68,12 @@ func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
 		p.patience = min(p.patience, cfg.attemptTimeout)
 	}
 	p.flow = flow{
-		limit: cfg.maxInFlight, limitBytes: cfg.maxInFlightBytes, failFast: cfg.failFast,
+		stopping: make(chan struct{}),
+		limit:    cfg.maxInFlight, limitBytes: cfg.maxInFlightBytes, failFast: cfg.failFast,
 		maxWorkers: cfg.callbackWorkers, call: p.callBack,
+	}
+	if cfg.limited {
+		p.limiter = rate.NewLimiter(rate.Limit(cfg.rateLimit), max(1, int(cfg.rateLimit/10)))
 	}
 	p.closing.done = make(chan struct{})
 	return p, nil
@@ -171,10 +178,15 @@ func (p *Producer) open(ctx context.Context, o *op) error {
 	return p.admit(o.user, o)
 }
 
-// admit takes a place in flight for o.
+// admit takes a place in flight for o, once the rate allows it.
 func (p *Producer) admit(ctx context.Context, o *op) error {
 	if err := ctx.Err(); err != nil {
 		return &SendError{Group: p.group, Topic: o.lead().Topic, Err: err, safe: true}
+	}
+	if p.limiter != nil {
+		if err := p.pace(ctx, max(1, len(o.batch))); err != nil {
+			return fmt.Errorf("producer %s, topic %s: %w", p.group, o.lead().Topic, err)
+		}
 	}
 	if err := p.flow.acquire(ctx, o, p.cfg.sendTimeout); err != nil {
 		o.ctx = nil // the send has not begun

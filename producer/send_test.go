@@ -448,11 +448,11 @@ func TestMistakesInOptionsAreReportedTogether(t *testing.T) {
 	_, err := producer.New(s, "bad group", nil, producer.Retries(-1), producer.SendTimeout(0), producer.AttemptTimeout(-1),
 		producer.MaxMessageSize(0), producer.MaxInFlight(0), producer.MaxInFlightBytes(-1), producer.CallbackWorkers(0),
 		producer.Breaker(producer.BreakerSettings{Failures: -1, OpenFor: -1}), producer.Transactions(nil), producer.Transactions(wrong{}),
-		producer.Compress(driver.Compression{Over: -1, Kind: driver.Zstd, Level: 23}))
+		producer.RateLimit(0), producer.Compress(driver.Compression{Over: -1, Kind: driver.Zstd, Level: 23}))
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"bad group", "1 of the options are nil", "Retries", "SendTimeout", "AttemptTimeout", "MaxMessageSize", "MaxInFlight(", "MaxInFlightBytes", "CallbackWorkers", "Failures", "OpenFor", "Over -1", "Level 23: want 1 to 22", "zstd is not supported", "checker is nil", "given 2 times", "not supported", "bad topic"} {
+	for _, want := range []string{"bad group", "1 of the options are nil", "Retries", "SendTimeout", "AttemptTimeout", "MaxMessageSize", "MaxInFlight(", "MaxInFlightBytes", "CallbackWorkers", "Failures", "OpenFor", "RateLimit(0)", "Over -1", "Level 23: want 1 to 22", "zstd is not supported", "checker is nil", "given 2 times", "not supported", "bad topic"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("not mentioned: %s in\n%v", want, err)
 		}

@@ -60,6 +60,12 @@ func convert(from, to reflect.Type, value any) (any, error) {
 			return nil, fmt.Errorf("%q is no whole number", text)
 		}
 		return n, nil
+	case reflect.Float64:
+		f, err := strconv.ParseFloat(text, 64)
+		if err != nil || math.IsNaN(f) {
+			return nil, fmt.Errorf("%q is no number", text)
+		}
+		return f, nil
 	case reflect.Bool:
 		switch text {
 		case "true", "yes", "on", "1":

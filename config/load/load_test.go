@@ -26,7 +26,7 @@ func full() config.Config {
 		Credentials: config.Credentials{AccessKey: "ak", SecretKey: "sk"},
 		TLS:         config.TLS{Enabled: true, CAFile: "/ca.pem"},
 		Producer: config.Producer{
-			Group: "pay_group", SendTimeout: 10 * time.Second, Retries: ptr(0), MaxMessageSize: 1 << 20, MaxInFlight: 64, FailFast: true, Compression: "zstd", CompressOver: 2 << 10,
+			Group: "pay_group", SendTimeout: 10 * time.Second, Retries: ptr(0), MaxMessageSize: 1 << 20, MaxInFlight: 64, FailFast: true, Compression: "zstd", CompressOver: 2 << 10, RetryAsync: ptr(false), RateLimit: 2.5, RequireDurable: true,
 			Breaker: config.Breaker{Enabled: ptr(false), OpenFor: 500 * time.Millisecond},
 		},
 		Consumers: []config.Consumer{
@@ -53,6 +53,9 @@ rocketmq:
     fail_fast: true
     compression: zstd
     compress_over: 2KiB
+    retry_async: false
+    rate_limit: 2.5
+    require_durable: true
     breaker: {enabled: false, open_for: 500ms}
   consumers:
     - group: pay_consumer_group
@@ -85,6 +88,9 @@ max-in-flight = 64
 fail-fast = true
 compression = "zstd"
 compress-over = "2KiB"
+retry-async = false
+rate-limit = 2.5
+require-durable = true
 [producer.breaker]
 enabled = false
 open-for = "500ms"
@@ -110,7 +116,7 @@ traces = true
 const fullJSON = `{"rocketmq": {"name-server": "ns1:9876;ns2:9876", "driver": "rocketmq-client-go",
  "producer": {"access-key": "ak", "secret-key": "sk", "tls-enable": true, "group": "pay_group", "send-message-timeout": 10000,
   "retry-times-when-send-failed": 0, "retry-times-when-send-async-failed": 0, "max-message-size": 1048576, "max_in_flight": 64, "fail_fast": true,
-  "compression": "zstd", "compress-message-body-threshold": 2048,
+  "compression": "zstd", "compress-message-body-threshold": 2048, "retry_async": false, "rate-limit": 2.5, "require-durable": true,
   "breaker": {"enabled": false, "open_for": "500ms"}},
  "tls": {"ca_file": "/ca.pem"},
  "consumers": [{"group": "pay_consumer_group", "model": "clustering", "from": "last", "concurrency": 20, "max_retries": 16, "consume_timeout": "15m",
@@ -133,6 +139,9 @@ rocketmq.producer.max-in-flight=64
 rocketmq.producer.fail-fast=true
 rocketmq.producer.compression=zstd
 rocketmq.producer.compress-message-body-threshold=2048
+rocketmq.producer.retry-async=false
+rocketmq.producer.rate-limit=2.5
+rocketmq.producer.require-durable=true
 rocketmq.producer.breaker.enabled=false
 rocketmq.producer.breaker.open-for=500\
     ms
@@ -271,6 +280,7 @@ func TestMistakesAreNamed(t *testing.T) {
 		"bad unit":               {yaml: "producer: {send_timeout: 3 potatoes}", want: []string{"producer.send_timeout", "3 potatoes"}},
 		"bad size":               {yaml: "producer: {max_message_size: 4 potatoes}", want: []string{"max_message_size", "4 potatoes"}},
 		"a fraction":             {yaml: "producer: {retries: 2.5}", want: []string{"producer.retries", "2.5"}},
+		"a rate of NaN":          {yaml: "producer: {rate_limit: 'NaN'}", want: []string{"rate_limit", "NaN"}},
 		"a fraction of a size":   {yaml: "producer: {max_message_size: 2.5}", want: []string{"max_message_size", "2.5"}},
 		"no number":              {yaml: "producer: {retries: many}", want: []string{"producer.retries", "many"}},
 		"no boolean":             {yaml: "producer: {fail_fast: perhaps}", want: []string{"producer.fail_fast", "perhaps"}},
