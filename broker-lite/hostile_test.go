@@ -118,6 +118,7 @@ func FuzzHandle(f *testing.F) {
 	add(protocol.UpdateConsumerOffset, &protocol.ConsumerOffsetRequest{Code: protocol.UpdateConsumerOffset, ConsumerGroup: "g", Topic: "t"}, "")
 	add(protocol.SearchOffsetByTime, &protocol.OffsetRequest{Code: protocol.SearchOffsetByTime, Topic: "t"}, "")
 	add(protocol.ViewMessageByID, &protocol.ViewMessageRequest{}, "")
+	add(protocol.QueryMessage, query("orders", "k"), "")
 	add(protocol.GetBrokerRuntimeInfo, nil, "")
 	add(protocol.GetTopicStats, &protocol.TopicRequest{Topic: "orders"}, "")
 

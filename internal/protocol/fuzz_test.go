@@ -145,6 +145,8 @@ func headerPairs() [][2]headerCodec {
 		{&OffsetRequest{Code: SearchOffsetByTime}, &OffsetRequest{Code: SearchOffsetByTime}},
 		{&StoreTimeResponse{}, &StoreTimeResponse{}},
 		{&ViewMessageRequest{}, &ViewMessageRequest{}},
+		{&QueryMessageRequest{}, &QueryMessageRequest{}},
+		{&QueryMessageResponse{}, &QueryMessageResponse{}},
 		{&HeartbeatResponse{}, &HeartbeatResponse{}},
 		{&UnregisterRequest{}, &UnregisterRequest{}},
 		{&SendBackRequest{}, &SendBackRequest{}},

@@ -44,6 +44,8 @@ func fullHeaders() []struct {
 		{&OffsetRequest{Code: GetMaxOffset, Topic: "t", QueueID: 1, Committed: SomeBool(true), BrokerName: "b"}, "topic queueId"},
 		{&StoreTimeResponse{Timestamp: -1}, "timestamp"},
 		{&ViewMessageRequest{Offset: 1 << 40, Topic: "t"}, "offset"},
+		{&QueryMessageRequest{Topic: "t", Key: "k", MaxNum: 32, BeginTimestamp: 1, EndTimestamp: 1<<63 - 1, UniqueKey: SomeBool(false), IndexType: IndexTag, LastKey: "l"}, "topic key maxNum beginTimestamp endTimestamp"},
+		{&QueryMessageResponse{IndexLastUpdateTimestamp: 1700000000123, IndexLastUpdatePhyOffset: 1 << 40}, "indexLastUpdateTimestamp indexLastUpdatePhyoffset"},
 		{&HeartbeatResponse{SupportsV2: true, SubscriptionChanged: true}, ""},
 		{&UnregisterRequest{ClientID: "c", ProducerGroup: "p", ConsumerGroup: "g", BrokerName: "b"}, "clientID"},
 		{&SendBackRequest{Offset: 1 << 40, Group: "g", DelayLevel: -1, OriginMessageID: "id", OriginTopic: "t", UnitMode: true, MaxReconsumeTimes: SomeInt32(16), BrokerName: "b"}, "offset group delayLevel"},

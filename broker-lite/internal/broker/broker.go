@@ -17,6 +17,7 @@ import (
 	"github.com/rocketkit/rocketkit/broker-lite/internal/clock"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/config"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/halfmsg"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/index"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/register"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/retention"
@@ -80,6 +81,8 @@ type Broker struct {
 	timer     *timer.Service // nil without timerWheelEnable
 	half      *halfmsg.Service
 	retention *retention.Cleaner
+	index     *index.Index // nil without messageIndexEnable
+	queries   *queries
 	holder    *holder
 	registrar *register.Registrar
 	arrivals  atomic.Bool // the services that hear of arrivals are there
@@ -124,6 +127,7 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 		strictOffsets: o.StrictOffsets, replier: o.Reply, traceOn: strconv.FormatBool(o.Config.TraceOn), fs: o.FS,
 		ids: protocol.NewIDGenerator(storeHost.Addr(), os.Getpid()), quiet: make(chan struct{}, 1),
 	}
+	b.queries = newQueries()
 	b.handlers = b.families()
 	b.stats.start()
 	b.news.groups = map[*remoting.Conn]map[string]struct{}{}
@@ -176,6 +180,11 @@ func (b *Broker) open(ctx context.Context, o Options) (err error) {
 	b.adoptTopics()
 	b.sessions = session.New(session.Options{Logger: o.Logger, Expiry: c.ClientExpiry, OnExpire: b.notify})
 	b.holder = newHolder(b)
+	if c.MessageIndex {
+		if b.index, err = index.Open(index.Options{FS: o.FS, Dir: c.IndexDir(), Store: b.store, Logger: o.Logger}); err != nil {
+			return err
+		}
+	}
 	tagsCode := TagsCode(b.levels)
 	if b.half, err = halfmsg.Open(halfmsg.Options{
 		Store: b.store, Meta: b.meta, Clock: o.Clock, Timeout: c.TransactionTimeout, Interval: c.TransactionCheckInterval,
@@ -259,6 +268,9 @@ func (b *Broker) arrived(topic string, queueID int32, maxOffset, tagsCode int64)
 		b.schedule.Arrived(queueID, tagsCode)
 	case topic == meta.TimerTopic && b.timer != nil:
 		b.timer.Arrived()
+	}
+	if b.index != nil {
+		b.index.Arrived()
 	}
 	b.holder.arrived(topic, queueID, maxOffset, tagsCode)
 }

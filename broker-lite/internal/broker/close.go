@@ -51,6 +51,9 @@ func (b *Broker) Close(ctx context.Context) error {
 	b.ended = true
 	b.tasksMu.Unlock()
 	b.tasks.Wait()
+	if b.index != nil {
+		errs = append(errs, b.index.Close())
+	}
 	if b.sessions != nil {
 		b.sessions.Close()
 	}

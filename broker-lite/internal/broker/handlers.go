@@ -25,6 +25,7 @@ func (b *Broker) families() handlers {
 		b.topicHandlers(),
 		b.runtimeHandlers(),
 		b.viewHandlers(),
+		b.queryHandlers(),
 	} {
 		maps.Copy(all, family)
 	}

@@ -43,7 +43,7 @@ type Config struct {
 
 	StorePath         string        // storePathRootDir
 	CommitLogPath     string        // storePathCommitLog; "" is commitlog under StorePath
-	IndexPath         string        // storePathIndex
+	IndexPath         string        // storePathIndex; "" is index under StorePath
 	CommitLogFileSize int64         // mappedFileSizeCommitLog, bytes
 	ConsumeQueueSize  int64         // mappedFileSizeConsumeQueue, bytes; see QueueFileEntries
 	SyncFlush         bool          // flushDiskType=SYNC_FLUSH
@@ -59,6 +59,10 @@ type Config struct {
 	DiskCleanRatio   int           // diskSpaceCleanForciblyRatio, percent: above it the oldest goes though it has not expired
 	CleanForcibly    bool          // cleanFileForciblyEnable
 	CleanInterval    time.Duration // cleanResourceInterval: how often the disk is looked at
+
+	MessageIndex       bool // messageIndexEnable
+	DefaultQueryMaxNum int  // defaultQueryMaxNum: messages that a query by unique key gets at most
+	MaxMsgsNumBatch    int  // maxMsgsNumBatch: messages that any query gets at most
 
 	MessageDelayLevel string        // messageDelayLevel, which protocol.ParseDelayLevels reads
 	TimerEnable       bool          // timerWheelEnable
@@ -144,6 +148,10 @@ func defaults() Config {
 		CleanForcibly:     true,
 		CleanInterval:     10 * time.Second,
 
+		MessageIndex:       true,
+		DefaultQueryMaxNum: 32,
+		MaxMsgsNumBatch:    64,
+
 		MessageDelayLevel: protocol.DefaultDelayLevels,
 		TimerEnable:       true,
 
@@ -172,6 +180,14 @@ func (c *Config) CommitLogDir() string {
 		return c.CommitLogPath
 	}
 	return filepath.Join(c.StorePath, "commitlog")
+}
+
+// IndexDir is the directory of the message index.
+func (c *Config) IndexDir() string {
+	if c.IndexPath != "" {
+		return c.IndexPath
+	}
+	return filepath.Join(c.StorePath, "index")
 }
 
 // QueueFileEntries is ConsumeQueueSize in entries, rounded up as Apache does.

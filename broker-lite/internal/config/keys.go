@@ -48,7 +48,10 @@ func keys() []key {
 
 		text("storePathRootDir", func(c *Config) *string { return &c.StorePath }),
 		text("storePathCommitLog", func(c *Config) *string { return &c.CommitLogPath }),
-		text("storePathIndex", func(c *Config) *string { return &c.IndexPath }).without("there is no message index yet"),
+		text("storePathIndex", func(c *Config) *string { return &c.IndexPath }),
+		flag("messageIndexEnable", func(c *Config) *bool { return &c.MessageIndex }),
+		number("defaultQueryMaxNum", 1, 1<<10, func(c *Config) *int { return &c.DefaultQueryMaxNum }),
+		number("maxMsgsNumBatch", 1, 1<<10, func(c *Config) *int { return &c.MaxMsgsNumBatch }),
 		size("mappedFileSizeCommitLog", 64<<10, math.MaxInt32, func(c *Config) *int64 { return &c.CommitLogFileSize }).also("mapedFileSizeCommitLog"),
 		size("mappedFileSizeConsumeQueue", ConsumeQueueEntry, math.MaxInt32, func(c *Config) *int64 { return &c.ConsumeQueueSize }).also("mapedFileSizeConsumeQueue"),
 		{name: "flushDiskType", set: setFlush, get: flushType},

@@ -30,6 +30,9 @@ func (s *Store) ReadLog(from int64, buf []byte, f func(phys int64, rec []byte)) 
 	buf = buf[:min(left, int64(cap(buf)))]
 	// The tail in memory is passed by: it has no blank records.
 	n, err := s.log.readFile(buf, from)
+	if first := s.log.min(); first > from {
+		return first, buf, nil // the file has been deleted meanwhile
+	}
 	if n < blankHeader {
 		return from, buf, errors.Join(fmt.Errorf("read %d bytes of a record at %d", n, from), err)
 	}
