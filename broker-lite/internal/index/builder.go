@@ -117,7 +117,7 @@ func (b *builder) step(ctx context.Context) (behind bool, err error) {
 		x.opt.Logger.Error("the message index leaves out the rest of a damaged commit log file", "err", err)
 		err = nil
 	}
-	if err != nil || next == from {
+	if err != nil || next == x.done.phys {
 		return false, err
 	}
 	done.phys = next

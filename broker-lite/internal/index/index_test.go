@@ -16,6 +16,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rocketkit/rocketkit/broker-lite/internal/store"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/vfs"
 )
 
@@ -322,6 +323,8 @@ func TestItFindsWhatALookAtAllMessagesFinds(t *testing.T) {
 				case 1:
 					r.kill((*vfs.Mem).Clone)
 					r.open()
+				case 3:
+					r.expire(1 + rng.IntN(2))
 				case 2:
 					r.kill(func(m *vfs.Mem) *vfs.Mem { return m.Crash(seed + uint64(step)) })
 					r.open()
@@ -350,26 +353,26 @@ func TestEntriesOfDeletedFilesGoWithThem(t *testing.T) {
 	}
 	r.find(always("a", "k1"))
 	r.close()
-	// What deletes old files leaves: a log that begins later.
-	for _, name := range []string{"00000000000000000000", "00000000000000001000", "00000000000000002000"} {
-		if err := r.fs.Remove(filepath.Join("/data/commitlog", name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, name := range []string{"consumequeue", "checkpoint", "checkpoint.bak"} {
-		if err := vfs.RemoveTree(r.fs, filepath.Join("/data", name)); err != nil {
-			t.Fatal(err)
-		}
-	}
 	before := r.files()
 	r.open()
+	r.expire(3)
 	want := r.want(always("a", "k1"))
 	if diff := cmp.Diff(want, r.find(always("a", "k1"))); diff != "" || len(want) == 0 || want[0] == "1" {
 		t.Errorf("%d messages:\n%s", len(want), diff)
 	}
+	r.send(sent{topic: "a", keys: "k1", body: "last"})
 	r.close()
+	r.open()
 	if after := r.files(); slices.Contains(after, before[0]) || !slices.Contains(after, before[len(before)-2]) {
 		t.Errorf("the files were %q and are %q", before, after)
+	}
+}
+
+// expire deletes the log's oldest files.
+func (r *rig) expire(files int) {
+	r.Helper()
+	if _, err := r.store.DeleteExpired(r.Context(), store.Expiry{Force: true, MaxFiles: files}); err != nil {
+		r.Fatal(err)
 	}
 }
 

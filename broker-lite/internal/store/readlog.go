@@ -10,8 +10,12 @@ import (
 )
 
 // LogBounds returns the physical offset of the log's first byte, and the one behind
-// its last readable record.
-func (s *Store) LogBounds() (first, end int64) { return s.log.min(), s.log.visible.Load() }
+// its last readable record: the same when all records have been deleted.
+func (s *Store) LogBounds() (first, end int64) {
+	end = s.log.visible.Load()
+	first = s.log.min()
+	return first, max(first, end)
+}
 
 // ReadLog calls f for the records of the log from a physical offset on: as many as
 // fit into buf, and at least one. It returns where to go on, which is behind from
