@@ -29,5 +29,5 @@
 // # What it is not
 //
 // It has no replicas and no access control, and is not meant to replace a cluster.
-// POP, SQL92 filters and message queries by key are not there yet.
+// SQL92 filters and message queries by key are not there yet.
 package brokerlite

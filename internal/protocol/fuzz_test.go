@@ -160,6 +160,17 @@ func headerPairs() [][2]headerCodec {
 		{&RegisterBrokerResponse{}, &RegisterBrokerResponse{}},
 		{&UnregisterBrokerRequest{}, &UnregisterBrokerRequest{}},
 		{&RouteRequest{}, &RouteRequest{}},
+		{&PopRequest{}, &PopRequest{}},
+		{&PopResponse{}, &PopResponse{}},
+		{&AckRequest{}, &AckRequest{}},
+		{&ChangeInvisibleRequest{}, &ChangeInvisibleRequest{}},
+		{&ChangeInvisibleResponse{}, &ChangeInvisibleResponse{}},
+		{&PeekRequest{Code: PeekMessage}, &PeekRequest{Code: PeekMessage}},
+		{&PollingInfoResponse{}, &PollingInfoResponse{}},
+		{&NotificationRequest{}, &NotificationRequest{}},
+		{&NotificationResponse{}, &NotificationResponse{}},
+		{&RecallRequest{}, &RecallRequest{}},
+		{&RecallResponse{}, &RecallResponse{}},
 	}
 }
 

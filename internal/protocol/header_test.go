@@ -57,6 +57,19 @@ func fullHeaders() []struct {
 		{&CreateTopicRequest{Topic: "t", DefaultTopic: DefaultTopic, ReadQueueNums: 8, WriteQueueNums: 4, Perm: PermRead, TopicFilterType: MultiTag, TopicSysFlag: 1, Order: true, Attributes: "+a=b", Force: SomeBool(true), BrokerName: "b"},
 			"topic readQueueNums writeQueueNums perm"},
 		{&TopicRequest{Topic: "t", BrokerName: "b"}, "topic"},
+		{&PopRequest{ConsumerGroup: "g", Topic: "t", QueueID: -1, MaxMessages: 32, InvisibleTime: 60000, PollTime: 15000, BornTime: 1700000000123, InitMode: PopFromMax, ExpressionType: ExpressionSQL92, Expression: "a = 1", Order: true, AttemptID: "x", BrokerName: "b"},
+			"consumerGroup topic queueId maxMsgNums invisibleTime pollTime bornTime initMode"},
+		{&PopResponse{PopTime: 1700000000123, InvisibleTime: 60000, ReviveQueueID: 7, RestNum: 3, StartOffsets: "0 1 2", Offsets: "0 1 2,3", OrderCounts: "0 qo1%2 1"}, "popTime invisibleTime reviveQid restNum"},
+		{&AckRequest{ConsumerGroup: "g", Topic: "t", QueueID: 1, Receipt: "1 2 3 4 0 b 1 5", Offset: 5, BrokerName: "b"}, "consumerGroup topic queueId extraInfo offset"},
+		{&ChangeInvisibleRequest{AckRequest{ConsumerGroup: "g", Topic: "t", QueueID: 1, Receipt: "1 2 3 4 0 b 1 5", Offset: 5, BrokerName: "b"}, 30000}, "consumerGroup topic queueId extraInfo offset invisibleTime"},
+		{&ChangeInvisibleResponse{PopTime: 1, InvisibleTime: 2, ReviveQueueID: 3}, "popTime invisibleTime reviveQid"},
+		{&PeekRequest{Code: PeekMessage, ConsumerGroup: "g", Topic: "t", QueueID: 1, MaxMessages: 32, BrokerName: "b"}, "consumerGroup topic queueId maxMsgNums"},
+		{&PeekRequest{Code: PollingInfo, ConsumerGroup: "g", Topic: "t", QueueID: 1, BrokerName: "b"}, "consumerGroup topic queueId"},
+		{&PollingInfoResponse{PollingNum: 3}, "pollingNum"},
+		{&NotificationRequest{ConsumerGroup: "g", Topic: "t", QueueID: -1, PollTime: 1, BornTime: 2, Order: true, AttemptID: "x", BrokerName: "b"}, "consumerGroup topic queueId pollTime bornTime"},
+		{&NotificationResponse{HasMessage: true, PollingFull: true}, ""},
+		{&RecallRequest{ProducerGroup: "p", Topic: "t", Handle: "h", BrokerName: "b"}, "topic recallHandle"},
+		{&RecallResponse{MessageID: "id", RegionID: "r"}, ""},
 		{&RegisterBrokerRequest{BrokerName: "b", BrokerAddr: "1.2.3.4:5", ClusterName: "c", HAServerAddr: "1.2.3.4:6", BrokerID: 1, HeartbeatTimeoutMillis: SomeInt64(0), EnableActingMaster: SomeBool(false), Compressed: true, BodyCRC32: 1<<31 - 1, ZoneName: "z"},
 			"brokerName brokerAddr clusterName brokerId"},
 		{&RegisterBrokerResponse{HAServerAddr: "h", MasterAddr: "m"}, ""},
@@ -74,6 +87,8 @@ func emptyLike(h headerCodec) headerCodec {
 		return &ConsumerOffsetRequest{Code: h.Code}
 	case *OffsetRequest:
 		return &OffsetRequest{Code: h.Code}
+	case *PeekRequest:
+		return &PeekRequest{Code: h.Code}
 	}
 	for _, pair := range headerPairs() {
 		if typeName(pair[0]) == typeName(h) {
@@ -140,7 +155,7 @@ func TestANumberThatIsNoneIsRefusedByName(t *testing.T) {
 				}
 			}
 		}
-		if len(c.required) > 0 && numbers == 0 && !strings.Contains("clientID consumerGroup topic", c.required) {
+		if len(c.required) > 0 && numbers == 0 && !strings.Contains("clientID consumerGroup topic recallHandle", c.required) {
 			t.Errorf("%s has no number", typeName(c.header))
 		}
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/rocketkit/rocketkit/broker-lite/internal/halfmsg"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/index"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/pop"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/register"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/retention"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/schedule"
@@ -83,12 +84,16 @@ type Broker struct {
 	retention *retention.Cleaner
 	index     *index.Index // nil without messageIndexEnable
 	queries   *queries
+	pops      *pop.Service
 	holder    *holder
+	popWaits  *popWaits
 	registrar *register.Registrar
 	arrivals  atomic.Bool // the services that hear of arrivals are there
 
 	ops    sync.Pool // of *sendOp
 	bodies sync.Pool // of *[]byte
+
+	popTurn atomic.Int64 // counts pops, so that each begins at another queue
 
 	closing atomic.Bool   // no more messages are taken
 	sending atomic.Int64  // requests whose answer waits for the store
@@ -185,6 +190,7 @@ func (b *Broker) open(ctx context.Context, o Options) (err error) {
 			return err
 		}
 	}
+	b.popWaits = newPopWaits(b)
 	tagsCode := TagsCode(b.levels)
 	if b.half, err = halfmsg.Open(halfmsg.Options{
 		Store: b.store, Meta: b.meta, Clock: o.Clock, Timeout: c.TransactionTimeout, Interval: c.TransactionCheckInterval,
@@ -216,7 +222,17 @@ func (b *Broker) open(ctx context.Context, o Options) (err error) {
 		Addr: net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), Permission: int32(c.Permission),
 		Topics: b.meta.Topics.Snapshot, OnOrderTopics: b.meta.Topics.MarkOrdered, Period: c.RegisterPeriod, Timeout: c.RegisterTimeout,
 	})
-	return nil
+	// After the registrar, which it tells of retry topics that it makes.
+	return b.openPops(o)
+}
+
+func (b *Broker) openPops(o Options) (err error) {
+	c := &b.config
+	b.pops, err = pop.Open(pop.Options{
+		Store: b.store, Offsets: b.meta.Offsets, Clock: o.Clock, FS: o.FS, Dir: filepath.Join(c.StorePath, "pop"), Journal: meta.ReviveTopic(c.ClusterName),
+		RetryTopic: b.popRetryTopic, TagsCode: TagsCode(b.levels), StoreHost: b.storeHost, MaxPerQueue: c.PopMaxInvisible, Wake: b.popWake, Logger: o.Logger,
+	})
+	return err
 }
 
 // adoptTopics makes topics anew that the store has messages of: the process was
@@ -273,6 +289,7 @@ func (b *Broker) arrived(topic string, queueID int32, maxOffset, tagsCode int64)
 		b.index.Arrived()
 	}
 	b.holder.arrived(topic, queueID, maxOffset, tagsCode)
+	b.popWaits.arrived(topic, queueID, tagsCode)
 }
 
 // ConnOpened is remoting.ServerOptions.OnOpen.
@@ -281,6 +298,7 @@ func (b *Broker) ConnOpened(c *remoting.Conn) { c.Attach(newPeer(c)) }
 // ConnClosed is remoting.Options.OnClose.
 func (b *Broker) ConnClosed(c *remoting.Conn, _ error) {
 	b.holder.drop(c)
+	b.popWaits.drop(c)
 	b.notify(b.sessions.ConnClosed(c))
 }
 

@@ -41,11 +41,17 @@ func (b *Broker) Close(ctx context.Context) error {
 	if b.timer != nil {
 		errs = append(errs, b.timer.Close())
 	}
+	if b.pops != nil {
+		errs = append(errs, b.pops.Close())
+	}
 	if b.half != nil {
 		b.half.Close()
 	}
 	if b.holder != nil {
 		b.holder.close()
+	}
+	if b.popWaits != nil {
+		b.popWaits.close()
 	}
 	b.tasksMu.Lock()
 	b.ended = true

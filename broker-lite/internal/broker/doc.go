@@ -15,6 +15,9 @@
 //     holder, without a goroutine; the store's OnArrive wakes it when a message
 //     arrives that its filter takes, the holder's one timer when its time is up,
 //     and its connection's end drops it.
+//   - A pop is read and its messages are made invisible there too; package pop
+//     answers when that is stored. One that finds nothing waits in popWaits, as
+//     pulls do in the holder.
 //   - What waits for somebody else (a topic that must be registered first, code 40
 //     to the members of a group) runs on a goroutine of its own, which Close waits
 //     for.
@@ -23,8 +26,8 @@
 //
 // Topics, groups and offsets belong to package meta, clients to package session,
 // messages to package store, delayed ones to packages schedule and timer, half
-// messages to package halfmsg. What is here is per connection (peer, the reader's
-// own but for its byte count) and the holder's table of parked pulls.
+// messages to package halfmsg, invisible ones to package pop. What is here is per connection (peer, the reader's
+// own but for its byte count) and the tables of parked pulls and pops.
 //
 // # Limits
 //

@@ -20,6 +20,7 @@ func (b *Broker) families() handlers {
 	for _, family := range []handlers{
 		b.sendHandlers(),
 		b.pullHandlers(),
+		b.popHandlers(),
 		b.offsetHandlers(),
 		b.clientHandlers(),
 		b.topicHandlers(),

@@ -79,6 +79,15 @@ type Config struct {
 	MaxTransferBytes int           // maxTransferBytesOnMessageInMemory
 	MaxTransferCount int           // maxTransferCountOnMessageInMemory
 
+	PopMaxInvisible        int    // popInflightMessageThreshold: of a queue and group; always on, where Apache has enablePopMessageThreshold
+	PopMostWaiting         int    // maxPopPollingSize: pops that wait
+	PopMostWaitingPerQueue int    // popPollingSize: likewise for one topic, group and queue
+	PopRetryTopicV2        bool   // enableRetryTopicV2: %RETRY%group+topic instead of %RETRY%group_topic
+	PopReadRetryTopicV1    bool   // retrieveMessageFromPopRetryTopicV1: read the old name too
+	RequestMode            string // defaultMessageRequestMode: PULL or POP
+	PopShareQueueNum       int    // defaultPopShareQueueNum: clients that share a queue; -1: all share all
+	Recall                 bool   // recallMessageEnable; Apache's is off
+
 	RegisterPeriod       time.Duration // registerNameServerPeriod, 10 s to 60 s as Apache clamps it
 	RegisterTimeout      time.Duration // registerBrokerTimeoutMills
 	ClientExpiry         time.Duration // channelExpiredTimeout: silence after which a client is dropped
@@ -163,6 +172,14 @@ func defaults() Config {
 		ShortPollingTime: time.Second,
 		MaxTransferBytes: 256 << 10,
 		MaxTransferCount: 32,
+
+		PopMaxInvisible:        10000,
+		PopMostWaiting:         100000,
+		PopMostWaitingPerQueue: 1024,
+		PopReadRetryTopicV1:    true,
+		RequestMode:            protocol.ModePull,
+		PopShareQueueNum:       -1,
+		Recall:                 true,
 
 		RegisterPeriod:       30 * time.Second,
 		RegisterTimeout:      24 * time.Second,

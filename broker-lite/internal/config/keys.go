@@ -80,6 +80,15 @@ func keys() []key {
 		size("maxTransferBytesOnMessageInMemory", 1<<10, maxMessageSize, func(c *Config) *int { return &c.MaxTransferBytes }),
 		number("maxTransferCountOnMessageInMemory", 1, 1<<20, func(c *Config) *int { return &c.MaxTransferCount }),
 
+		number("popInflightMessageThreshold", 1, 1<<19, func(c *Config) *int { return &c.PopMaxInvisible }),
+		number("maxPopPollingSize", 0, 1<<20, func(c *Config) *int { return &c.PopMostWaiting }),
+		number("popPollingSize", 0, 1<<20, func(c *Config) *int { return &c.PopMostWaitingPerQueue }),
+		flag("enableRetryTopicV2", func(c *Config) *bool { return &c.PopRetryTopicV2 }),
+		flag("retrieveMessageFromPopRetryTopicV1", func(c *Config) *bool { return &c.PopReadRetryTopicV1 }),
+		oneOf("defaultMessageRequestMode", []string{protocol.ModePull, protocol.ModePop}, func(c *Config) *string { return &c.RequestMode }),
+		number("defaultPopShareQueueNum", -1, 1<<20, func(c *Config) *int { return &c.PopShareQueueNum }),
+		flag("recallMessageEnable", func(c *Config) *bool { return &c.Recall }),
+
 		duration("registerNameServerPeriod", time.Millisecond, 10*time.Second, time.Minute, func(c *Config) *time.Duration { return &c.RegisterPeriod }),
 		duration("registerBrokerTimeoutMills", time.Millisecond, time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.RegisterTimeout }),
 		duration("channelExpiredTimeout", time.Millisecond, time.Second, 24*time.Hour, func(c *Config) *time.Duration { return &c.ClientExpiry }),

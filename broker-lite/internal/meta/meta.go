@@ -36,11 +36,12 @@ type Options struct {
 	OnTopicsChanged func()
 }
 
-// Meta holds the three tables. Their methods may be called from any goroutine.
+// Meta holds the four tables. Their methods may be called from any goroutine.
 type Meta struct {
 	Topics  *Topics
 	Groups  *Groups
 	Offsets *Offsets
+	Modes   *Modes
 }
 
 // retryAfter is the pause before a failed write is repeated.
@@ -62,11 +63,12 @@ func Open(o Options) (*Meta, error) {
 	if err := vfs.MkdirAllSync(o.FS, dir, 0o755); err != nil {
 		return nil, fmt.Errorf("make directory %s: %w", dir, err)
 	}
-	m := &Meta{Topics: newTopics(o), Groups: newGroups(o), Offsets: newOffsets(o)}
+	m := &Meta{Topics: newTopics(o), Groups: newGroups(o), Offsets: newOffsets(o), Modes: newModes()}
 	err := errors.Join(
 		m.Topics.open(newFile(o, filepath.Join(dir, "topics.json"), 0, m.Topics.encode)),
 		m.Groups.open(newFile(o, filepath.Join(dir, "subscriptionGroup.json"), 0, m.Groups.encode)),
 		m.Offsets.open(newFile(o, filepath.Join(dir, "consumerOffset.json"), o.FlushOffsets, m.Offsets.encode)),
+		m.Modes.open(newFile(o, filepath.Join(dir, "messageRequestMode.json"), 0, m.Modes.encode)),
 	)
 	if err != nil {
 		return nil, err
@@ -79,9 +81,11 @@ func Open(o Options) (*Meta, error) {
 	return m, nil
 }
 
-func (m *Meta) files() []*file { return []*file{m.Topics.file, m.Groups.file, m.Offsets.file} }
+func (m *Meta) files() []*file {
+	return []*file{m.Topics.file, m.Groups.file, m.Offsets.file, m.Modes.file}
+}
 
-// WaitSaved waits until every change of topics, groups and offsets made before
+// WaitSaved waits until every change of topics, groups, offsets and modes made before
 // the call is durable. It returns the error of a write that failed.
 func (m *Meta) WaitSaved(ctx context.Context) error {
 	var errs []error

@@ -21,6 +21,9 @@ const (
 
 	replySuffix  = "_REPLY_TOPIC" // after the cluster's name
 	systemPrefix = "rmq_sys_"
+	// revivePrefix begins the name of the topic where POP keeps its journal; the
+	// cluster's name follows (PopAckConstants).
+	revivePrefix = systemPrefix + "REVIVE_LOG_"
 
 	RetryPrefix = "%RETRY%" // + group
 	DLQPrefix   = "%DLQ%"   // + group
@@ -82,6 +85,9 @@ func illegal(s string) bool {
 	return false
 }
 
+// ReviveTopic is the topic where POP keeps its journal.
+func ReviveTopic(cluster string) string { return revivePrefix + cluster }
+
 // SendForbidden reports whether clients must not send to a topic.
 func SendForbidden(topic string) bool {
 	switch topic {
@@ -89,7 +95,7 @@ func SendForbidden(topic string) bool {
 		"RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC", "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC":
 		return true
 	}
-	return false
+	return strings.HasPrefix(topic, revivePrefix)
 }
 
 // systemTopic reports whether a topic belongs to RocketMQ itself, whatever the

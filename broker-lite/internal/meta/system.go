@@ -2,10 +2,13 @@ package meta
 
 import "github.com/rocketkit/rocketkit/internal/protocol"
 
+// reviveQueueNums is Apache's reviveQueueNum; broker-lite uses the first queue.
+const reviveQueueNums = 8
+
 // addSystemTopics enters the topics that a broker has of its own, as
 // TopicConfigManager.init does, but for those of features that broker-lite does
-// not have (POP's revive log, RocksDB transactions, groups of replicas). What
-// the file says wins, except for TBW102, which is the configuration's.
+// not have (RocksDB transactions, groups of replicas). What the file says wins,
+// except for TBW102, which is the configuration's.
 func (t *Topics) addSystemTopics() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -30,6 +33,7 @@ func (t *Topics) addSystemTopics() {
 	add(o.ClusterName+replySuffix, 1, readWrite)
 	add(HalfTopic, 1, readWrite)
 	add(OpHalfTopic, 1, readWrite)
+	add(ReviveTopic(o.ClusterName), reviveQueueNums, readWrite)
 	if o.TraceTopicName != "" {
 		add(o.TraceTopicName, 1, readWrite)
 	}

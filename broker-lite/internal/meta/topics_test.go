@@ -24,7 +24,7 @@ func TestANewBrokerHasApachesSystemTopics(t *testing.T) {
 	}
 	for _, other := range []string{
 		"made", "%RETRY%cg1", // the fixture's own
-		"rmq_sys_REVIVE_LOG_DefaultCluster", "rmq_sys_SYNC_BROKER_MEMBER_broker-a", // see addSystemTopics
+		"rmq_sys_SYNC_BROKER_MEMBER_broker-a", // see addSystemTopics
 		"RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC", "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC",
 	} {
 		must(t, apache.Configs[other].TopicName != "", "the fixture lacks %s", other)

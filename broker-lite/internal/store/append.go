@@ -35,6 +35,10 @@ type Append struct {
 	Records []byte
 	// TagsCodes has one code for each record, for its consume queue entry.
 	TagsCodes []int64
+	// Own says that the records are the broker's bookkeeping, without which nothing
+	// could be consumed: they are taken though the disk is fuller than messages are
+	// taken for. They must be small.
+	Own bool
 	// Done gets the answer, exactly once; nil when nobody wants it.
 	Done Completion
 }
@@ -217,7 +221,7 @@ func (in *intake) put(a *Append) error {
 	case in.blocked != nil:
 		defer in.mu.Unlock()
 		return in.blocked
-	case in.full != nil:
+	case in.full != nil && !a.Own:
 		defer in.mu.Unlock()
 		return in.full
 	case in.bytes > 0 && in.bytes+int64(len(a.Records)) > in.max:
