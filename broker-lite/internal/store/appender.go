@@ -211,7 +211,7 @@ func (p *appender) place(a *Append, room []byte, phys int64) {
 	for _, tagsCode := range a.TagsCodes {
 		size := recordSize(room)
 		protocol.PlaceRecord(room[:size], q.next, phys, p.stamp)
-		p.entries.buf = appendEntry(p.entries.buf, phys, int32(size), tagsCode)
+		p.entries.buf = appendEntry(p.entries.buf, phys, int32(size), tagsCode, checksum(room[:size]))
 		q.next++
 		room, phys = room[size:], phys+int64(size)
 	}

@@ -65,11 +65,11 @@ func (s *Store) StoreTime(topic string, queueID int32, offset int64) (int64, err
 	if err != nil || !ok {
 		return -1, err
 	}
-	head, err := s.recordHead(e.PhysicalOffset)
+	rec, err := s.ReadEntry(e, nil)
 	if err != nil {
 		return -1, fmt.Errorf("topic %s queue %d offset %d: %w", topic, queueID, offset, err)
 	}
-	return int64(binary.BigEndian.Uint64(head[storeTimestampAt(head[:]):])), nil
+	return int64(binary.BigEndian.Uint64(rec[storeTimestampAt(rec):])), nil
 }
 
 // EarliestStoreTime returns when a queue's first record was stored, in ms since

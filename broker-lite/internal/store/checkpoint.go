@@ -34,7 +34,9 @@ type checkpoint struct {
 	Entries        int64 `json:"entries"`
 }
 
-const checkpointVersion = 1
+// checkpointVersion tells what the consume queues' entries are. Those of version 1
+// had 20 bytes, without checksums: the queues of such a directory are built anew.
+const checkpointVersion = 2
 
 func parseCheckpoint(data []byte) (c checkpoint, err error) {
 	if err := json.Unmarshal(data, &c); err != nil {

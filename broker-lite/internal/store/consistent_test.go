@@ -51,12 +51,12 @@ func checkConsistent(s *Store) error {
 		if sc.size, err = f.Size(); err != nil {
 			return err
 		}
-		_, sealed, damage, err := sc.scan(first, func(_ *scanner, r *protocol.Record) error {
+		_, sealed, damage, err := sc.scan(first, func(sc *scanner, r *protocol.Record) error {
 			k := Queue{r.Topic, r.QueueID}
 			if list := want[k]; len(list) > 0 && r.QueueOffset != list[len(list)-1].QueueOffset+1 || len(list) == 0 && r.QueueOffset > 0 && firsts[0] == 0 {
 				return fmt.Errorf("queue %v: offset %d follows %v", k, r.QueueOffset, list)
 			}
-			want[k] = append(want[k], Entry{r.QueueOffset, r.PhysicalOffset, r.Size, s.opt.TagsCode(r)})
+			want[k] = append(want[k], Entry{r.QueueOffset, r.PhysicalOffset, r.Size, s.opt.TagsCode(r), checksum(sc.raw)})
 			return nil
 		})
 		if err = errors.Join(err, f.Close()); err != nil {

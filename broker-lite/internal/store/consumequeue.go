@@ -3,29 +3,45 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
+	"hash/crc32"
 	"path/filepath"
 	"sort"
 	"strconv"
 	"sync"
 )
 
-// entrySize is the size of a consume queue entry (CQ_STORE_UNIT_SIZE).
-const entrySize = 20
+// entrySize is the size of a consume queue entry: Apache's 20 bytes
+// (CQ_STORE_UNIT_SIZE) and two checksums.
+const entrySize = 28
 
-// Entry is a consume queue entry: where a record is, and what a consumer's
-// filter is tested against.
+// castagnoli makes CRC-32C, for which processors have an instruction.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+func checksum(b []byte) uint32 { return crc32.Checksum(b, castagnoli) }
+
+// Entry is a consume queue entry: where a record is, what its bytes add up to, and
+// what a consumer's filter is tested against.
 type Entry struct {
 	QueueOffset    int64
 	PhysicalOffset int64
 	Size           int32
 	TagsCode       int64
+	Checksum       uint32 // CRC-32C of the whole stored record
 }
 
-func appendEntry(b []byte, phys int64, size int32, tagsCode int64) []byte {
+func appendEntry(b []byte, phys int64, size int32, tagsCode int64, sum uint32) []byte {
 	be := binary.BigEndian
+	at := len(b)
 	b = be.AppendUint64(b, uint64(phys))
 	b = be.AppendUint32(b, uint32(size))
-	return be.AppendUint64(b, uint64(tagsCode))
+	b = be.AppendUint64(b, uint64(tagsCode))
+	b = be.AppendUint32(b, sum)
+	return be.AppendUint32(b, checksum(b[at:]))
+}
+
+// isEntry reports whether an entry is as it was written.
+func isEntry(b []byte) bool {
+	return checksum(b[:entrySize-4]) == binary.BigEndian.Uint32(b[entrySize-4:])
 }
 
 func decodeEntry(b []byte, queueOffset int64) Entry {
@@ -35,6 +51,7 @@ func decodeEntry(b []byte, queueOffset int64) Entry {
 		PhysicalOffset: int64(be.Uint64(b)),
 		Size:           int32(be.Uint32(b[8:])),
 		TagsCode:       int64(be.Uint64(b[12:])),
+		Checksum:       be.Uint32(b[20:]),
 	}
 }
 
@@ -226,22 +243,37 @@ func (t *queueTable) all() []*queue {
 }
 
 // read copies entries from offset on into b, whole ones; 0 bytes when there are
-// none. It may return fewer than fit.
+// none. It may return fewer than fit. What comes from a file is verified.
 func (t *queueTable) read(q *queue, b []byte, offset int64) (int, error) {
+	n, first, inFile, err := t.readRaw(q, b, offset)
+	for at := 0; inFile && at < n; at += entrySize {
+		if isEntry(b[at:]) {
+			continue
+		}
+		if at > 0 {
+			return at, nil
+		}
+		return 0, &QueueCorruptionError{File: q.path(first), Topic: q.topic, QueueID: q.id, QueueOffset: offset, Dir: filepath.Dir(t.dir)}
+	}
+	return n, err
+}
+
+// readRaw is read without verification; first is the file where they are.
+func (t *queueTable) readRaw(q *queue, b []byte, offset int64) (n int, first int64, inFile bool, err error) {
 	b = b[:len(b)/entrySize*entrySize]
-	n, first, inFile := q.copyTail(b, offset)
+	n, first, inFile = q.copyTail(b, offset)
 	if !inFile {
-		return n, nil
+		return n, first, inFile, nil
 	}
 	f, err := t.files.acquire(q.key(first))
 	if err != nil {
-		return 0, fmt.Errorf("read consume queue of %s queue %d: %w", q.topic, q.id, err)
+		return 0, first, inFile, fmt.Errorf("read consume queue of %s queue %d: %w", q.topic, q.id, err)
 	}
 	defer t.files.release(f)
 	if got, err := f.ReadAt(b[:n], (offset-first)*entrySize); got < n {
-		return 0, fmt.Errorf("read consume queue file %s: %w", q.path(first), err)
+		return 0, first, inFile, fmt.Errorf("read consume queue file %s: %w", q.path(first), err)
 	}
-	return n, nil
+	return n, first, inFile, nil
 }
 
 // writeOut moves a queue's entries from memory to its files. Called by one

@@ -67,15 +67,24 @@
 //
 // # Consume queue
 //
-// An entry is 20 bytes, big endian: int64 physical offset, int32 size, int64
-// tags code. Entry n of a queue is at byte 20 n of its files put together. The
-// tags code is given with the append, and by Options.TagsCode when an entry is
+// An entry is 28 bytes, big endian: int64 physical offset, int32 size, int64 tags
+// code, uint32 CRC-32C of the whole stored record, uint32 CRC-32C of the 24 bytes
+// before. Entry n of a queue is at byte 28 n of its files put together. The tags
+// code is given with the append, and by Options.TagsCode when an entry is
 // built anew. Entries stay in memory until there are about 200 of a queue, or a
 // checkpoint is made.
 //
+// Every read compares a record, from memory or from the disk, with its entry, byte
+// for byte by the checksum, and an entry from a file with its own. Damage is a
+// *CorruptionError or a *QueueCorruptionError, and what comes before it is read. A
+// record that no entry vouches for cannot be read. The checksum is made by the
+// appender, and made anew from the log only where entries are: damage from before
+// that shows in the body's CRC alone.
+//
 // # Checkpoint and flushed
 //
-// checkpoint has a physical offset and a number of entries: the log is durable
+// checkpoint has a format version, 2 since entries have 28 bytes; with another one
+// the queues are built anew. It has a physical offset and a number of entries: the log is durable
 // up to the offset, and so are the queue entries of all records before it; the
 // maximum offsets of all queues add up to that number, with those entries.
 //
@@ -100,7 +109,7 @@
 // records are cut off. If the number of entries that are left is not the
 // checkpoint's, or there is none, then the queues are removed and built anew
 // from the whole log. When log and queues end exactly at the checkpoint, as
-// after Close, nothing is read. (A read compares every record with its entry.)
+// after Close, nothing is read.
 //
 // From the checkpoint on (from the start without one) every record is read:
 // size, magic number, the sum of its parts, the CRC of the body, its own

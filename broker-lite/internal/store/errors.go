@@ -20,17 +20,40 @@ var (
 	ErrNoRecord = errors.New("no record at this physical offset")
 )
 
-// CorruptionError reports damage that is not the torn end of an interrupted
-// write, and that the store therefore does not repair.
+// CorruptionError reports damage to the commit log that is not the torn end of an
+// interrupted write, and that the store therefore does not repair.
 type CorruptionError struct {
 	Segment string // path of the file
 	Offset  int64  // physical offset in the commit log
 	Reason  string
+	Dir     string // of the store
 }
 
 func (e *CorruptionError) Error() string {
-	return fmt.Sprintf("commit log file %s is damaged at physical offset %d: %s; restore the file from a copy, or move the store directory away to start empty",
-		e.Segment, e.Offset, e.Reason)
+	return fmt.Sprintf("commit log file %s is damaged at physical offset %d: %s; stop the broker, restore the file from a copy, or see what is lost with %q",
+		e.Segment, e.Offset, e.Reason, "rocketkit store check "+orWord(e.Dir, "DIR"))
+}
+
+// QueueCorruptionError reports a damaged entry in a consume queue's file. The
+// record that it points to is in the commit log still.
+type QueueCorruptionError struct {
+	File        string
+	Topic       string
+	QueueID     int32
+	QueueOffset int64
+	Dir         string // of the store
+}
+
+func (e *QueueCorruptionError) Error() string {
+	return fmt.Sprintf("consume queue file %s is damaged: the entry of offset %d (topic %s, queue %d) has a wrong checksum; stop the broker and run %q, which builds the queues anew from the commit log",
+		e.File, e.QueueOffset, e.Topic, e.QueueID, "rocketkit store repair "+orWord(e.Dir, "DIR"))
+}
+
+func orWord(s, word string) string {
+	if s == "" {
+		return word
+	}
+	return s
 }
 
 // WriteError reports a write that failed, most often for want of space. The

@@ -24,8 +24,8 @@ type Options struct {
 	// SegmentSize is the size of a commit log file in bytes; default 64 MiB.
 	// Apache's is 1 GiB (mappedFileSizeCommitLog). No append can be larger.
 	SegmentSize int64
-	// QueueFileEntries is the size of a consume queue file in entries of 20
-	// bytes; default 300,000 as Apache's mappedFileSizeConsumeQueue.
+	// QueueFileEntries is the size of a consume queue file in entries; default
+	// 300,000 as Apache's mappedFileSizeConsumeQueue, which counts 20 bytes for each.
 	QueueFileEntries int
 
 	// SyncFlush answers an append, and shows it to readers, only after it is

@@ -85,15 +85,16 @@ func (r *recovery) trimQueue(q *queue) (ok bool, err error) {
 		// All of them are in files, and may cross from one into the next.
 		n := 0
 		for at := lo; at < hi; at = lo + int64(n/entrySize) {
-			got, err := r.s.queues.read(q, buf[n:(hi-lo)*entrySize], at)
+			got, _, _, err := r.s.queues.readRaw(q, buf[n:(hi-lo)*entrySize], at)
 			if err != nil || got == 0 {
 				return false, err
 			}
 			n += got
 		}
 		for i := hi - 1; i >= lo; i-- {
-			e := decodeEntry(buf[(i-lo)*entrySize:], i)
-			if e.Size <= 0 || e.PhysicalOffset < 0 || e.PhysicalOffset+int64(e.Size) > r.from.phys {
+			raw := buf[(i-lo)*entrySize:]
+			e := decodeEntry(raw, i)
+			if !isEntry(raw) || e.Size <= 0 || e.PhysicalOffset < 0 || e.PhysicalOffset+int64(e.Size) > r.from.phys {
 				continue
 			}
 			keep = i + 1

@@ -60,11 +60,18 @@ type ReadResult struct {
 }
 
 // maxFilterEntries is how many consume queue entries one read looks at
-// (maxFilterMessageSize, 16,000 bytes), unless it asks for more messages.
-const maxFilterEntries = 16000 / entrySize
+// (maxFilterMessageSize, 16,000 bytes of 20 each), unless it asks for more
+// messages.
+const maxFilterEntries = 16000 / 20
 
 // scratchEntries is how many entries are read at once.
 const scratchEntries = 64
+
+// scratch is what a Read needs besides its result.
+type scratch struct {
+	entries [scratchEntries * entrySize]byte
+	sums    [scratchEntries]uint32
+}
 
 // Read appends to dst up to maxMessages records of a queue, from offset on,
 // whose tags code match accepts; nil accepts all. It stops before maxBytes are
@@ -127,18 +134,20 @@ type reader struct {
 	first Entry
 	count int
 	size  int
+	sums  *[scratchEntries]uint32 // their checksums
 }
 
 func (r *reader) run() error {
-	scratch := r.s.scratch.Get().(*[scratchEntries * entrySize]byte)
+	scratch := r.s.scratch.Get().(*scratch)
 	defer r.s.scratch.Put(scratch)
+	r.sums = &scratch.sums
 	base := len(r.res.Body)
 	for budget := max(maxFilterEntries, r.maxMessages); budget > 0; {
 		want := min(scratchEntries, budget)
 		if r.match == nil {
 			want = min(want, r.maxMessages-r.res.Count-r.count)
 		}
-		n, err := r.s.queues.read(r.q, scratch[:want*entrySize], r.res.NextOffset)
+		n, err := r.s.queues.read(r.q, scratch.entries[:want*entrySize], r.res.NextOffset)
 		if err != nil {
 			return errors.Join(r.copy(), err)
 		}
@@ -146,7 +155,7 @@ func (r *reader) run() error {
 			break
 		}
 		budget -= n / entrySize
-		if full, err := r.take(scratch[:n], base); full || err != nil {
+		if full, err := r.take(scratch.entries[:n], base); full || err != nil {
 			return errors.Join(err, r.copy())
 		}
 	}
@@ -161,7 +170,7 @@ func (r *reader) take(entries []byte, base int) (full bool, err error) {
 		n := r.res.Count + r.count
 		if !r.s.inLog(e) {
 			if n == 0 {
-				err = r.s.mismatch(e)
+				err = r.s.damaged(e, "the log ends before the record that the consume queue has there")
 			}
 			return true, err
 		}
@@ -175,7 +184,7 @@ func (r *reader) take(entries []byte, base int) (full bool, err error) {
 		if r.match != nil && !r.match(e.TagsCode) {
 			continue
 		}
-		if r.count > 0 && e.PhysicalOffset != r.first.PhysicalOffset+int64(r.size) {
+		if r.count == len(r.sums) || r.count > 0 && e.PhysicalOffset != r.first.PhysicalOffset+int64(r.size) {
 			if err := r.copy(); err != nil {
 				return true, err
 			}
@@ -183,28 +192,29 @@ func (r *reader) take(entries []byte, base int) (full bool, err error) {
 		if r.count == 0 {
 			r.first, r.size = e, 0
 		}
+		r.sums[r.count] = e.Checksum
 		r.count++
 		r.size += int(e.Size)
 	}
 	return r.match == nil && r.res.Count+r.count >= r.maxMessages, nil
 }
 
-// copy appends the chosen records to the result. When they cannot be read, the
-// result ends before them.
+// copy appends the chosen records to the result. When one cannot be read, the
+// result ends before it.
 func (r *reader) copy() error {
 	if r.count == 0 {
 		return nil
 	}
 	count := r.count
 	r.count = 0
-	at := len(r.res.Body)
-	body, err := r.s.readRun(r.res.Body, r.first, r.size, count)
+	body, good, err := r.s.readRun(r.res.Body, r.first, r.size, r.sums[:count])
 	if err != nil {
-		r.res.Body, r.res.NextOffset = r.res.Body[:at], r.first.QueueOffset
-		return err
+		r.res.NextOffset = r.first.QueueOffset + int64(good)
 	}
-	r.res.Body, r.res.Count, r.res.Status = body, r.res.Count+count, Found
-	return nil
+	if r.res.Body = body; good > 0 {
+		r.res.Count, r.res.Status = r.res.Count+good, Found
+	}
+	return err
 }
 
 // inLog reports whether an entry points into the log.
@@ -212,55 +222,46 @@ func (s *Store) inLog(e Entry) bool {
 	return e.Size >= recordHead && e.PhysicalOffset >= 0 && int64(e.Size) <= s.log.visible.Load()-e.PhysicalOffset
 }
 
-// sureSize is up to which a record's size is taken from its entry unseen.
-const sureSize = 1 << 20
-
-// readRun appends records that lie side by side to dst. On error dst comes back
-// as it was.
-func (s *Store) readRun(dst []byte, first Entry, size, count int) ([]byte, error) {
-	if size > sureSize { // no damaged size makes for a large allocation
-		head, err := s.recordHead(first.PhysicalOffset)
-		if err != nil || !isRecordAt(head[:], first) {
-			return dst, errors.Join(s.mismatch(first), err)
-		}
-	}
-	out, err := s.log.read(dst, first.PhysicalOffset, size)
-	if err == nil {
-		err = s.verify(out[len(dst):], first, count)
-	}
+// readRun appends records that lie side by side to dst, one for each checksum. On
+// error dst has those before the one that is damaged.
+func (s *Store) readRun(dst []byte, first Entry, size int, sums []uint32) (out []byte, good int, err error) {
+	out, err = s.log.read(dst, first.PhysicalOffset, size)
 	if err != nil {
-		return dst, err
+		return dst, 0, err
 	}
-	return out, nil
+	good, end, err := s.verify(out[len(dst):], first, sums)
+	return out[:len(dst)+end], good, err
 }
 
 // verify sees to it that b holds the records that consecutive entries point to,
-// from first on: a damaged consume queue or log must not reach a consumer.
-func (s *Store) verify(b []byte, first Entry, count int) error {
-	e := first
-	for range count {
-		if len(b) < recordHead {
-			return s.mismatch(e)
+// from e on, byte for byte: damage must not reach a consumer. It counts those that
+// are good, and their bytes.
+func (s *Store) verify(b []byte, e Entry, sums []uint32) (good, end int, err error) {
+	for i, sum := range sums {
+		left := b[end:]
+		if len(left) < recordHead {
+			return i, end, s.damaged(e, "the record is cut short")
 		}
-		if e != first {
-			e.Size = int32(recordSize(b))
+		if i > 0 {
+			e.Size = int32(recordSize(left))
 		}
-		if !isRecordAt(b, e) || int(e.Size) > len(b) {
-			return s.mismatch(e)
+		if !isRecordAt(left, e) || int(e.Size) > len(left) {
+			return i, end, s.damaged(e, "there is another record, or none")
 		}
-		b = b[e.Size:]
+		if got := checksum(left[:e.Size]); got != sum {
+			return i, end, s.damaged(e, fmt.Sprintf("the record has checksum %08x and was stored with %08x", got, sum))
+		}
+		end += int(e.Size)
 		e.QueueOffset, e.PhysicalOffset = e.QueueOffset+1, e.PhysicalOffset+int64(e.Size)
 	}
-	if len(b) > 0 {
-		return s.mismatch(e)
-	}
-	return nil
+	return len(sums), end, nil
 }
 
-func (s *Store) mismatch(e Entry) error {
+// damaged reports that the log does not hold what an entry points to.
+func (s *Store) damaged(e Entry, reason string) error {
 	first, _ := s.log.segment(e.PhysicalOffset)
-	return &CorruptionError{Segment: s.log.path(first), Offset: e.PhysicalOffset,
-		Reason: fmt.Sprintf("the consume queue expects the record of queue offset %d there", e.QueueOffset)}
+	return &CorruptionError{Segment: s.log.path(first), Offset: e.PhysicalOffset, Dir: s.opt.Dir,
+		Reason: fmt.Sprintf("%s (queue offset %d)", reason, e.QueueOffset)}
 }
 
 // Entry returns a queue's entry at an offset; ok is false when there is none.
@@ -307,19 +308,45 @@ func (s *Store) ReadEntry(e Entry, dst []byte) ([]byte, error) {
 	if !s.inLog(e) {
 		return dst, fmt.Errorf("%w: %d", ErrNoRecord, e.PhysicalOffset)
 	}
-	return s.readRun(dst, e, int(e.Size), 1)
+	out, _, err := s.readRun(dst, e, int(e.Size), []uint32{e.Checksum})
+	return out, err
 }
 
+// maxRecordSize bounds what a damaged size makes ReadRecord allocate; a frame has
+// at most 16 MiB.
+const maxRecordSize = 64 << 20
+
 // ReadRecord returns the record that begins at a physical offset, and
-// ErrNoRecord for an offset at which none does: ids come from clients.
+// ErrNoRecord for an offset at which none does, or one that no consume queue
+// vouches for: ids come from clients.
 func (s *Store) ReadRecord(phys int64) ([]byte, error) {
 	head, err := s.recordHead(phys)
 	if err != nil {
 		return nil, err
 	}
-	e := Entry{PhysicalOffset: phys, Size: int32(recordSize(head[:])),
-		QueueOffset: int64(binary.BigEndian.Uint64(head[recordQueueOffset:]))}
-	return s.ReadEntry(e, nil)
+	size := recordSize(head[:])
+	if int64(size) > s.log.visible.Load()-phys || size > maxRecordSize {
+		return nil, fmt.Errorf("%w: %d", ErrNoRecord, phys)
+	}
+	raw, err := s.log.read(nil, phys, size)
+	if err != nil {
+		return nil, err
+	}
+	var rec protocol.Record
+	if _, err := protocol.DecodeRecord(raw, &rec); err != nil {
+		return nil, fmt.Errorf("%w: %d: %w", ErrNoRecord, phys, err)
+	}
+	e, ok, err := s.Entry(rec.Topic, rec.QueueID, rec.QueueOffset)
+	if err != nil {
+		return nil, err
+	}
+	if !ok || e.PhysicalOffset != phys {
+		return nil, fmt.Errorf("%w: %d has one of topic %s queue %d offset %d, which has none there", ErrNoRecord, phys, rec.Topic, rec.QueueID, rec.QueueOffset)
+	}
+	if _, _, err := s.verify(raw, e, []uint32{e.Checksum}); err != nil {
+		return nil, err
+	}
+	return raw, nil
 }
 
 // recordHead reads the first bytes of the record at phys.

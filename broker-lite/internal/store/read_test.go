@@ -216,34 +216,48 @@ func TestEntriesAreIteratedFromAnyOffset(t *testing.T) {
 	}
 }
 
+// Every byte of a record and of its entry, tags code and checksums included.
 func TestDamagedFilesNeverReachAConsumer(t *testing.T) {
 	t.Parallel()
 	size := int64(len(record(t, "orders", 0, "t", []byte("first"))))
 	queueFile := filepath.Join(testDir, consumeQueueDir, "orders", "0", offsetName(0))
-	for name, damage := range map[string]func(*vfs.Mem){
-		"the log's record":         func(fs *vfs.Mem) { flip(t, fs, logPath(0), size+4) },
-		"the log's queue offset":   func(fs *vfs.Mem) { flip(t, fs, logPath(0), size+27) },
-		"the log's size":           func(fs *vfs.Mem) { flip(t, fs, logPath(0), size+2) },
-		"an entry's offset":        func(fs *vfs.Mem) { flip(t, fs, queueFile, 20+7) },
-		"an entry's high bits":     func(fs *vfs.Mem) { flip(t, fs, queueFile, 20) },
-		"an entry's size":          func(fs *vfs.Mem) { flip(t, fs, queueFile, 20+11) },
-		"an entry's size, by more": func(fs *vfs.Mem) { flip(t, fs, queueFile, 20+8) },
-	} {
-		fs := closed(t, Options{}, fillThree(t))
+	base := closed(t, Options{}, fillThree(t))
+	check := func(name string, damage func(*vfs.Mem), match func(int64) bool, is func(error) bool) {
+		t.Helper()
+		fs := base.Clone()
 		damage(fs)
 		s := openStore(t, Options{FS: fs})
-		r, err := s.Read("orders", 0, 0, 1, 1<<20, nil, nil)
-		if err != nil || r.Count != 1 || r.NextOffset != 1 {
+		r, err := s.Read("orders", 0, 0, 32, 1<<20, match, nil)
+		if !is(err) || r.Count != 1 || r.NextOffset != 1 || r.Status != Found {
 			t.Fatalf("%s: read of the record before: %+v, %v", name, r, err)
 		}
-		r, err = s.Read("orders", 0, 1, 32, 1<<20, nil, nil)
-		if err == nil || len(r.Body) != 0 || r.NextOffset != 1 {
+		r, err = s.Read("orders", 0, 1, 32, 1<<20, match, nil)
+		if !is(err) || len(r.Body) != 0 || r.NextOffset != 1 {
 			t.Fatalf("%s: read of the damaged record: %d bytes, next %d, %v; want an error", name, len(r.Body), r.NextOffset, err)
 		}
 		r, err = s.Read("orders", 0, 2, 1, 1<<20, nil, nil)
 		if err != nil || r.Count != 1 {
 			t.Fatalf("%s: read of the record behind: %+v, %v", name, r, err)
 		}
+		if _, err := s.ReadRecord(size); err == nil {
+			t.Fatalf("%s: the damaged record is found by its physical offset", name)
+		}
+		mustClose(t, s)
+	}
+	for at := range int64(len(record(t, "orders", 0, "t", []byte("second")))) {
+		check(fmt.Sprint("byte ", at, " of the record"), func(fs *vfs.Mem) { flip(t, fs, logPath(0), size+at) }, nil, func(err error) bool {
+			var damaged *CorruptionError
+			return errors.As(err, &damaged) && damaged.Segment == logPath(0) && damaged.Offset == size &&
+				strings.Contains(err.Error(), `"rocketkit store check /data/store"`)
+		})
+	}
+	for at := range int64(entrySize) {
+		check(fmt.Sprint("byte ", at, " of the entry"), func(fs *vfs.Mem) { flip(t, fs, queueFile, entrySize+at) },
+			func(code int64) bool { return code == tagsCodeOf("t") }, func(err error) bool {
+				var damaged *QueueCorruptionError
+				return errors.As(err, &damaged) && damaged.File == queueFile && damaged.QueueOffset == 1 &&
+					strings.Contains(err.Error(), `"rocketkit store repair /data/store"`)
+			})
 	}
 }
 

@@ -41,21 +41,27 @@ func TestDeletedDerivedFilesAreBuiltAnew(t *testing.T) {
 	}
 	queue := consumeQueueDir + "/topic0/0/"
 	for name, damage := range map[string]func(*vfs.Mem){
-		"nothing":                    func(*vfs.Mem) {},
-		"everything":                 remove(consumeQueueDir, checkpointName, checkpointName+".bak", flushedName),
-		"all queues":                 remove(consumeQueueDir),
-		"a topic":                    remove(consumeQueueDir + "/topic0"),
-		"a queue":                    remove(queue),
-		"a queue's first file":       remove(queue + offsetName(0)),
-		"a queue's last file":        remove(queue + offsetName(100)),
-		"a file between":             remove(consumeQueueDir + "/topic1/1/" + offsetName(0)),
-		"the checkpoint":             remove(checkpointName),
-		"both checkpoints":           remove(checkpointName, checkpointName+".bak"),
-		"flushed":                    remove(flushedName),
-		"half an entry":              func(fs *vfs.Mem) { edit(t, fs, filepath.Join(testDir, queue+offsetName(100)), cutTo(t, 70)) },
-		"an entry":                   func(fs *vfs.Mem) { edit(t, fs, filepath.Join(testDir, queue+offsetName(100)), cutTo(t, 60)) },
-		"entries, and garbage added": func(fs *vfs.Mem) { edit(t, fs, filepath.Join(testDir, queue+offsetName(100)), garbageAt(t, 60)) },
-		"the checkpoint's content":   func(fs *vfs.Mem) { edit(t, fs, filepath.Join(testDir, checkpointName), cutTo(t, 10)) },
+		"nothing":              func(*vfs.Mem) {},
+		"everything":           remove(consumeQueueDir, checkpointName, checkpointName+".bak", flushedName),
+		"all queues":           remove(consumeQueueDir),
+		"a topic":              remove(consumeQueueDir + "/topic0"),
+		"a queue":              remove(queue),
+		"a queue's first file": remove(queue + offsetName(0)),
+		"a queue's last file":  remove(queue + offsetName(5*entrySize)),
+		"a file between":       remove(consumeQueueDir + "/topic1/1/" + offsetName(0)),
+		"the checkpoint":       remove(checkpointName),
+		"both checkpoints":     remove(checkpointName, checkpointName+".bak"),
+		"flushed":              remove(flushedName),
+		"half an entry": func(fs *vfs.Mem) {
+			edit(t, fs, filepath.Join(testDir, queue+offsetName(5*entrySize)), cutTo(t, 3*entrySize+10))
+		},
+		"an entry": func(fs *vfs.Mem) {
+			edit(t, fs, filepath.Join(testDir, queue+offsetName(5*entrySize)), cutTo(t, 3*entrySize))
+		},
+		"entries, and garbage added": func(fs *vfs.Mem) {
+			edit(t, fs, filepath.Join(testDir, queue+offsetName(5*entrySize)), garbageAt(t, 3*entrySize))
+		},
+		"the checkpoint's content": func(fs *vfs.Mem) { edit(t, fs, filepath.Join(testDir, checkpointName), cutTo(t, 10)) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -138,7 +144,7 @@ func TestCutOffEntriesStayCutOffBehindTheNextCheckpoint(t *testing.T) {
 	queueFile := filepath.Join(testDir, consumeQueueDir, "orders", "0", offsetName(0))
 	size := fileSize(t, base, logPath(0))
 	edit(t, base, queueFile, func(f vfs.File) { // of a record that a power cut has taken
-		if _, err := f.WriteAt(appendEntry(nil, size, 100, 0), 3*entrySize); err != nil {
+		if _, err := f.WriteAt(appendEntry(nil, size, 100, 0, 0), 3*entrySize); err != nil {
 			t.Fatal(err)
 		}
 	})
@@ -196,7 +202,7 @@ func TestQueueFilesBehindAGapAreRemoved(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		_, err = f.WriteAt(appendEntry(nil, 0, 200, 0), 0)
+		_, err = f.WriteAt(appendEntry(nil, 0, 200, 0, 0), 0)
 		if err = errors.Join(err, f.Close()); err != nil {
 			t.Fatal(err)
 		}
@@ -211,6 +217,61 @@ func TestQueueFilesBehindAGapAreRemoved(t *testing.T) {
 		}
 		if strings.Contains(out.String(), "anew") {
 			t.Fatalf("%s: the queues had to be built anew", name)
+		}
+	}
+}
+
+// The queues of version 1 had entries of 20 bytes, and no version of their own but
+// the checkpoint's.
+func TestQueuesOfAnOlderFormatAreBuiltAnew(t *testing.T) {
+	t.Parallel()
+	const old = 20
+	for _, checkpoint := range []string{`{"version":1,"physicalOffset":%d,"entries":28}`, ``} {
+		var end int64
+		o := Options{QueueFileEntries: 7}
+		fs := closed(t, o, func(s *Store) {
+			for i := range 28 {
+				mustPut(t, s, "orders", 0, "t", fmt.Sprint(i))
+			}
+			end = s.log.visible.Load()
+		})
+		dir := filepath.Join(testDir, consumeQueueDir, "orders", "0")
+		for i := range int64(4) {
+			data, err := vfs.ReadFile(fs, filepath.Join(dir, offsetName(i*7*entrySize)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var was []byte
+			for ; len(data) > 0; data = data[entrySize:] {
+				was = append(was, data[:old]...)
+			}
+			if err := fs.Remove(filepath.Join(dir, offsetName(i*7*entrySize))); err != nil {
+				t.Fatal(err)
+			}
+			if err := vfs.WriteFileAtomic(fs, filepath.Join(dir, offsetName(i*7*old)), was); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, name := range []string{checkpointName, checkpointName + ".bak"} {
+			path := filepath.Join(testDir, name)
+			if checkpoint == "" {
+				if err := vfs.RemoveTree(fs, path); err != nil {
+					t.Fatal(err)
+				}
+			} else if err := vfs.WriteFileAtomic(fs, path, fmt.Appendf(nil, checkpoint, end)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		o.FS = fs
+		for range 2 {
+			s := openStore(t, o)
+			if got := readAll(t, s, "orders", 0); len(got) != 28 || string(got[27].Body) != "27" {
+				t.Fatalf("checkpoint %q: %d records", checkpoint, len(got))
+			}
+			if err := checkConsistent(s); err != nil {
+				t.Fatal(err)
+			}
+			mustClose(t, s)
 		}
 	}
 }

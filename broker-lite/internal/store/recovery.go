@@ -261,7 +261,7 @@ func (r *recovery) dispatch(sc *scanner, rec *protocol.Record) error {
 			rec.QueueOffset, rec.Topic, rec.QueueID, next)
 	}
 	q = table.getOrAdd(rec.Topic, rec.QueueID)
-	entry := appendEntry(nil, rec.PhysicalOffset, rec.Size, r.s.opt.TagsCode(rec))
+	entry := appendEntry(nil, rec.PhysicalOffset, rec.Size, r.s.opt.TagsCode(rec), checksum(sc.raw))
 	dirty, full := q.publish(entry)
 	if dirty {
 		r.dirty = append(r.dirty, q)

@@ -24,6 +24,7 @@ type scanner struct {
 
 	base int64 // file offset of buf
 	buf  []byte
+	raw  []byte // the record that was read last
 }
 
 func (s *scanner) damage(phys int64, format string, args ...any) *CorruptionError {
@@ -100,7 +101,8 @@ func (s *scanner) record(pos int64, rec *protocol.Record) (n int, blank bool, re
 	if b, err = s.at(pos, n); err != nil {
 		return 0, false, nil, err
 	}
-	if _, reason = protocol.DecodeRecord(b[:n], rec); reason != nil {
+	s.raw = b[:n]
+	if _, reason = protocol.DecodeRecord(s.raw, rec); reason != nil {
 		return 0, false, reason, nil
 	}
 	if reason = rec.VerifyBody(); reason != nil {

@@ -28,7 +28,7 @@ type Store struct {
 	flusher  *flusher
 	indexer  *indexer
 	cleaned  int64     // all before it is deleted; owned by the indexer
-	scratch  sync.Pool // of *[scratchEntries * entrySize]byte
+	scratch  sync.Pool // of *scratch
 
 	closeOnce sync.Once
 	closeErr  error
@@ -60,6 +60,10 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	s := newStore(o, lock)
 	r := recovery{ctx: ctx, s: s}
 	if err := r.run(); err != nil {
+		var damaged *CorruptionError
+		if errors.As(err, &damaged) {
+			damaged.Dir = o.Dir
+		}
 		return nil, errors.Join(fmt.Errorf("open store %s: %w", o.Dir, err), s.release())
 	}
 	go s.flusher.run()
@@ -99,7 +103,7 @@ func takeLocks(o Options) (locks, error) {
 
 func newStore(o Options, lock io.Closer) *Store {
 	s := &Store{opt: o, lock: lock}
-	s.scratch.New = func() any { return new([scratchEntries * entrySize]byte) }
+	s.scratch.New = func() any { return new(scratch) }
 	s.in = newIntake(o.MaxPendingBytes)
 	s.files = newFileCache(o.FS, o.MaxOpenFiles, o.Logger)
 	s.log = &commitLog{dir: o.CommitLogDir, files: s.files, tail: newTail(o.TailBytes)}
@@ -171,7 +175,7 @@ func (s *Store) Flush(ctx context.Context) error {
 }
 
 // DeleteTopic removes a topic's consume queues; its records stay in the log,
-// out of reach but for ReadRecord. A later append starts the topic anew at
+// out of reach. A later append starts the topic anew at
 // offset 0. Appends of the topic that are on their way may come before or after
 // the removal.
 func (s *Store) DeleteTopic(ctx context.Context, topic string) error {
