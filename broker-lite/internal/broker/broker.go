@@ -50,6 +50,10 @@ type Options struct {
 	// Close.
 	Client *remoting.Client
 
+	// ConfFile is the broker.conf that Config was read from: changes at run time are
+	// written into it. "" keeps them until Close.
+	ConfFile string
+
 	// StrictOffsets lets a group without an offset begin where it asks to begin.
 	// Without it one that asks for the end of a young queue gets its beginning, as on
 	// Apache.
@@ -60,7 +64,10 @@ type Options struct {
 
 // Broker serves clients. Open makes one.
 type Broker struct {
-	config        config.Config
+	config        config.Config                 // as it was at the start
+	live          atomic.Pointer[config.Config] // as it is: what can change is read by conf
+	confFile      string                        // a change is kept here; "" for nowhere
+	turn          chan struct{}                 // of capacity 1: held by an admin change that must not meet another
 	clock         clock.Clock
 	logger        *slog.Logger
 	host          string // brokerIP1
@@ -130,9 +137,10 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	b := &Broker{
 		config: o.Config, clock: o.Clock, logger: o.Logger, host: o.Host, storeHost: storeHost, levels: levels,
 		strictOffsets: o.StrictOffsets, replier: o.Reply, traceOn: strconv.FormatBool(o.Config.TraceOn), fs: o.FS,
-		ids: protocol.NewIDGenerator(storeHost.Addr(), os.Getpid()), quiet: make(chan struct{}, 1),
+		ids: protocol.NewIDGenerator(storeHost.Addr(), os.Getpid()), quiet: make(chan struct{}, 1), turn: make(chan struct{}, 1), confFile: o.ConfFile,
 	}
 	b.queries = newQueries()
+	b.live.Store(&o.Config)
 	b.handlers = b.families()
 	b.stats.start()
 	b.news.groups = map[*remoting.Conn]map[string]struct{}{}
@@ -219,7 +227,7 @@ func (b *Broker) open(ctx context.Context, o Options) (err error) {
 	b.arrivals.Store(true)
 	b.registrar = register.Start(register.Options{
 		Client: o.Client, NameServers: c.NameServers, Logger: o.Logger, ClusterName: c.ClusterName, BrokerName: c.BrokerName,
-		Addr: net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), Permission: int32(c.Permission),
+		Addr: net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), Permission: func() int32 { return int32(b.conf().Permission) },
 		Topics: b.meta.Topics.Snapshot, OnOrderTopics: b.meta.Topics.MarkOrdered, Period: c.RegisterPeriod, Timeout: c.RegisterTimeout,
 	})
 	// After the registrar, which it tells of retry topics that it makes.

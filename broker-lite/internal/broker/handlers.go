@@ -24,6 +24,8 @@ func (b *Broker) families() handlers {
 		b.offsetHandlers(),
 		b.clientHandlers(),
 		b.topicHandlers(),
+		b.groupHandlers(),
+		b.statsHandlers(),
 		b.runtimeHandlers(),
 		b.viewHandlers(),
 		b.queryHandlers(),

@@ -13,7 +13,7 @@ import (
 // holder keeps the pulls that wait for a message (PullRequestHoldService). A pull
 // leaves it once: woken, timed out, or dropped with its connection.
 type holder struct {
-	longPolling bool
+	longPolling func() bool
 	maxOffset   func(topic string, queueID int32) int64
 	resume      func([]*parked) // goes on elsewhere; must not block
 	alarm       *alarm.Alarm
@@ -55,7 +55,7 @@ func (p *parked) size() int { return 512 + 4*len(p.filter.codes) }
 
 func newHolder(b *Broker) *holder {
 	h := &holder{
-		longPolling: b.config.LongPolling, maxOffset: b.store.MaxOffset,
+		longPolling: func() bool { return b.conf().LongPolling }, maxOffset: b.store.MaxOffset,
 		queues: map[parkedAt][]*parked{}, conns: map[*remoting.Conn]*waiting{},
 	}
 	h.resume = func(list []*parked) {
@@ -80,7 +80,7 @@ func (h *holder) park(pl *pull) bool {
 
 	// A message may have come between the read and here; its arrival found no
 	// pull to wake.
-	if h.longPolling && h.maxOffset(pl.topic, pl.queueID) > pl.offset && h.take(p) {
+	if h.longPolling() && h.maxOffset(pl.topic, pl.queueID) > pl.offset && h.take(p) {
 		h.resume([]*parked{p})
 	}
 	return true
@@ -111,7 +111,7 @@ func (h *holder) enter(p *parked) bool {
 // arrived wakes the pulls that a message is for. It is called on the store's
 // appender.
 func (h *holder) arrived(topic string, queueID int32, maxOffset, tagsCode int64) {
-	if h.count.Load() == 0 || !h.longPolling {
+	if h.count.Load() == 0 || !h.longPolling() {
 		return
 	}
 	var woken []*parked

@@ -18,7 +18,7 @@ func TestPullsLeaveTheHolderOnceHoweverTheyLeave(t *testing.T) {
 	t.Parallel()
 	left := map[*parked]int{}
 	h := &holder{
-		longPolling: true, maxOffset: func(string, int32) int64 { return 0 },
+		longPolling: func() bool { return true }, maxOffset: func(string, int32) int64 { return 0 },
 		queues: map[parkedAt][]*parked{}, conns: map[*remoting.Conn]*waiting{},
 		resume: func(list []*parked) {
 			for _, p := range list {

@@ -149,7 +149,7 @@ func (b *Broker) divertTimer(m *outgoing) *answer {
 	now := b.clock.Now().UnixMilli()
 	at, ok := timerDeadline(&m.scanned, now)
 	limit := latestDelivery - now
-	if most := b.config.TimerMaxDelay.Milliseconds(); most > 0 {
+	if most := b.conf().TimerMaxDelay.Milliseconds(); most > 0 {
 		limit = most
 	}
 	why := ""

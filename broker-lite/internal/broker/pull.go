@@ -109,8 +109,8 @@ func (b *Broker) handlePull(p *peer, cmd *protocol.Command) {
 	pl.resp = cmd.Response(protocol.Success, "")
 	if h.SysFlag&protocol.PullSuspend != 0 && !pl.oneway {
 		pl.suspend = time.Duration(min(max(h.SuspendTimeout, 0), maxSuspend.Milliseconds())) * time.Millisecond
-		if !b.config.LongPolling {
-			pl.suspend = b.config.ShortPollingTime
+		if c := b.conf(); !c.LongPolling {
+			pl.suspend = c.ShortPollingTime
 		}
 	}
 	commit := h.SysFlag&protocol.PullCommitOffset != 0 && h.CommitOffset >= 0
@@ -126,7 +126,7 @@ func (b *Broker) checkPull(p *peer, h *protocol.PullRequest, pl *pull) *answer {
 	group, known := b.meta.Groups.Find(h.ConsumerGroup)
 	topic, exists := b.meta.Topics.Get(h.Topic)
 	switch {
-	case int32(b.config.Permission)&protocol.PermRead == 0:
+	case int32(b.conf().Permission)&protocol.PermRead == 0:
 		a = refuse(protocol.NoPermission, "the broker[%s] pulling message is forbidden", b.host)
 	case !known:
 		a = refuse(protocol.GroupNotExist, "subscription group [%s] does not exist, %s", h.ConsumerGroup, faq)
@@ -147,8 +147,8 @@ func (b *Broker) checkPull(p *peer, h *protocol.PullRequest, pl *pull) *answer {
 
 // choosePull finds the filter and the limits.
 func (b *Broker) choosePull(p *peer, h *protocol.PullRequest, broadcast bool, pl *pull) *answer {
-	pl.messages = int(min(max(h.MaxMessages, 1), int32(b.config.MaxTransferCount)))
-	pl.bytes = b.config.MaxTransferBytes
+	pl.messages = int(min(max(h.MaxMessages, 1), int32(b.conf().MaxTransferCount)))
+	pl.bytes = b.conf().MaxTransferBytes
 	if h.MaxBytes.Set {
 		pl.bytes = min(pl.bytes, max(int(h.MaxBytes.Value), 100))
 	}
@@ -217,7 +217,7 @@ func (b *Broker) answerPull(pl *pull, first bool) {
 		}
 		pl.resp.Code, pl.resp.Remark = code, r.Status.String()
 		h := pullHeader{PullResponse: protocol.PullResponse{NextBeginOffset: r.NextOffset, MinOffset: r.MinOffset, MaxOffset: r.MaxOffset}, pull: pl}
-		b.stats.get(r.Count, len(r.Body))
+		b.stats.get(pl.topic, pl.group, r.Count, len(r.Body))
 		b.sendPull(pl, &h, r.Body)
 	}
 	if r.Body != nil {

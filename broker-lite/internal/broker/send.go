@@ -89,7 +89,7 @@ func (b *Broker) topicForSend(p *peer, h *protocol.SendRequest) (protocol.TopicC
 			return topic, &a
 		}
 	}
-	if topic.Order && int32(b.config.Permission)&protocol.PermWrite == 0 {
+	if topic.Order && int32(b.conf().Permission)&protocol.PermWrite == 0 {
 		a := refuse(protocol.NoPermission, "the broker[%s] sending message is forbidden", b.host)
 		return topic, &a
 	}
@@ -146,7 +146,7 @@ func (b *Broker) checkBody(body []byte) *answer {
 	switch {
 	case len(body) == 0:
 		a = refuse(protocol.MessageIllegal, "the message is illegal: its body is empty")
-	case len(body) > b.config.MaxMessageSize:
+	case len(body) > b.conf().MaxMessageSize:
 		a = b.tooLarge(fmt.Sprintf("its body has %d bytes", len(body)))
 	default:
 		return nil
@@ -157,7 +157,7 @@ func (b *Broker) checkBody(body []byte) *answer {
 // tooLarge begins with Apache's text, and then says what it was.
 func (b *Broker) tooLarge(what string) answer {
 	return refuse(protocol.MessageIllegal, "the message is illegal, maybe msg body or properties length not matched. msg body length limit %dB, msg properties length limit 32KB. (%s; maxMessageSize=%d)",
-		b.config.MaxMessageSize, what, b.config.MaxMessageSize)
+		b.conf().MaxMessageSize, what, b.conf().MaxMessageSize)
 }
 
 // sendOne stores one message; it is answered by the store, unless it is refused.
@@ -248,7 +248,7 @@ func noGroup(name string) answer {
 // (TransactionalMessageBridge.parseHalfMessageInner). A delay counts from the
 // commit.
 func (b *Broker) prepare(m *outgoing, op *sendOp) *answer {
-	if b.config.RejectTransactions {
+	if b.conf().RejectTransactions {
 		a := refuse(protocol.NoPermission, "the broker[%s] sending transaction message is forbidden", b.host)
 		return &a
 	}

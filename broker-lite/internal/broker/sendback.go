@@ -44,7 +44,7 @@ func (b *Broker) findSendBack(cmd *protocol.Command, h *protocol.SendBackRequest
 		return b.storeFailed(errShuttingDown), nil, true
 	case !ok:
 		return noGroup(h.Group), nil, true
-	case int32(b.config.Permission)&protocol.PermWrite == 0:
+	case int32(b.conf().Permission)&protocol.PermWrite == 0:
 		return refuse(protocol.NoPermission, "the broker[%s] sending message is forbidden", b.host), nil, true
 	case group.RetryQueueNums <= 0:
 		return answer{}, nil, true

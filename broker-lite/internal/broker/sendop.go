@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/rocketkit/rocketkit/broker-lite/internal/config"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/store"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 )
@@ -85,7 +86,10 @@ func (op *sendOp) Appended(r store.AppendResult) {
 		if r.Status == store.StatusFlushDiskTimeout {
 			op.resp.Code = protocol.FlushDiskTimeout
 		}
-		b.stats.put(len(op.tags), len(op.append.Records))
+		if b.config.Role == config.RoleSyncMaster { // nothing is replicated
+			op.resp.Code = protocol.SlaveNotAvailable
+		}
+		b.stats.put(op.append.Topic, len(op.tags), len(op.append.Records))
 		if !op.oneway {
 			op.offset = r.QueueOffset
 			op.msgIDs = appendMessageIDs(op.msgIDs[:0], b.storeHost, r.PhysicalOffset, op.append.Records)

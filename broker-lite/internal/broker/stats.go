@@ -19,6 +19,7 @@ type stats struct {
 	puts, putBytes, putFailures atomic.Int64 // messages in
 	gets, getBytes              atomic.Int64 // messages out
 	found, missed               atomic.Int64 // pulls with messages, and without
+	items                       items        // of topics and groups
 
 	mu      sync.Mutex // guards the following
 	samples []sample   // the oldest first
@@ -45,13 +46,17 @@ func (s *stats) start() {
 
 func (s *stats) stop() { s.alarm.Stop() }
 
-func (s *stats) put(messages, bytes int) {
+func (s *stats) put(topic string, messages, bytes int) {
+	s.items.add(itemKey{topic: topic}, messages, bytes, time.Now)
 	s.puts.Add(int64(messages))
 	s.putBytes.Add(int64(bytes))
 	s.active()
 }
 
-func (s *stats) get(messages, bytes int) {
+func (s *stats) get(topic, group string, messages, bytes int) {
+	if messages > 0 {
+		s.items.add(itemKey{topic, group}, messages, bytes, time.Now)
+	}
 	if messages == 0 {
 		s.missed.Add(1)
 	} else {
@@ -75,6 +80,7 @@ func (s *stats) now() counts {
 
 // ring takes a sample. It goes on as long as something has changed.
 func (s *stats) ring(now time.Time) (next time.Time) {
+	s.items.sample(now)
 	c := s.now()
 	s.mu.Lock()
 	defer s.mu.Unlock()

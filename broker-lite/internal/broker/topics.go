@@ -2,34 +2,37 @@ package broker
 
 import (
 	"context"
-	"time"
+	"errors"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/rocketkit/rocketkit/internal/protocol"
 )
 
-// Codes 17 UPDATE_AND_CREATE_TOPIC, 202 GET_TOPIC_STATS_INFO and 351
-// GET_TOPIC_CONFIG (AdminBrokerProcessor). 351 came with 5.x; its tools ask every
-// broker and bear with TOPIC_NOT_EXIST only. 5.x adds attributes to 17 and
-// topicPutTps to 202.
-
-const (
-	// announceTimeout bounds how long an answer waits for slow name servers.
-	announceTimeout = 6 * time.Second
-	// announceCost is what an answer that waits takes of its connection's
-	// maxInFlight: some hundred may wait.
-	announceCost = 64 << 10
-)
+// Codes 17 UPDATE_AND_CREATE_TOPIC, 18 UPDATE_AND_CREATE_TOPIC_LIST, 21
+// GET_ALL_TOPIC_CONFIG, 202 GET_TOPIC_STATS_INFO, 215 DELETE_TOPIC_IN_BROKER, 305
+// GET_SYSTEM_TOPIC_LIST_FROM_BROKER, 351 GET_TOPIC_CONFIG and 513
+// UPDATE_AND_CREATE_STATIC_TOPIC (AdminBrokerProcessor). 18, 351 and 513 came with
+// 5.x; its tools ask every broker for 351 and bear with TOPIC_NOT_EXIST only. 5.x adds
+// attributes to 17, topicPutTps to 202, and the table of static topics to 21. What is
+// refused with INVALID_PARAMETER is refused with SYSTEM_ERROR by 4.9.
 
 func (b *Broker) topicHandlers() handlers {
 	return handlers{
-		protocol.UpdateAndCreateTopic: b.createTopic,
-		protocol.GetTopicStats:        b.at(b.topicStats),
-		protocol.GetTopicConfig:       b.at(b.topicConfig),
+		protocol.UpdateAndCreateTopic:      b.createTopic,
+		protocol.UpdateAndCreateTopicList:  b.createTopics,
+		protocol.GetAllTopicConfig:         b.at(b.allTopics),
+		protocol.GetTopicStats:             b.at(b.topicStats),
+		protocol.DeleteTopicInBroker:       b.deleteTopic,
+		protocol.GetSystemTopicsFromBroker: b.at(b.systemTopics),
+		protocol.GetTopicConfig:            b.at(b.topicConfig),
+		protocol.UpdateStaticTopic:         b.at(b.staticTopic),
 	}
 }
 
-// createTopic answers once the name servers have the topic, on a goroutine of its
-// own: a client that has its answer looks for the route at once.
+// createTopic answers once the name servers have the topic: a client that has its
+// answer looks for the route at once.
 func (b *Broker) createTopic(p *peer, cmd *protocol.Command) {
 	var h protocol.CreateTopicRequest
 	if err := h.DecodeFields(cmd.Fields); err != nil {
@@ -44,20 +47,118 @@ func (b *Broker) createTopic(p *peer, cmd *protocol.Command) {
 		b.reply(p.conn, cmd, failed(err))
 		return
 	}
-	if !p.acquire(announceCost) {
+	b.audit(p, cmd, "topic", h.Topic, "read", h.ReadQueueNums, "write", h.WriteQueueNums, "perm", h.Perm, "order", h.Order, "attributes", h.Attributes)
+	b.announced(p, cmd)
+}
+
+// announced answers with success when the name servers know of the topics.
+func (b *Broker) announced(p *peer, cmd *protocol.Command) {
+	b.later(p, cmd, func(ctx context.Context) answer {
+		if err := b.announce(ctx); err != nil {
+			b.logger.Warn("topics have changed, but name servers do not know it yet", "err", err)
+		}
+		return answer{}
+	})
+}
+
+// createTopics makes all topics, or none when a name is wrong. Unlike Apache it goes
+// on after a topic that is there already as it should be.
+func (b *Broker) createTopics(p *peer, cmd *protocol.Command) {
+	var list struct {
+		Topics []protocol.TopicConfig `json:"topicConfigList"`
+	}
+	if err := protocol.DecodeBody(cmd.Body, &list); err != nil {
+		b.reply(p.conn, cmd, failed(err))
 		return
 	}
-	request := *cmd
-	request.Fields, request.Body = nil, nil
-	b.spawn(func() {
-		defer p.release(announceCost)
-		ctx, cancel := context.WithTimeout(b.ctx, announceTimeout)
-		defer cancel()
-		if err := b.announce(ctx); err != nil {
-			b.logger.Warn("a topic was made, but name servers do not know it yet", "topic", h.Topic, "err", err)
+	for _, c := range list.Topics {
+		if err := b.meta.Topics.Changeable(c.TopicName); err != nil {
+			b.reply(p.conn, cmd, failed(err))
+			return
 		}
-		b.reply(p.conn, &request, answer{})
+	}
+	for _, c := range list.Topics {
+		if _, err := b.meta.Topics.Update(c, attributeText(c.Attributes)); err != nil {
+			b.reply(p.conn, cmd, failed(err))
+			return
+		}
+		b.audit(p, cmd, "topic", c.TopicName, "read", c.ReadQueueNums, "write", c.WriteQueueNums, "perm", c.Perm, "order", c.Order, "attributes", c.Attributes)
+	}
+	b.announced(p, cmd)
+}
+
+// attributeText writes changes of attributes, which code 18 has as a table, as code 17
+// has them.
+func attributeText(changes map[string]string) string {
+	var parts []string
+	for _, key := range slices.Sorted(maps.Keys(changes)) {
+		if value := changes[key]; value != "" {
+			key += "=" + value
+		}
+		parts = append(parts, key)
+	}
+	return strings.Join(parts, ",")
+}
+
+// totalTopics are the fields of the answer to code 21.
+type totalTopics int
+
+func (n totalTopics) AppendFields(w *protocol.FieldWriter) { w.Int("totalTopicNum", int64(n)) }
+
+func (b *Broker) allTopics(*peer, *protocol.Command) answer {
+	s := b.meta.Topics.Snapshot()
+	a := encoded(struct {
+		Version        protocol.DataVersion            `json:"dataVersion"`
+		MappingVersion protocol.DataVersion            `json:"mappingDataVersion"`
+		Configs        map[string]protocol.TopicConfig `json:"topicConfigTable"`
+		Mappings       struct{}                        `json:"topicQueueMappingDetailMap"`
+	}{Version: s.DataVersion, Configs: s.Configs})
+	if a.code == protocol.Success {
+		a.header = totalTopics(len(s.Configs))
+	}
+	return a
+}
+
+// deleteTopic takes a topic with its messages and offsets, and the POP retry topics of
+// its groups (clearRetryTopicWhenDeleteTopic). The name servers are told by mqadmin
+// (code 216). Without such a topic it succeeds, as on Apache.
+func (b *Broker) deleteTopic(p *peer, cmd *protocol.Command) {
+	topic := strings.Clone(cmd.Fields.Value("topic"))
+	if strings.TrimSpace(topic) == "" {
+		b.reply(p.conn, cmd, refuse(protocol.InvalidParameter, "The specified topic is blank."))
+		return
+	}
+	if b.meta.Topics.IsSystem(topic) {
+		b.reply(p.conn, cmd, refuse(protocol.InvalidParameter, "The topic[%s] is conflict with system topic.", topic))
+		return
+	}
+	b.audit(p, cmd, "topic", topic)
+	b.inTurn(p, cmd, func(ctx context.Context) answer {
+		topics := []string{topic}
+		for _, group := range b.meta.Offsets.GroupsOf(topic) {
+			for _, between := range []string{"+", "_"} { // version 2 and 1 of KeyBuilder.buildPopRetryTopic
+				if retry := retryTopic(group) + between + topic; b.hasTopic(retry) {
+					topics = append(topics, retry)
+				}
+			}
+		}
+		var errs []error
+		for _, t := range topics {
+			b.meta.Topics.Delete(t)
+			b.meta.Offsets.RemoveTopic(t)
+			b.stats.forgetTopic(t)
+			errs = append(errs, b.store.DeleteTopic(ctx, t))
+		}
+		if err := errors.Join(append(errs, b.meta.WaitSaved(ctx))...); err != nil {
+			return failed(err)
+		}
+		return answer{}
 	})
+}
+
+func (b *Broker) hasTopic(topic string) bool {
+	_, ok := b.meta.Topics.Get(topic)
+	return ok
 }
 
 func (b *Broker) topicStats(_ *peer, cmd *protocol.Command) answer {
@@ -94,4 +195,13 @@ func (b *Broker) topicConfig(_ *peer, cmd *protocol.Command) answer {
 		return refuse(protocol.TopicNotExist, "No topic in this broker. topic: %s", h.Topic)
 	}
 	return encoded(topic)
+}
+
+func (b *Broker) systemTopics(*peer, *protocol.Command) answer {
+	names := slices.DeleteFunc(b.meta.Topics.Names(), func(topic string) bool { return !b.meta.Topics.IsSystem(topic) })
+	return encoded(protocol.TopicList{Topics: names})
+}
+
+func (b *Broker) staticTopic(_ *peer, cmd *protocol.Command) answer {
+	return refuse(protocol.SystemError, "topic %.255s: broker-lite has no static topics; make an ordinary topic (updateTopic), or use Apache RocketMQ", cmd.Fields.Value("topic"))
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rocketkit/rocketkit/internal/protocol"
@@ -54,23 +55,29 @@ func (g *GroupConfig) UnmarshalJSON(data []byte) error {
 
 // Groups is the table of subscription groups.
 type Groups struct {
-	options Options
-	logger  *slog.Logger
-	file    *file
+	options    Options
+	logger     *slog.Logger
+	file       *file
+	autoCreate atomic.Bool // autoCreateSubscriptionGroup
 
 	mu        sync.RWMutex // guards the following
 	configs   map[string]GroupConfig
-	forbidden json.RawMessage // 5.x's forbiddenTable, passed through
+	forbidden map[string]map[string]int32 // 5.x: by group and topic, the bits of what is forbidden
 	version   protocol.DataVersion
 }
 
 func newGroups(o Options) *Groups {
-	return &Groups{
+	g := &Groups{
 		options: o, logger: o.Logger,
-		configs: map[string]GroupConfig{},
+		configs: map[string]GroupConfig{}, forbidden: map[string]map[string]int32{},
 		version: protocol.DataVersion{Timestamp: time.Now().UnixMilli()},
 	}
+	g.autoCreate.Store(o.AutoCreateGroup)
+	return g
 }
+
+// SetAutoCreate says whether Find makes groups from now on.
+func (g *Groups) SetAutoCreate(on bool) { g.autoCreate.Store(on) }
 
 // addSystemGroups enters the groups that a broker has of its own
 // (SubscriptionGroupManager.init).
@@ -102,7 +109,7 @@ func (g *Groups) Find(group string) (GroupConfig, bool) {
 	if c, ok := g.Get(group); ok {
 		return c, true
 	}
-	allowed := g.options.AutoCreateGroup || strings.HasPrefix(group, systemGroups)
+	allowed := g.autoCreate.Load() || strings.HasPrefix(group, systemGroups)
 	if !allowed || CheckGroup(group) != nil {
 		return GroupConfig{}, false
 	}
@@ -152,16 +159,67 @@ func (g *Groups) Update(c GroupConfig) error {
 func (g *Groups) Delete(group string) bool {
 	g.mu.Lock()
 	_, ok := g.configs[group]
-	if ok {
+	_, forbidden := g.forbidden[group]
+	if ok || forbidden {
 		delete(g.configs, group)
+		delete(g.forbidden, group)
 		g.next()
 	}
 	g.mu.Unlock()
-	if ok {
+	if ok || forbidden {
 		g.file.touch()
 		g.logger.Info("subscription group deleted", "group", group)
 	}
 	return ok
+}
+
+// readForbidden is PermName.INDEX_PERM_READ, as a bit of the forbidden table.
+const readForbidden = 1 << 2
+
+// ReadForbidden reports whether a group must not read a topic.
+func (g *Groups) ReadForbidden(group, topic string) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.forbidden[group][topic]&readForbidden != 0
+}
+
+// ForbidRead forbids a group to read a topic, or allows it again (updateForbidden).
+// As on Apache, allowing one topic allows all when nothing else is forbidden for it.
+func (g *Groups) ForbidRead(group, topic string, forbid bool) {
+	g.mu.Lock()
+	bits := g.forbidden[group][topic]
+	if forbid {
+		bits |= readForbidden
+	} else {
+		bits &^= readForbidden
+	}
+	switch {
+	case bits == 0:
+		delete(g.forbidden, group)
+	case g.forbidden[group] == nil:
+		g.forbidden[group] = map[string]int32{topic: bits}
+	default:
+		g.forbidden[group][topic] = bits
+	}
+	g.next()
+	g.mu.Unlock()
+	g.file.touch()
+	g.logger.Info("what a group may read has changed", "group", group, "topic", topic, "readable", !forbid)
+}
+
+// Forbidden returns what groups must not do, as bits by group and topic.
+func (g *Groups) Forbidden() map[string]map[string]int32 {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return cloneTable(g.forbidden)
+}
+
+func cloneTable(t map[string]map[string]int32) map[string]map[string]int32 {
+	c := make(map[string]map[string]int32, len(t))
+	for k, v := range t {
+		c[k] = maps.Clone(v)
+	}
+	return c
 }
 
 // Names returns the groups' names, sorted.
@@ -180,9 +238,9 @@ func (g *Groups) Snapshot() (map[string]GroupConfig, protocol.DataVersion) {
 
 // groupsFile is subscriptionGroup.json.
 type groupsFile struct {
-	DataVersion protocol.DataVersion   `json:"dataVersion"`
-	Forbidden   json.RawMessage        `json:"forbiddenTable,omitempty"`
-	Configs     map[string]GroupConfig `json:"subscriptionGroupTable"`
+	DataVersion protocol.DataVersion        `json:"dataVersion"`
+	Forbidden   map[string]map[string]int32 `json:"forbiddenTable,omitempty"`
+	Configs     map[string]GroupConfig      `json:"subscriptionGroupTable"`
 }
 
 func (g *Groups) open(f *file) error {
@@ -196,14 +254,17 @@ func (g *Groups) open(f *file) error {
 			c.GroupName = name
 			g.configs[name] = c
 		}
-		g.forbidden, g.version = v.Forbidden, v.DataVersion
+		if v.Forbidden != nil {
+			g.forbidden = v.Forbidden
+		}
+		g.version = v.DataVersion
 		return nil
 	})
 }
 
 func (g *Groups) encode() ([]byte, error) {
 	g.mu.RLock()
-	v := groupsFile{g.version, g.forbidden, maps.Clone(g.configs)}
+	v := groupsFile{g.version, cloneTable(g.forbidden), maps.Clone(g.configs)}
 	g.mu.RUnlock()
 	data, err := json.MarshalIndent(v, "", "\t")
 	if err != nil {

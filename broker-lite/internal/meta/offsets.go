@@ -149,6 +149,9 @@ func (o *Offsets) open(f *file) error {
 	})
 }
 
+// Encode returns the table as consumerOffset.json has it: the answer to code 43.
+func (o *Offsets) Encode() ([]byte, error) { return o.encode() }
+
 // encode writes queue ids as bare numbers, as Apache does.
 func (o *Offsets) encode() ([]byte, error) {
 	o.mu.Lock()

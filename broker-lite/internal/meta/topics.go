@@ -34,7 +34,7 @@ const scheduleQueueNums = 18
 
 // Topics is the table of topics.
 type Topics struct {
-	options Options
+	options Options // mu guards AutoCreateTopic
 	logger  *slog.Logger
 	file    *file
 
@@ -172,6 +172,9 @@ func (t *Topics) Update(c protocol.TopicConfig, attributes string) (protocol.Top
 	if err != nil {
 		return c, fmt.Errorf("topic %s: %w", c.TopicName, err)
 	}
+	if slices.Contains(changes, attributeChange{name: "message.type", value: "MIXED"}) { // enableMixedMessageType
+		return c, &NameError{"MIXED message type is not supported."}
+	}
 	switch c.TopicFilterType {
 	case "":
 		c.TopicFilterType = protocol.SingleTag
@@ -200,12 +203,21 @@ func (t *Topics) Update(c protocol.TopicConfig, attributes string) (protocol.Top
 	return c, err
 }
 
-func (t *Topics) checkUpdate(c protocol.TopicConfig) error {
-	if err := CheckTopic(c.TopicName); err != nil {
+// Changeable reports whether a topic may be made or changed by hand; the error is a
+// *NameError.
+func (t *Topics) Changeable(topic string) error {
+	if err := CheckTopic(topic); err != nil {
 		return err
 	}
-	if t.IsSystem(c.TopicName) {
-		return &NameError{fmt.Sprintf("The topic[%s] is conflict with system topic.", c.TopicName)}
+	if t.IsSystem(topic) {
+		return &NameError{fmt.Sprintf("The topic[%s] is conflict with system topic.", topic)}
+	}
+	return nil
+}
+
+func (t *Topics) checkUpdate(c protocol.TopicConfig) error {
+	if err := t.Changeable(c.TopicName); err != nil {
+		return err
 	}
 	if min(c.ReadQueueNums, c.WriteQueueNums) < 0 || max(c.ReadQueueNums, c.WriteQueueNums) > maxQueueNums {
 		return &NameError{fmt.Sprintf("The topic[%s] wants %d read and %d write queues, allowed are 0 to %d.", c.TopicName, c.ReadQueueNums, c.WriteQueueNums, maxQueueNums)}
@@ -253,6 +265,29 @@ func (t *Topics) MarkOrdered(topics []string) {
 	t.mu.Unlock()
 	for _, c := range marked {
 		t.changed("topic ordered by a name server", c)
+	}
+}
+
+// NewVersion has name servers take all topics anew: their permissions have changed
+// with the broker's.
+func (t *Topics) NewVersion() {
+	t.mu.Lock()
+	t.next()
+	t.mu.Unlock()
+	t.file.touch()
+	t.options.OnTopicsChanged()
+}
+
+// SetAutoCreate says whether topics are made like TBW102 from now on.
+func (t *Topics) SetAutoCreate(on bool) {
+	t.mu.Lock()
+	t.options.AutoCreateTopic = on
+	before := t.configs[DefaultTopic]
+	t.addDefaultTopic()
+	after := t.configs[DefaultTopic]
+	t.mu.Unlock()
+	if !equal(before, after) {
+		t.changed("whether topics are made by messages has changed", after)
 	}
 }
 

@@ -35,9 +35,9 @@ type Options struct {
 	BrokerName  string
 	BrokerID    int64
 	Addr        string // host:port that clients dial
-	// Permission is brokerPermission: what it lacks of read (4) and write (2) is
+	// Permission returns brokerPermission: what it lacks of read (4) and write (2) is
 	// taken from every topic. 0 means 6.
-	Permission int32
+	Permission func() int32
 	// Topics returns what to register. It is called before each registration.
 	Topics func() protocol.TopicConfigTable
 	// OnOrderTopics is told the topics that a name server calls ordered, at each
@@ -71,8 +71,8 @@ func Start(o Options) *Registrar {
 	if o.Timeout <= 0 {
 		o.Timeout = defaultTimeout
 	}
-	if o.Permission == 0 {
-		o.Permission = protocol.PermRead | protocol.PermWrite
+	if o.Permission == nil {
+		o.Permission = func() int32 { return protocol.PermRead | protocol.PermWrite }
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &Registrar{o: o, cancel: cancel, registered: make(chan struct{})}
@@ -151,10 +151,10 @@ func (r *Registrar) Stop(ctx context.Context) error {
 func (r *Registrar) body() ([]byte, error) {
 	b := protocol.RegisterBrokerBody{Topics: r.o.Topics()}
 	const all = protocol.PermRead | protocol.PermWrite
-	if r.o.Permission&all != all {
+	if perm := r.o.Permission(); perm&all != all {
 		masked := make(map[string]protocol.TopicConfig, len(b.Topics.Configs))
 		for name, c := range b.Topics.Configs {
-			c.Perm &= r.o.Permission
+			c.Perm &= perm
 			masked[name] = c
 		}
 		b.Topics.Configs = masked

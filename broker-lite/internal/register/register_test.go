@@ -459,7 +459,7 @@ func TestBrokerPermissionLimitsEveryTopic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		network := memnet.New()
 		ns := listen(t, network, "", nil)
-		h := start(t, network, func(o *Options) { o.Permission = protocol.PermRead }, ns.addr)
+		h := start(t, network, func(o *Options) { o.Permission = func() int32 { return protocol.PermRead } }, ns.addr)
 		h.mustWait()
 		if r := h.route(ns.addr, "t0"); r == nil || r.QueueDatas[0].Perm != protocol.PermRead {
 			t.Errorf("route %+v", r)
