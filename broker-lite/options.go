@@ -37,6 +37,7 @@ type settings struct {
 	network    *Network
 	nameServer int // port
 	strict     bool
+	confFile   string                                                // of the last ConfFile
 	edits      []func(*config.Config) (warnings []string, err error) // in order
 }
 
@@ -147,8 +148,10 @@ func Conf(text string) Option {
 }
 
 // ConfFile is Conf for the file at path.
+// The broker writes changes that mqadmin makes at run time into it.
 func ConfFile(path string) Option {
 	return func(s *settings) {
+		s.confFile = path
 		s.edits = append(s.edits, func(c *config.Config) ([]string, error) { return c.ReadFile(path) })
 	}
 }

@@ -178,7 +178,7 @@ func (b *Broker) startBroker(ctx context.Context) error {
 	}
 	b.broker, err = broker.Open(ctx, broker.Options{
 		Config: *c, FS: b.fs, Clock: clk, Logger: b.logger, Host: host, Port: port, Client: b.client,
-		StrictOffsets: b.plan.strict, Reply: b.faults.reply,
+		StrictOffsets: b.plan.strict, ConfFile: b.plan.confFile, Reply: b.faults.reply,
 	})
 	if errors.Is(err, vfs.ErrLocked) {
 		err = fmt.Errorf("%w; does another server use that directory? stop it, or choose another: --data-dir, storePathRootDir and storePathCommitLog in broker.conf, or brokerlite.Dir", err)

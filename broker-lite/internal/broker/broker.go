@@ -66,8 +66,9 @@ type Options struct {
 type Broker struct {
 	config        config.Config                 // as it was at the start
 	live          atomic.Pointer[config.Config] // as it is: what can change is read by conf
-	confFile      string                        // a change is kept here; "" for nowhere
-	turn          chan struct{}                 // of capacity 1: held by an admin change that must not meet another
+	configChanges atomic.Int64
+	confFile      string        // a change is kept here; "" for nowhere
+	turn          chan struct{} // of capacity 1: held by an admin change that must not meet another
 	clock         clock.Clock
 	logger        *slog.Logger
 	host          string // brokerIP1

@@ -12,8 +12,32 @@ import (
 
 func (b *Broker) cleanHandlers() handlers {
 	return handlers{
-		protocol.CleanUnusedTopic: b.cleanUnusedTopics,
+		protocol.CleanExpiredConsumeQueue: b.cleanQueues,
+		protocol.CleanUnusedTopic:         b.cleanUnusedTopics,
+		protocol.DeleteExpiredCommitLog:   b.deleteExpired,
 	}
+}
+
+// cleanQueues deletes what consume queues have of log that is gone.
+func (b *Broker) cleanQueues(p *peer, cmd *protocol.Command) {
+	b.audit(p, cmd)
+	b.inTurn(p, cmd, func(ctx context.Context) answer {
+		if err := b.retention.CleanQueues(ctx); err != nil {
+			return failed(err)
+		}
+		return answer{}
+	})
+}
+
+// deleteExpired deletes the log that fileReservedTime does not keep, at whatever hour.
+func (b *Broker) deleteExpired(p *peer, cmd *protocol.Command) {
+	b.audit(p, cmd)
+	b.inTurn(p, cmd, func(ctx context.Context) answer {
+		if _, err := b.retention.DeleteExpired(ctx); err != nil {
+			return failed(err)
+		}
+		return answer{}
+	})
 }
 
 // cleanUnusedTopics takes the messages of topics that do not exist.

@@ -26,6 +26,8 @@ func (b *Broker) families() handlers {
 		b.topicHandlers(),
 		b.groupHandlers(),
 		b.statsHandlers(),
+		b.cleanHandlers(),
+		b.configHandlers(),
 		b.runtimeHandlers(),
 		b.viewHandlers(),
 		b.queryHandlers(),

@@ -136,6 +136,8 @@ func (b *Broker) checkPull(p *peer, h *protocol.PullRequest, pl *pull) *answer {
 		a = refuse(protocol.TopicNotExist, "topic[%s] not exist, apply first please! %s", h.Topic, faq)
 	case topic.Perm&protocol.PermRead == 0:
 		a = refuse(protocol.NoPermission, "the topic[%s] pulling message is forbidden", h.Topic)
+	case b.meta.Groups.ReadForbidden(h.ConsumerGroup, h.Topic):
+		a = refuse(protocol.NoPermission, "the consumer group[%s] is forbidden for topic[%s]", h.ConsumerGroup, h.Topic)
 	case h.QueueID < 0 || h.QueueID >= topic.ReadQueueNums:
 		a = refuse(protocol.InvalidParameter, "queueId[%d] is illegal, topic:[%s] topicConfig.readQueueNums:[%d] consumer:[%s]", h.QueueID, h.Topic, topic.ReadQueueNums, p.conn.RemoteAddr())
 	default:

@@ -16,6 +16,7 @@ type key struct {
 	name  string
 	alias string // another spelling that documents use
 	inert string // why the key changes nothing yet; "" when it does
+	live  bool   // it can change while the broker runs
 	// set parses a value; its error completes "want …".
 	set func(c *Config, v string) error
 	get func(c *Config) string
@@ -36,10 +37,10 @@ func keys() []key {
 		text("bindAddress", func(c *Config) *string { return &c.BindAddress }),
 		number("listenPort", 0, 65535, func(c *Config) *int { return &c.ListenPort }),
 		oneOf("brokerRole", []string{RoleAsyncMaster, RoleSyncMaster, RoleSlave}, func(c *Config) *string { return &c.Role }),
-		number("brokerPermission", 0, 7, func(c *Config) *int { return &c.Permission }),
+		number("brokerPermission", 0, 7, func(c *Config) *int { return &c.Permission }).atRunTime(),
 
-		flag("autoCreateTopicEnable", func(c *Config) *bool { return &c.AutoCreateTopic }),
-		flag("autoCreateSubscriptionGroup", func(c *Config) *bool { return &c.AutoCreateGroup }),
+		flag("autoCreateTopicEnable", func(c *Config) *bool { return &c.AutoCreateTopic }).atRunTime(),
+		flag("autoCreateSubscriptionGroup", func(c *Config) *bool { return &c.AutoCreateGroup }).atRunTime(),
 		number("defaultTopicQueueNums", 1, 1024, func(c *Config) *int { return &c.DefaultTopicQueueNums }),
 		flag("clusterTopicEnable", func(c *Config) *bool { return &c.ClusterTopic }),
 		flag("brokerTopicEnable", func(c *Config) *bool { return &c.BrokerTopic }),
@@ -57,28 +58,28 @@ func keys() []key {
 		{name: "flushDiskType", set: setFlush, get: flushType},
 		duration("flushIntervalCommitLog", time.Millisecond, time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.FlushInterval }),
 		duration("syncFlushTimeout", time.Millisecond, time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.SyncFlushTimeout }),
-		size("maxMessageSize", 1, maxMessageSize, func(c *Config) *int { return &c.MaxMessageSize }),
-		text("deleteWhen", func(c *Config) *string { return &c.DeleteWhen }).by(setDeleteWhen),
-		number("fileReservedTime", 1, 24*365*100, func(c *Config) *int { return &c.FileReservedHours }),
-		number("diskMaxUsedSpaceRatio", 10, 100, func(c *Config) *int { return &c.DiskMaxUsedRatio }),
-		number("diskSpaceCleanForciblyRatio", 10, 100, func(c *Config) *int { return &c.DiskCleanRatio }),
-		flag("cleanFileForciblyEnable", func(c *Config) *bool { return &c.CleanForcibly }),
-		duration("cleanResourceInterval", time.Millisecond, time.Second, time.Hour, func(c *Config) *time.Duration { return &c.CleanInterval }),
+		size("maxMessageSize", 1, maxMessageSize, func(c *Config) *int { return &c.MaxMessageSize }).atRunTime(),
+		text("deleteWhen", func(c *Config) *string { return &c.DeleteWhen }).by(setDeleteWhen).atRunTime(),
+		number("fileReservedTime", 1, 24*365*100, func(c *Config) *int { return &c.FileReservedHours }).atRunTime(),
+		number("diskMaxUsedSpaceRatio", 10, 100, func(c *Config) *int { return &c.DiskMaxUsedRatio }).atRunTime(),
+		number("diskSpaceCleanForciblyRatio", 10, 100, func(c *Config) *int { return &c.DiskCleanRatio }).atRunTime(),
+		flag("cleanFileForciblyEnable", func(c *Config) *bool { return &c.CleanForcibly }).atRunTime(),
+		duration("cleanResourceInterval", time.Millisecond, time.Second, time.Hour, func(c *Config) *time.Duration { return &c.CleanInterval }).atRunTime(),
 
 		text("messageDelayLevel", func(c *Config) *string { return &c.MessageDelayLevel }).by(setDelayLevels),
 		flag("timerWheelEnable", func(c *Config) *bool { return &c.TimerEnable }),
-		duration("timerMaxDelaySec", time.Second, 0, 10*365*24*time.Hour, func(c *Config) *time.Duration { return &c.TimerMaxDelay }),
+		duration("timerMaxDelaySec", time.Second, 0, 10*365*24*time.Hour, func(c *Config) *time.Duration { return &c.TimerMaxDelay }).atRunTime(),
 		flag("enablePropertyFilter", func(c *Config) *bool { return &c.PropertyFilter }).without("SQL92 filters are not there yet"),
 
-		flag("rejectTransactionMessage", func(c *Config) *bool { return &c.RejectTransactions }),
+		flag("rejectTransactionMessage", func(c *Config) *bool { return &c.RejectTransactions }).atRunTime(),
 		duration("transactionTimeOut", time.Millisecond, time.Millisecond, 24*time.Hour, func(c *Config) *time.Duration { return &c.TransactionTimeout }),
 		number("transactionCheckMax", 1, 1<<20, func(c *Config) *int { return &c.TransactionCheckMax }),
 		duration("transactionCheckInterval", time.Millisecond, time.Millisecond, 24*time.Hour, func(c *Config) *time.Duration { return &c.TransactionCheckInterval }),
 
-		flag("longPollingEnable", func(c *Config) *bool { return &c.LongPolling }),
-		duration("shortPollingTimeMills", time.Millisecond, time.Millisecond, time.Minute, func(c *Config) *time.Duration { return &c.ShortPollingTime }),
-		size("maxTransferBytesOnMessageInMemory", 1<<10, maxMessageSize, func(c *Config) *int { return &c.MaxTransferBytes }),
-		number("maxTransferCountOnMessageInMemory", 1, 1<<20, func(c *Config) *int { return &c.MaxTransferCount }),
+		flag("longPollingEnable", func(c *Config) *bool { return &c.LongPolling }).atRunTime(),
+		duration("shortPollingTimeMills", time.Millisecond, time.Millisecond, time.Minute, func(c *Config) *time.Duration { return &c.ShortPollingTime }).atRunTime(),
+		size("maxTransferBytesOnMessageInMemory", 1<<10, maxMessageSize, func(c *Config) *int { return &c.MaxTransferBytes }).atRunTime(),
+		number("maxTransferCountOnMessageInMemory", 1, 1<<20, func(c *Config) *int { return &c.MaxTransferCount }).atRunTime(),
 
 		number("popInflightMessageThreshold", 1, 1<<19, func(c *Config) *int { return &c.PopMaxInvisible }),
 		number("maxPopPollingSize", 0, 1<<20, func(c *Config) *int { return &c.PopMostWaiting }),
@@ -104,6 +105,8 @@ const maxMessageSize = 16<<20 - 64<<10
 func (k key) also(alias string) key { k.alias = alias; return k }
 
 func (k key) without(why string) key { k.inert = why; return k }
+
+func (k key) atRunTime() key { k.live = true; return k }
 
 func (k key) by(set func(c *Config, v string) error) key { k.set = set; return k }
 
