@@ -83,11 +83,11 @@ func (b *Broker) query(ctx context.Context, h *protocol.QueryMessageRequest) ans
 	}
 	switch {
 	case h.UniqueKey.Value:
-		q.Max = b.config.DefaultQueryMaxNum
+		q.Max = b.conf().DefaultQueryMaxNum
 	case h.IndexType == protocol.IndexTag:
 		q.Kind = index.ByTags
 	}
-	q.Max = min(q.Max, b.config.MaxMsgsNumBatch)
+	q.Max = min(q.Max, b.conf().MaxMsgsNumBatch)
 	r, err := b.index.Query(ctx, q)
 	var building *index.BuildingError
 	switch {

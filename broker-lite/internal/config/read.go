@@ -139,7 +139,7 @@ func (c *Config) Validate() (warnings []string, err error) {
 	case RoleSlave:
 		errs = append(errs, fmt.Errorf("brokerRole=SLAVE (brokerId=%d): broker-lite does not replicate and cannot be a slave; set brokerRole=ASYNC_MASTER, or run Apache RocketMQ where slaves are needed", c.BrokerID))
 	case RoleSyncMaster:
-		warnings = append(warnings, "brokerRole=SYNC_MASTER: broker-lite has no slaves and answers as ASYNC_MASTER does")
+		warnings = append(warnings, "brokerRole=SYNC_MASTER: broker-lite has no slaves; messages are stored, and sends answered with SLAVE_NOT_AVAILABLE")
 	}
 	if c.Role != RoleSlave && c.BrokerID != 0 {
 		warnings = append(warnings, fmt.Sprintf("brokerId=%d: a master's id is 0; it is taken as 0, as Apache RocketMQ does", c.BrokerID))
