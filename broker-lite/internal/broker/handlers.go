@@ -21,6 +21,7 @@ func (b *Broker) families() handlers {
 		b.sendHandlers(),
 		b.pullHandlers(),
 		b.popHandlers(),
+		b.assignmentHandlers(),
 		b.offsetHandlers(),
 		b.clientHandlers(),
 		b.topicHandlers(),
