@@ -229,7 +229,7 @@ func (b *Broker) answerPop(r *popRead, first bool) {
 			pp.resp.Code, pp.resp.Remark, r.body = a.code, a.remark, nil
 		} else {
 			pp.resp.Code, pp.resp.Remark = protocol.Success, store.Found.String()
-			b.stats.get(r.count, len(r.body))
+			b.stats.get(pp.h.Topic, pp.h.ConsumerGroup, r.count, len(r.body))
 		}
 		b.send(pp.peer.conn, &pp.resp, r.header(), r.body)
 		pp.peer.release(size)

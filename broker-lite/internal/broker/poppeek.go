@@ -48,7 +48,7 @@ func (b *Broker) handlePeek(p *peer, cmd *protocol.Command) {
 		return
 	}
 	pp.resp.Remark = status.String()
-	b.stats.get(r.count, len(r.body))
+	b.stats.get(pp.h.Topic, pp.h.ConsumerGroup, r.count, len(r.body))
 	if !cmd.IsOneway() {
 		b.send(p.conn, &pp.resp, &protocol.PopResponse{RestNum: r.rest}, r.body)
 	}
