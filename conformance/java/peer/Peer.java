@@ -46,6 +46,7 @@ public final class Peer {
         Map<String, Case> m = new LinkedHashMap<>();
         // the ones that wait longest come first
         TransactionCases.add(m);
+        QueryCases.add(m);
         RetryCases.add(m);
         ConsumeCases.add(m);
         PullCases.add(m);
