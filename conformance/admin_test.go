@@ -63,7 +63,7 @@ type difference struct{ tools, pattern, why string }
 
 // adminRows are all rows.
 func adminRows() []adminRow {
-	return slices.Concat(adminTopicRows(), adminClusterRows())
+	return slices.Concat(adminTopicRows(), adminClusterRows(), adminMessageRows())
 }
 
 // adminMasks are values that differ from run to run in every output.
@@ -92,8 +92,9 @@ func (r adminRow) holds() string {
 type adminRun struct {
 	*stand
 	row          adminRow
-	version      string // of the tools
-	topic, group string // the same on both servers
+	version      string   // of the tools
+	topic, group string   // the same on both servers
+	more         []string // names that prepare has for commands, each with what it stands for
 	outputs      []apache.AdminOutput
 }
 
@@ -103,7 +104,9 @@ func (r *adminRun) commands() [][]string {
 	for _, line := range r.row.lines {
 		var words []string
 		for word := range strings.FieldsSeq(line + " -n $ns") {
-			words = append(words, r.names("$_", " ").Replace(word))
+			if word = r.names("$_", " ").Replace(word); word != "" {
+				words = append(words, word)
+			}
 		}
 		all = append(all, words)
 	}
@@ -112,7 +115,7 @@ func (r *adminRun) commands() [][]string {
 
 // names puts the names of this run in.
 func (r *adminRun) names(more ...string) *strings.Replacer {
-	return strings.NewReplacer(append(more, "$ns", r.server.nameServers[0], "$broker", r.server.broker, "$topic", r.topic, "$group", r.group)...)
+	return strings.NewReplacer(append(append(more, r.more...), "$ns", r.server.nameServers[0], "$broker", r.server.broker, "$topic", r.topic, "$group", r.group)...)
 }
 
 // lines are what the commands printed, reduced to what must be the same.
