@@ -22,6 +22,7 @@ func (b *Broker) families() handlers {
 		b.pullHandlers(),
 		b.popHandlers(),
 		b.assignmentHandlers(),
+		b.recallHandlers(),
 		b.offsetHandlers(),
 		b.clientHandlers(),
 		b.topicHandlers(),

@@ -8,6 +8,7 @@ import (
 	"strconv"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/timer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 )
 
@@ -137,6 +138,9 @@ func (b *Broker) divertLevel(m *outgoing, level int) {
 // delivery itself is exact to the millisecond.
 const timerPrecision = 1000
 
+// outOf is the TIMER_OUT_MS of a message that is delivered at a moment.
+func outOf(at int64) int64 { return (at - 1) / timerPrecision * timerPrecision }
+
 // latestDelivery is the last moment that a message can be delivered at: the end
 // of the year 9999.
 const latestDelivery = 253_402_300_799_999
@@ -158,16 +162,17 @@ func (b *Broker) divertTimer(m *outgoing) *answer {
 		why = "its delay is no whole number"
 	case at-now > limit:
 		why = fmt.Sprintf("its delay is %dms; timerMaxDelaySec sets the limit", at-now)
+	case at > now:
 	case m.seen&hasTimerDelete != 0:
-		why = "messages cannot be recalled here"
-	case at <= now:
+		why = "the message that it recalls has been delivered"
+	default:
 		return nil // delivered at once
 	}
 	if why != "" {
 		a := refuse(protocol.MessageIllegal, "timer message illegal, the delay time should not be bigger than the max delay %dms; or if set del msg, the delay time should be bigger than the current time (%s)", limit, why)
 		return &a
 	}
-	m.timerOut = (at - 1) / timerPrecision * timerPrecision
+	m.timerOut = outOf(at)
 	if m.seen&(hasTimerSec|hasTimerMs) != 0 {
 		// The record keeps the exact moment, for a consume queue that is built anew.
 		// Package timer takes it out again.
@@ -176,6 +181,9 @@ func (b *Broker) divertTimer(m *outgoing) *answer {
 	}
 	m.setReal(meta.TimerTopic, 0)
 	m.tagsCode = at
+	if m.seen&hasTimerDelete != 0 {
+		m.tagsCode = timer.RecallTagsCode(m.timerOut)
+	}
 	return nil
 }
 
@@ -226,7 +234,9 @@ func TagsCode(levels protocol.DelayLevels) func(*protocol.Record) int64 {
 			if s.timerDeliver != nil {
 				s.timerSec, s.timerMs = nil, nil
 			}
-			if at, ok := timerDeadline(&s, r.StoreTimestamp); ok {
+			if at, ok := timerDeadline(&s, r.StoreTimestamp); ok && s.seen&hasTimerDelete != 0 {
+				return timer.RecallTagsCode(outOf(at))
+			} else if ok {
 				return at
 			}
 		}

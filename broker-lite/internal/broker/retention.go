@@ -7,6 +7,7 @@ import (
 	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/retention"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/store"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/timer"
 )
 
 // retentionSettings are what a configuration says about old log.
@@ -36,7 +37,7 @@ func (b *Broker) neededLog() (first int64) {
 	// Those that were due a while ago are delivered, or never will be.
 	late := b.clock.Now().Add(-lateTimer).UnixMilli()
 	err := b.store.EachEntry(meta.TimerTopic, 0, 0, func(e store.Entry) bool {
-		if e.TagsCode < late {
+		if timer.Due(e.TagsCode) < late {
 			return true
 		}
 		least(e)

@@ -188,6 +188,9 @@ func (b *Broker) sendOne(p *peer, cmd *protocol.Command, topic *protocol.TopicCo
 		op.free()
 		return a
 	}
+	if m.timerOut > 0 && !strings.HasPrefix(m.realTopic, meta.RetryPrefix) {
+		op.recall = b.recallHandle(&m)
+	}
 	return b.appendOne(p, cmd, topic, &m, op)
 }
 

@@ -26,6 +26,7 @@ type sendOp struct {
 	resp      protocol.Command
 	queueID   int32  // the one the client asked for, or got
 	uniqueKey []byte // transactionId
+	recall    string // recallHandle; "" is none
 	id        []byte // scratch for a unique key that the broker makes
 	msgIDs    []byte
 	offset    int64
@@ -39,7 +40,7 @@ func (b *Broker) newSendOp(p *peer, cmd *protocol.Command) *sendOp {
 	if !ok {
 		op = &sendOp{b: b}
 	}
-	op.peer, op.oneway, op.half = p, cmd.IsOneway(), false
+	op.peer, op.oneway, op.half, op.recall = p, cmd.IsOneway(), false, ""
 	op.resp = cmd.Response(protocol.Success, "")
 	return op
 }
@@ -109,6 +110,7 @@ func (op *sendOp) AppendFields(w *protocol.FieldWriter) {
 	if len(op.uniqueKey) > 0 {
 		w.Bytes("transactionId", op.uniqueKey)
 	}
+	w.OptString("recallHandle", op.recall)
 	(&sendRefusal{op.b}).AppendFields(w)
 }
 

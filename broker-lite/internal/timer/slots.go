@@ -150,7 +150,7 @@ func (s *slots) list(which func(slotKey, *slot) bool) []slotKey {
 func (s *slots) add(list []entry, slotOf func(due int64) slotKey) error {
 	groups := map[slotKey][]byte{}
 	for _, e := range list {
-		key := slotOf(e.due)
+		key := slotOf(e.at())
 		groups[key] = appendEntry(groups[key], e)
 	}
 	for key, data := range groups {

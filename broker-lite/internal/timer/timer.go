@@ -58,24 +58,38 @@ type Service struct {
 	held  atomic.Int64 // entries in memory after the last ring; any goroutine
 	group *redeliver.Group
 
-	slots  slots
-	next   int64  // offset in the timer queue of the first entry that is not filed
-	queue  queue  // entries of the slots that have begun
-	loaded int64  // slots that begin before this are in queue, ms since 1970
-	mark   marker // how far deliveries have come
-	saved  marker
-	filed  int64 // what the checkpoint has
+	slots    slots
+	next     int64 // offset in the timer queue of the first entry that is not filed
+	queue    queue // entries of the slots that have begun
+	loaded   int64 // slots that begin before this are in queue, ms since 1970
+	recalled recalled
+	mark     marker // how far deliveries have come
+	saved    marker
+	filed    int64 // what the checkpoint has
 }
 
 // marker says which entries are delivered: those before seen that are due up to
 // at, ms since 1970.
 type marker struct{ seen, at int64 }
 
-// delivered reports whether an entry was delivered before the process started.
-func (m marker) delivered(e entry) bool { return e.offset < m.seen && e.due <= m.at }
+// delivered reports whether an entry was delivered before the process started, or
+// recalls only messages that were.
+func (m marker) delivered(e entry) bool {
+	over := e.at()
+	if e.recalls() {
+		over += recallSpan
+	}
+	return e.offset < m.seen && over <= m.at
+}
 
-// entry is a message that waits.
+// entry is a message that waits. due is the moment of delivery; negative, it is
+// minus the moment from which on the message recalls another.
 type entry struct{ offset, due int64 }
+
+func (e entry) recalls() bool { return e.due < 0 }
+
+// at is when the entry's turn comes, ms since 1970.
+func (e entry) at() int64 { return Due(e.due) }
 
 // queue is a container/heap by moment, then by arrival.
 type queue []entry
@@ -84,8 +98,8 @@ func (q queue) Len() int      { return len(q) }
 func (q queue) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
 
 func (q queue) Less(i, j int) bool {
-	if q[i].due != q[j].due {
-		return q[i].due < q[j].due
+	if a, b := q[i].at(), q[j].at(); a != b {
+		return a < b
 	}
 	return q[i].offset < q[j].offset
 }
@@ -163,8 +177,8 @@ func (s *Service) InMemory() int { return int(s.held.Load()) }
 // comeAgain is when the next message is due, or the next slot begins.
 func (s *Service) comeAgain() time.Time {
 	at, ok := s.slots.first()
-	if len(s.queue) > 0 && (!ok || s.queue[0].due < at) {
-		at, ok = s.queue[0].due, true
+	if len(s.queue) > 0 && (!ok || s.queue[0].at() < at) {
+		at, ok = s.queue[0].at(), true
 	}
 	if !ok {
 		return time.Time{}
@@ -205,7 +219,7 @@ func (s *Service) file() error {
 // enqueue takes those entries into memory whose slot has begun.
 func (s *Service) enqueue(list []entry) {
 	for _, e := range list {
-		if e.due < s.loaded {
+		if e.at() < s.loaded {
 			heap.Push(&s.queue, e)
 		}
 	}
@@ -235,7 +249,7 @@ func (s *Service) begin(now int64) error {
 			return err
 		}
 		for _, e := range list {
-			if e.due >= s.loaded && s.waits(e) {
+			if e.at() >= s.loaded && s.waits(e) {
 				heap.Push(&s.queue, e)
 			}
 		}
@@ -256,7 +270,7 @@ func (s *Service) waits(e entry) bool {
 
 // deliver delivers all that is due.
 func (s *Service) deliver(now int64) (delivered int, err error) {
-	for len(s.queue) > 0 && s.queue[0].due <= now {
+	for len(s.queue) > 0 && s.queue[0].at() <= now {
 		n, err := s.turn(now)
 		delivered += n
 		if err != nil {
@@ -272,7 +286,7 @@ func (s *Service) turn(now int64) (delivered int, err error) {
 	var sent []entry
 	var buf []byte
 	bytes := 0
-	for len(s.queue) > 0 && s.queue[0].due <= now && len(sent) < turnMessages && bytes < turnBytes {
+	for len(s.queue) > 0 && s.queue[0].at() <= now && len(sent) < turnMessages && bytes < turnBytes {
 		e := heap.Pop(&s.queue).(entry)
 		if buf, err = s.read(e, buf[:0]); err != nil && !redeliver.Lost(err) {
 			heap.Push(&s.queue, e)
@@ -280,6 +294,12 @@ func (s *Service) turn(now int64) (delivered int, err error) {
 		}
 		bad := err
 		if err = nil; bad == nil {
+			var done bool
+			if done, bad = s.recall(e, buf); done {
+				continue
+			}
+		}
+		if bad == nil {
 			bad = s.append(buf, now)
 		}
 		if bad != nil {
