@@ -27,6 +27,13 @@
 // the queue. Deliveries of the last second before a crash may be repeated; none is
 // lost.
 //
+// # Recall
+//
+// A message with TIMER_DEL_UNIQKEY recalls another: its entry has a negative moment,
+// the second in which the other is due, rounded down. From then on, for a second,
+// messages with that unique key are dropped instead of delivered. After a restart it
+// counts again as long as its second lasts.
+//
 // # What is left
 //
 // A record must stay in the commit log until it is delivered. When old commit log
