@@ -29,5 +29,4 @@
 // # What it is not
 //
 // It has no replicas and no access control, and is not meant to replace a cluster.
-// SQL92 filters and message queries by key are not there yet.
 package brokerlite

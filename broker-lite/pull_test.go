@@ -79,7 +79,10 @@ func TestPullsAnswerAsApacheDoes(t *testing.T) {
 		{"no such topic", pulling("none", 0, "*"), protocol.TopicNotExist, "topic[none] not exist, apply first please!", 0, 0, 0, nil},
 		{"a group that cannot be", with(func(h *protocol.PullRequest) { h.ConsumerGroup = "a b" }), protocol.GroupNotExist, "subscription group [a b] does not exist", 0, 0, 0, nil},
 		{"no expression at all", pulling("orders", 0, "||"), protocol.SubscriptionParse, "parse the consumer's subscription failed", 0, 0, 0, nil},
-		{"SQL92", with(func(h *protocol.PullRequest) { h.ExpressionType, h.Subscription = "SQL92", "a > 1" }), protocol.SystemError, "The broker does not support consumer to filter message by SQL92", 0, 0, 0, nil},
+		{"SQL92", with(func(h *protocol.PullRequest) { h.ExpressionType, h.Subscription = "SQL92", "TAGS = 'odd'" }), protocol.Success, "FOUND", 5, 0, 5, []string{"b1", "b3"}},
+		{"SQL92 that nothing matches", with(func(h *protocol.PullRequest) { h.ExpressionType, h.Subscription = "SQL92", "a > 1" }), protocol.PullRetryImmediately, "NO_MATCHED_MESSAGE", 5, 0, 5, nil},
+		{"wrong SQL92", with(func(h *protocol.PullRequest) { h.ExpressionType, h.Subscription = "SQL92", "a >" }), protocol.SubscriptionParse, "parse the consumer's subscription failed", 0, 0, 0, nil},
+		{"an unknown type of expression", with(func(h *protocol.PullRequest) { h.ExpressionType, h.Subscription = "REGEX", "a" }), protocol.SubscriptionParse, "parse the consumer's subscription failed", 0, 0, 0, nil},
 		{"a group without a heartbeat", with(func(h *protocol.PullRequest) { h.SysFlag = 0 }), protocol.SubscriptionNotExist, "the consumer's group info not exist", 0, 0, 0, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -124,13 +127,6 @@ func TestAPullFindsTheSubscriptionOfItsGroup(t *testing.T) {
 		h.Topic = "others"
 		if p := c.pull(h); p.code != protocol.SubscriptionNotExist || !strings.HasPrefix(p.remark, "the consumer's subscription not exist") {
 			t.Errorf("another topic: %s: %s", protocol.ResponseName(p.code), p.remark)
-		}
-		sql := subscription(t, "orders", "*")
-		sql.ExpressionType, sql.SubString, sql.SubVersion = "SQL92", "a > 1", 3
-		c.heartbeat("me", "", "consumers", sql)
-		h.Topic, h.SubVersion = "orders", 3
-		if p := c.pull(h); p.code != protocol.SystemError || !strings.HasSuffix(p.remark, "by SQL92") {
-			t.Errorf("SQL92: %s: %s", protocol.ResponseName(p.code), p.remark)
 		}
 	})
 }

@@ -100,6 +100,20 @@ func (s *SubscriptionData) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// TagType reports whether the subscription is by tags, rather than by an expression.
+func (s *SubscriptionData) TagType() bool {
+	return s.ExpressionType == "" || s.ExpressionType == ExpressionTag
+}
+
+// CheckClientRequest is the body of code 46 (CHECK_CLIENT_CONFIG): what a client is
+// about to subscribe to.
+type CheckClientRequest struct {
+	ClientID     string            `json:"clientId"`
+	Group        string            `json:"group"`
+	Namespace    string            `json:"namespace,omitempty"`
+	Subscription *SubscriptionData `json:"subscriptionData"`
+}
+
 // BuildTagSubscription parses a tag expression as Java's FilterAPI does: "" and
 // "*" take all, otherwise tags are separated by "||"; white space around them,
 // empty ones and repetitions are dropped. An expression without any tag is an

@@ -10,7 +10,8 @@ import (
 	"github.com/rocketkit/rocketkit/internal/remoting"
 )
 
-// Codes 34 HEART_BEAT, 35 UNREGISTER_CLIENT (ClientManageProcessor), 38
+// Codes 34 HEART_BEAT, 35 UNREGISTER_CLIENT, 46 CHECK_CLIENT_CONFIG
+// (ClientManageProcessor), 38
 // GET_CONSUMER_LIST_BY_GROUP (ConsumerManageProcessor), and the broker's own 40
 // NOTIFY_CONSUMER_IDS_CHANGED.
 //
@@ -20,9 +21,10 @@ import (
 
 func (b *Broker) clientHandlers() handlers {
 	return handlers{
-		protocol.Heartbeat:        b.at(b.heartbeat),
-		protocol.UnregisterClient: b.at(b.unregister),
-		protocol.GetConsumerList:  b.at(b.consumerList),
+		protocol.Heartbeat:         b.at(b.heartbeat),
+		protocol.UnregisterClient:  b.at(b.unregister),
+		protocol.GetConsumerList:   b.at(b.consumerList),
+		protocol.CheckClientConfig: b.at(b.checkClient),
 	}
 }
 
@@ -46,7 +48,10 @@ func (b *Broker) heartbeat(p *peer, cmd *protocol.Command) answer {
 		known = append(known, c)
 	}
 	hb.Consumers = known
-	changes, subChanged := b.sessions.Heartbeat(p.conn, &hb, cmd.Language, cmd.Version)
+	changes, subChanged, err := b.sessions.Heartbeat(p.conn, &hb, cmd.Language, cmd.Version)
+	if err != nil {
+		return failed(err)
+	}
 	b.notify(changes)
 	return answer{header: &protocol.HeartbeatResponse{SupportsV2: true, SubscriptionChanged: subChanged}}
 }

@@ -15,7 +15,8 @@ import (
 type holder struct {
 	longPolling func() bool
 	maxOffset   func(topic string, queueID int32) int64
-	resume      func([]*parked) // goes on elsewhere; must not block
+	resume      func([]*parked)                                        // goes on elsewhere; must not block
+	record      func(topic string, queueID int32, offset int64) []byte // nil when it cannot be read
 	alarm       *alarm.Alarm
 	count       atomic.Int64 // parked pulls, so that arrivals are cheap without
 
@@ -51,11 +52,11 @@ type parked struct {
 }
 
 // size is about what a parked pull holds, in bytes.
-func (p *parked) size() int { return 512 + 4*len(p.filter.codes) }
+func (p *parked) size() int { return 512 + 4*len(p.filter.codes) + p.filter.holds }
 
 func newHolder(b *Broker) *holder {
 	h := &holder{
-		longPolling: func() bool { return b.conf().LongPolling }, maxOffset: b.store.MaxOffset,
+		longPolling: func() bool { return b.conf().LongPolling }, maxOffset: b.store.MaxOffset, record: b.recordAt,
 		queues: map[parkedAt][]*parked{}, conns: map[*remoting.Conn]*waiting{},
 	}
 	h.resume = func(list []*parked) {
@@ -109,15 +110,19 @@ func (h *holder) enter(p *parked) bool {
 }
 
 // arrived wakes the pulls that a message is for. It is called on the store's
-// appender.
+// appender. The message is read only when a pull's filter looks at more than tags.
 func (h *holder) arrived(topic string, queueID int32, maxOffset, tagsCode int64) {
 	if h.count.Load() == 0 || !h.longPolling() {
 		return
 	}
-	var woken []*parked
+	var woken, choosy []*parked
 	h.mu.Lock()
 	for _, p := range h.queues[parkedAt{topic, queueID}] {
-		if p.offset < maxOffset && p.filter.matches(tagsCode) {
+		switch {
+		case p.offset >= maxOffset:
+		case p.filter.sql != nil:
+			choosy = append(choosy, p)
+		case p.filter.matches(tagsCode):
 			woken = append(woken, p)
 		}
 	}
@@ -125,9 +130,24 @@ func (h *holder) arrived(topic string, queueID int32, maxOffset, tagsCode int64)
 		h.remove(p)
 	}
 	h.mu.Unlock()
-	if len(woken) > 0 {
+	if woken = append(woken, h.chosen(choosy, topic, queueID, maxOffset-1)...); len(woken) > 0 {
 		h.resume(woken)
 	}
+}
+
+// chosen takes out those pulls whose expression takes a record. When it cannot be
+// read, they all find out for themselves.
+func (h *holder) chosen(list []*parked, topic string, queueID int32, offset int64) (woken []*parked) {
+	if len(list) == 0 {
+		return nil
+	}
+	record := h.record(topic, queueID, offset)
+	for _, p := range list {
+		if (record == nil || p.filter.records()(record)) && h.take(p) {
+			woken = append(woken, p)
+		}
+	}
+	return woken
 }
 
 // expire answers the pulls whose time is up and returns when the next one's is.

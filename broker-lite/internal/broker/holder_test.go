@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"log/slog"
 	"math/rand/v2"
 	"strings"
 	"testing"
@@ -92,10 +93,13 @@ func check(t *testing.T, h *holder, in int) {
 
 func TestLongExpressionsAreNotKept(t *testing.T) {
 	t.Parallel()
-	var c tagCache
-	for _, expr := range []string{"a || b", strings.Repeat("a", maxCachedExpr+1)} {
-		f, err := c.parse("orders", expr)
-		if err != nil || !f.some {
+	b := &Broker{logger: slog.New(slog.DiscardHandler)}
+	var c filterCache
+	for _, e := range []struct{ kind, expr string }{
+		{"", "a || b"}, {"TAG", strings.Repeat("a", maxCachedExpr+1)}, {"SQL92", "a = 'b'"}, {"SQL92", "a = '" + strings.Repeat("b", maxCachedExpr) + "'"},
+	} {
+		f, err := b.parseFilter(&c, "orders", e.kind, e.expr)
+		if err != nil || !f.some || (f.sql != nil) != (e.kind == "SQL92") {
 			t.Fatal(f, err)
 		}
 	}
@@ -103,7 +107,21 @@ func TestLongExpressionsAreNotKept(t *testing.T) {
 	for _, e := range c.entries {
 		kept += len(e.expr)
 	}
-	if kept != len("a || b") {
+	if kept != len("a || b")+len("a = 'b'") {
 		t.Errorf("%d bytes of expressions are kept", kept)
+	}
+}
+
+func TestAnExpressionCountsAsWhatAParkedPullHolds(t *testing.T) {
+	t.Parallel()
+	b := &Broker{logger: slog.New(slog.DiscardHandler)}
+	var c filterCache
+	f, err := b.parseFilter(&c, "orders", "SQL92", "a = '"+strings.Repeat("b", 60<<10)+"'")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := parked{pull: pull{filter: f}}
+	if p.size() < 16*60<<10 {
+		t.Errorf("%d bytes", p.size())
 	}
 }

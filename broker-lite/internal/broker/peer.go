@@ -20,11 +20,11 @@ type peer struct {
 	born netip.AddrPort // the client's address, as records carry it
 
 	// Scratch for one request at a time.
-	send   protocol.SendRequest
-	pull   protocol.PullRequest
-	record protocol.Record
-	props  []byte
-	tags   tagCache
+	send    protocol.SendRequest
+	pull    protocol.PullRequest
+	record  protocol.Record
+	props   []byte
+	filters filterCache
 
 	inFlight atomic.Int64  // bytes of appends not answered; any goroutine
 	waiting  atomic.Bool   // the reader waits for room

@@ -135,15 +135,12 @@ func (b *Broker) checkPopTopic(p *peer, h *protocol.PopRequest) *answer {
 	return &a
 }
 
-// popFilter is what a pop takes.
+// popFilter is what a pop takes. As on Apache enablePropertyFilter does not matter.
 func (b *Broker) popFilter(p *peer, h *protocol.PopRequest) (filter, *answer) {
 	if h.Expression == "" {
 		return filter{}, nil
 	}
-	if !tagType(h.ExpressionType) {
-		return filter{}, noExpressions(h.ExpressionType)
-	}
-	f, err := p.tags.parse(h.Topic, h.Expression)
+	f, err := b.parseFilter(&p.filters, h.Topic, h.ExpressionType, h.Expression)
 	if err != nil {
 		a := refuse(protocol.SubscriptionParse, "parse the consumer's subscription failed: %v", err)
 		return filter{}, &a
@@ -327,12 +324,8 @@ func (r *popRead) queue(topic string, id int32, retry bool) {
 // claimed takes what a claimed queue has.
 func (r *popRead) claimed(c *pop.Claim, key pop.Key, want int, retry bool) {
 	b, at := r.b, len(r.body)
-	var match func(int64) bool
-	if r.pp.filter.some {
-		match = r.pp.filter.matches
-	}
 	read := func() (store.ReadResult, error) {
-		return b.store.Read(key.Topic, key.Queue, c.Offset, want, b.config.MaxTransferBytes-at, match, r.body[:at])
+		return b.read(r.pp.filter, key.Topic, key.Queue, c.Offset, want, b.config.MaxTransferBytes-at, r.body[:at])
 	}
 	res, err := read()
 	if res.Status == store.OffsetTooSmall || res.Status == store.OffsetOverflowBadly {

@@ -56,7 +56,7 @@ type popWaiter struct {
 
 // size is about what a waiter holds, in bytes.
 func (w *popWaiter) size() int {
-	return 1024 + 4*len(w.filter.codes) + len(w.h.Expression) + len(w.h.AttemptID)
+	return 1024 + 4*len(w.filter.codes) + w.filter.holds + len(w.h.Expression) + len(w.h.AttemptID)
 }
 
 func newPopWaits(b *Broker) *popWaits {

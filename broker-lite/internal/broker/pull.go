@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"slices"
 	"time"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/store"
@@ -36,59 +35,6 @@ type pull struct {
 	suspend  time.Duration // 0: it is not parked
 
 	topicFlag, groupFlag int32
-}
-
-// filter is what a consumer takes of a queue, by the tags' hashes.
-type filter struct {
-	some  bool // not all
-	codes []int32
-}
-
-func filterOf(s *protocol.SubscriptionData) filter {
-	if s.MatchesAll() || s.ClassFilterMode {
-		return filter{}
-	}
-	return filter{some: true, codes: s.CodeSet}
-}
-
-func (f filter) matches(tagsCode int64) bool {
-	return !f.some || slices.Contains(f.codes, int32(tagsCode))
-}
-
-// tagCache keeps the expressions that a connection's pulls carry, unless they are
-// long. It belongs to the connection's reader.
-type tagCache struct {
-	entries [8]cachedTags
-	next    int
-}
-
-// maxCachedExpr is the longest expression that is kept, in bytes: a frame has room
-// for 16 MiB.
-const maxCachedExpr = 4 << 10
-
-type cachedTags struct {
-	expr   string
-	filter filter
-	known  bool
-}
-
-func (c *tagCache) parse(topic, expr string) (filter, error) {
-	for i := range c.entries {
-		if e := &c.entries[i]; e.known && e.expr == expr {
-			return e.filter, nil
-		}
-	}
-	s, err := protocol.BuildTagSubscription(topic, expr)
-	if err != nil {
-		return filter{}, err
-	}
-	e := cachedTags{expr: expr, filter: filterOf(&s), known: true}
-	if len(expr) > maxCachedExpr {
-		return e.filter, nil
-	}
-	c.entries[c.next] = e
-	c.next = (c.next + 1) % len(c.entries)
-	return e.filter, nil
 }
 
 func (b *Broker) pullHandlers() handlers {
@@ -163,30 +109,14 @@ func (b *Broker) choosePull(p *peer, h *protocol.PullRequest, broadcast bool, pl
 		case !broadcast && sub.Model == protocol.Broadcasting:
 			a := refuse(protocol.NoPermission, "the consumer group[%s] can not consume by broadcast way", h.ConsumerGroup)
 			return &a
-		case !tagType(sub.Data.ExpressionType):
-			return noExpressions(sub.Data.ExpressionType)
 		}
-		pl.filter = filterOf(sub.Data)
-		return nil
+		var a *answer
+		pl.filter, a = b.filterOfGroup(&sub)
+		return a
 	}
-	if !tagType(h.ExpressionType) {
-		return noExpressions(h.ExpressionType)
-	}
-	f, err := p.tags.parse(h.Topic, h.Subscription)
-	if err != nil {
-		a := refuse(protocol.SubscriptionParse, "parse the consumer's subscription failed: %v", err)
-		return &a
-	}
-	pl.filter = f
-	return nil
-}
-
-func tagType(expression string) bool { return expression == "" || expression == protocol.ExpressionTag }
-
-// noExpressions is Apache's answer while enablePropertyFilter is off.
-func noExpressions(kind string) *answer {
-	a := refuse(protocol.SystemError, "The broker does not support consumer to filter message by %s", kind)
-	return &a
+	var a *answer
+	pl.filter, a = b.filterOfPull(p, h)
+	return a
 }
 
 // answerPull reads and answers, or parks the pull if it may wait.
@@ -195,11 +125,7 @@ func (b *Broker) answerPull(pl *pull, first bool) {
 	if buf == nil {
 		buf = new([]byte)
 	}
-	var match func(int64) bool
-	if pl.filter.some {
-		match = pl.filter.matches
-	}
-	r, err := b.store.Read(pl.topic, pl.queueID, pl.offset, pl.messages, pl.bytes, match, (*buf)[:0])
+	r, err := b.read(pl.filter, pl.topic, pl.queueID, pl.offset, pl.messages, pl.bytes, (*buf)[:0])
 	if err != nil {
 		b.logger.Error("reading messages failed", "topic", pl.topic, "queue", pl.queueID, "offset", pl.offset, "err", err)
 	}

@@ -67,7 +67,7 @@ type Config struct {
 	MessageDelayLevel string        // messageDelayLevel, which protocol.ParseDelayLevels reads
 	TimerEnable       bool          // timerWheelEnable
 	TimerMaxDelay     time.Duration // timerMaxDelaySec; 0: no limit, where Apache has 3 days
-	PropertyFilter    bool          // enablePropertyFilter: SQL92
+	PropertyFilter    bool          // enablePropertyFilter: SQL92; Apache has it off
 
 	RejectTransactions       bool          // rejectTransactionMessage
 	TransactionTimeout       time.Duration // transactionTimeOut: age before the first check
@@ -128,7 +128,8 @@ func Embedded(dir string) Config {
 }
 
 // defaults are those of BrokerConfig, MessageStoreConfig and
-// NettyServerConfig (5.4.0); they are the same in 4.9.7 where it has them.
+// NettyServerConfig (5.4.0), the same in 4.9.7 where it has them; where they differ
+// the field's comment says so.
 func defaults() Config {
 	return Config{
 		ClusterName: "DefaultCluster",
@@ -163,6 +164,7 @@ func defaults() Config {
 
 		MessageDelayLevel: protocol.DefaultDelayLevels,
 		TimerEnable:       true,
+		PropertyFilter:    true,
 
 		TransactionTimeout:       6 * time.Second,
 		TransactionCheckMax:      15,

@@ -15,7 +15,6 @@ import (
 type key struct {
 	name  string
 	alias string // another spelling that documents use
-	inert string // why the key changes nothing yet; "" when it does
 	live  bool   // it can change while the broker runs
 	// set parses a value; its error completes "want …".
 	set func(c *Config, v string) error
@@ -69,7 +68,7 @@ func keys() []key {
 		text("messageDelayLevel", func(c *Config) *string { return &c.MessageDelayLevel }).by(setDelayLevels),
 		flag("timerWheelEnable", func(c *Config) *bool { return &c.TimerEnable }),
 		duration("timerMaxDelaySec", time.Second, 0, 10*365*24*time.Hour, func(c *Config) *time.Duration { return &c.TimerMaxDelay }).atRunTime(),
-		flag("enablePropertyFilter", func(c *Config) *bool { return &c.PropertyFilter }).without("SQL92 filters are not there yet"),
+		flag("enablePropertyFilter", func(c *Config) *bool { return &c.PropertyFilter }).atRunTime(),
 
 		flag("rejectTransactionMessage", func(c *Config) *bool { return &c.RejectTransactions }).atRunTime(),
 		duration("transactionTimeOut", time.Millisecond, time.Millisecond, 24*time.Hour, func(c *Config) *time.Duration { return &c.TransactionTimeout }),
@@ -103,8 +102,6 @@ func keys() []key {
 const maxMessageSize = 16<<20 - 64<<10
 
 func (k key) also(alias string) key { k.alias = alias; return k }
-
-func (k key) without(why string) key { k.inert = why; return k }
 
 func (k key) atRunTime() key { k.live = true; return k }
 

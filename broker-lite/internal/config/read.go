@@ -94,8 +94,6 @@ func (c *Config) Read(text string) (warnings []string, err error) {
 		setBy[k.name] = p
 		if err := k.set(c, value); err != nil {
 			errs = append(errs, &KeyError{Line: p.Line, Key: p.Key, Value: value, Want: err.Error()})
-		} else if k.inert != "" {
-			warnings = append(warnings, fmt.Sprintf("line %d: %s has no effect: %s", p.Line, p.Key, k.inert))
 		}
 	}
 	slices.SortStableFunc(errs, func(a, b error) int { return lineOf(a) - lineOf(b) })

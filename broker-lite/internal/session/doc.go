@@ -7,7 +7,11 @@
 // Changes: whom the broker has to tell (code 40) that they must rebalance. What
 // expires has no caller and goes to Options.OnExpire.
 //
-// One mutex guards everything; no I/O happens under it.
+// A subscription by an SQL92 expression is compiled when it comes, once for a
+// group, topic and expression, and kept with it. What one connection may bring is
+// bounded in bytes.
+//
+// One mutex guards everything; neither I/O nor a compilation happens under it.
 //
 // It differs from Apache's ConsumerManager and ProducerManager where these have
 // faults: a client that is connected twice is listed once; the members that

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/rocketkit/rocketkit/broker-lite/internal/sqlfilter"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 )
@@ -13,7 +14,7 @@ import (
 // any member speaks for the group.
 type consumerGroup struct {
 	members       map[*remoting.Conn]*Client
-	subscriptions map[string]*protocol.SubscriptionData // by topic; what they point to is never changed
+	subscriptions map[string]*subscription // by topic
 	consumeType   string
 	model         string
 	from          string
@@ -22,13 +23,13 @@ type consumerGroup struct {
 }
 
 func newConsumerGroup() *consumerGroup {
-	return &consumerGroup{members: map[*remoting.Conn]*Client{}, subscriptions: map[string]*protocol.SubscriptionData{}}
+	return &consumerGroup{members: map[*remoting.Conn]*Client{}, subscriptions: map[string]*subscription{}}
 }
 
 // subscribe takes a heartbeat's subscriptions: topics that are not named are
 // dropped, a later version replaces an earlier one. It reports whether topics
 // have come or gone (ConsumerGroupInfo.updateSubscription).
-func (g *consumerGroup) subscribe(subs []protocol.SubscriptionData) bool {
+func (g *consumerGroup) subscribe(subs []protocol.SubscriptionData, filters map[*protocol.SubscriptionData]*sqlfilter.Expr) bool {
 	changed := false
 	named := make(map[string]bool, len(subs))
 	for i := range subs {
@@ -36,8 +37,8 @@ func (g *consumerGroup) subscribe(subs []protocol.SubscriptionData) bool {
 		named[s.Topic] = true
 		before := g.subscriptions[s.Topic]
 		changed = changed || before == nil
-		if before == nil || s.SubVersion > before.SubVersion {
-			g.subscriptions[s.Topic] = s
+		if before == nil || s.SubVersion > before.data.SubVersion {
+			g.subscriptions[s.Topic] = &subscription{data: s, filter: filters[s]}
 		}
 	}
 	for topic := range g.subscriptions {
@@ -68,6 +69,7 @@ type producerGroup struct {
 // Data must not be changed.
 type Subscription struct {
 	Data        *protocol.SubscriptionData
+	Filter      *sqlfilter.Expr // of a subscription that is not by tags
 	ConsumeType string
 	Model       string
 }
@@ -94,14 +96,14 @@ func (m *Manager) Subscription(group, topic string, version int64) (Subscription
 	if g == nil {
 		return Subscription{}, &Refusal{protocol.SubscriptionNotExist, "the consumer's group info not exist" + faq}
 	}
-	data := g.subscriptions[topic]
+	s := g.subscriptions[topic]
 	switch {
-	case data == nil:
+	case s == nil:
 		return Subscription{}, &Refusal{protocol.SubscriptionNotExist, "the consumer's subscription not exist" + faq}
-	case data.SubVersion < version:
+	case s.data.SubVersion < version:
 		return Subscription{}, &Refusal{protocol.SubscriptionNotLatest, "the consumer's subscription not latest"}
 	}
-	return Subscription{Data: data, ConsumeType: g.consumeType, Model: g.model}, nil
+	return Subscription{Data: s.data, Filter: s.filter, ConsumeType: g.consumeType, Model: g.model}, nil
 }
 
 // ConsumerIDs returns the client ids of a group's members, sorted, each once.
@@ -142,7 +144,7 @@ func (m *Manager) Group(name string) (info Group, ok bool) {
 	}
 	info = Group{Members: sortedClients(g.members), ConsumeType: g.consumeType, Model: g.model, FromWhere: g.from}
 	for _, topic := range slices.Sorted(maps.Keys(g.subscriptions)) {
-		info.Subscriptions = append(info.Subscriptions, *g.subscriptions[topic])
+		info.Subscriptions = append(info.Subscriptions, *g.subscriptions[topic].data)
 	}
 	return info, true
 }

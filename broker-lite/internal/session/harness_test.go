@@ -103,7 +103,10 @@ func (c *client) close() {
 
 func (c *client) beat(hb protocol.HeartbeatData) []Change {
 	hb.ClientID = c.id
-	changes, _ := c.h.Heartbeat(c.Conn, &hb, protocol.LanguageJava, protocol.VersionV5_4_0)
+	changes, _, err := c.h.Heartbeat(c.Conn, &hb, protocol.LanguageJava, protocol.VersionV5_4_0)
+	if err != nil {
+		c.h.t.Error(err)
+	}
 	return changes
 }
 

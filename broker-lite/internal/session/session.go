@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/alarm"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/sqlfilter"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 )
@@ -58,7 +59,10 @@ type Manager struct {
 }
 
 // groups are what one connection is a member of.
-type groups struct{ consumer, producer map[string]struct{} }
+type groups struct {
+	consumer map[string]int // and about how many bytes its last heartbeat has brought
+	producer map[string]struct{}
+}
 
 // New makes a manager. It must be closed.
 func New(o Options) *Manager {
@@ -85,8 +89,13 @@ func (m *Manager) Close() { m.alarm.Stop() }
 // Heartbeat enters what a client says about itself (code 34). language and
 // version are those of the request's frame. Consumers of groups that the broker
 // refuses must have been taken out of hb; hb must not be changed afterwards.
-// subChanged is the response's IS_SUB_CHANGE.
-func (m *Manager) Heartbeat(c *remoting.Conn, hb *protocol.HeartbeatData, language protocol.Language, version int32) (changes []Change, subChanged bool) {
+// subChanged is the response's IS_SUB_CHANGE. The error is a *Refusal: the
+// connection would have more groups and subscriptions than one may.
+func (m *Manager) Heartbeat(c *remoting.Conn, hb *protocol.HeartbeatData, language protocol.Language, version int32) (changes []Change, subChanged bool, err error) {
+	if err := m.admit(c, hb); err != nil {
+		return nil, false, err
+	}
+	filters := m.compile(hb)
 	now := time.Now()
 	who := Client{Conn: c, ID: hb.ClientID, Language: language, Version: version, Seen: now}
 	subChanged = hb.Fingerprint == 0
@@ -94,11 +103,11 @@ func (m *Manager) Heartbeat(c *remoting.Conn, hb *protocol.HeartbeatData, langua
 	select {
 	case <-c.Closed(): // ConnClosed has been here, or will be and find nothing
 		m.mu.Unlock()
-		return nil, subChanged
+		return nil, subChanged, nil
 	default:
 	}
 	for i := range hb.Consumers {
-		change, stale := m.enterConsumer(&hb.Consumers[i], hb, who)
+		change, stale := m.enterConsumer(&hb.Consumers[i], hb, who, filters)
 		if change != nil {
 			changes = append(changes, *change)
 		}
@@ -109,12 +118,12 @@ func (m *Manager) Heartbeat(c *remoting.Conn, hb *protocol.HeartbeatData, langua
 	}
 	m.mu.Unlock()
 	m.alarm.Set(now.Add(m.expiry))
-	return changes, subChanged
+	return changes, subChanged, nil
 }
 
 // enterConsumer enters one consumer group of a client. stale: the client must
 // send its subscriptions again. mu is held.
-func (m *Manager) enterConsumer(data *protocol.ConsumerData, hb *protocol.HeartbeatData, who Client) (change *Change, stale bool) {
+func (m *Manager) enterConsumer(data *protocol.ConsumerData, hb *protocol.HeartbeatData, who Client, filters map[*protocol.SubscriptionData]*sqlfilter.Expr) (change *Change, stale bool) {
 	g := m.consumers[data.GroupName]
 	if g == nil {
 		g = newConsumerGroup()
@@ -124,12 +133,14 @@ func (m *Manager) enterConsumer(data *protocol.ConsumerData, hb *protocol.Heartb
 	g.fingerprint, g.heard = hb.Fingerprint, true
 	g.consumeType, g.model, g.from = data.ConsumeType, data.MessageModel, data.ConsumeFromWhere
 	joined := m.enterMember(data.GroupName, g.members, who)
-	m.groupsOf(who.Conn).consumer[data.GroupName] = struct{}{}
+	of := m.groupsOf(who.Conn)
 	resubscribed := false
 	if hb.Fingerprint != 0 && hb.WithoutSub {
 		stale = stale || len(g.subscriptions) == 0
+		of.consumer[data.GroupName] = max(of.consumer[data.GroupName], size(data))
 	} else {
-		resubscribed = g.subscribe(data.Subscriptions)
+		resubscribed = g.subscribe(data.Subscriptions, filters)
+		of.consumer[data.GroupName] = size(data)
 	}
 	if !joined && !resubscribed {
 		return nil, stale
@@ -165,7 +176,7 @@ func (m *Manager) enterMember(group string, members map[*remoting.Conn]*Client, 
 func (m *Manager) groupsOf(c *remoting.Conn) *groups {
 	g := m.conns[c]
 	if g == nil {
-		g = &groups{consumer: map[string]struct{}{}, producer: map[string]struct{}{}}
+		g = &groups{consumer: map[string]int{}, producer: map[string]struct{}{}}
 		m.conns[c] = g
 	}
 	return g

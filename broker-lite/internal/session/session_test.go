@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rocketkit/rocketkit/broker-lite/internal/sqlfilter"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 )
@@ -201,9 +202,12 @@ func TestHeartbeatsOfVersion2(t *testing.T) {
 		h := start(t)
 		a, b := h.dial("a"), h.dial("b")
 		beat := func(c *client, fingerprint int32, without bool, subs ...protocol.SubscriptionData) bool {
-			_, changed := h.Heartbeat(c.Conn, &protocol.HeartbeatData{
+			_, changed, err := h.Heartbeat(c.Conn, &protocol.HeartbeatData{
 				ClientID: c.id, Fingerprint: fingerprint, WithoutSub: without, Consumers: []protocol.ConsumerData{consumer("g", subs...)},
 			}, protocol.LanguageJava, protocol.VersionV5_4_0)
+			if err != nil {
+				t.Error(err)
+			}
 			return changed
 		}
 		version := func() int64 {
@@ -363,4 +367,49 @@ func TestPullsFindTheirSubscriptionWithoutAllocating(t *testing.T) {
 		t.Errorf("%v allocations", n)
 	}
 	a.close()
+}
+
+func TestAnExpressionIsCompiledOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t)
+		c := h.dial("a")
+		sql := func(expr string, version int64) protocol.SubscriptionData {
+			return protocol.SubscriptionData{Topic: "t", SubString: expr, ExpressionType: protocol.ExpressionSQL92, SubVersion: version}
+		}
+		filter := func(version int64) *sqlfilter.Expr {
+			t.Helper()
+			s, err := h.Subscription("g", "t", version)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return s.Filter
+		}
+		c.consume("g", sql("a > 1", 1))
+		first := filter(1)
+		if first == nil || first.String() != "a > 1" {
+			t.Fatalf("%v", first)
+		}
+		c.consume("g", sql("a > 1", 1))
+		c.consume("g", sql("a > 1", 2))
+		if filter(2) != first {
+			t.Error("the same expression was compiled again")
+		}
+		c.consume("g", sql("a > 2", 2))
+		if filter(2) != first {
+			t.Error("an expression of the same version counts")
+		}
+		c.consume("g", sql("a > 2", 3))
+		if got := filter(3); got == nil || got.String() != "a > 2" {
+			t.Errorf("a later version: %v", got)
+		}
+		c.consume("g", sql("a >", 4))
+		if got := filter(4); got != nil {
+			t.Errorf("a wrong expression: %v", got)
+		}
+		c.consume("g", sub("t", 5, "a"))
+		if got := filter(5); got != nil {
+			t.Errorf("tags: %v", got)
+		}
+	})
 }
