@@ -118,9 +118,16 @@ func TestExpressionsAreRefusedWhileFiltersAreOff(t *testing.T) {
 		own, group := pulling("orders", 0, "n = 1"), pulling("orders", 0, "")
 		own.ExpressionType = protocol.ExpressionSQL92
 		group.SysFlag, group.SubVersion = 0, 1
-		for name, h := range map[string]*protocol.PullRequest{"of the pull": own, "of the group": group} {
+		pulls := map[string]*protocol.PullRequest{"of the pull": own, "of the group": group}
+		for name, h := range pulls {
 			if p := c.pull(h); p.code != protocol.SystemError || p.remark != "The broker does not support consumer to filter message by SQL92" {
 				t.Errorf("%s: %s: %s", name, protocol.ResponseName(p.code), p.remark)
+			}
+		}
+		c.ok(protocol.UpdateBrokerConfig, nil, []byte("enablePropertyFilter=true\n"))
+		for name, h := range pulls {
+			if p := c.pull(h); p.code != protocol.Success || len(p.records) != 1 {
+				t.Errorf("%s, after filters were allowed: %s: %s", name, protocol.ResponseName(p.code), p.remark)
 			}
 		}
 	}, Conf("enablePropertyFilter=false"))
@@ -182,6 +189,35 @@ func TestAHeartbeatsExpressionsAreBounded(t *testing.T) {
 		}
 		if r := c.call(protocol.GetConsumerList, &protocol.ConsumerListRequest{ConsumerGroup: "two"}, nil); r.Code == protocol.Success {
 			t.Error("a heartbeat that was refused has entered its group")
+		}
+	})
+}
+
+func TestAPopTakesWhatItsExpressionMatches(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *Broker, c *client) {
+		c.createTopic("orders", 1)
+		for i := range 6 {
+			c.send(sending("orders", "n", fmt.Sprint(i)), fmt.Sprint(i))
+		}
+		h := popping("orders")
+		h.ExpressionType, h.Expression = protocol.ExpressionSQL92, "n = 1 OR n = 4"
+		if p := c.pop(h); p.code != protocol.Success || strings.Join(p.bodies(), "") != "14" {
+			t.Errorf("%s: %q", protocol.ResponseName(p.code), p.bodies())
+		}
+		go func() {
+			for _, n := range []string{"7", "1"} {
+				time.Sleep(5 * time.Second)
+				c.send(sending("orders", "n", n), n)
+			}
+		}()
+		h.PollTime, h.BornTime = 15_000, time.Now().UnixMilli()
+		begun := time.Now()
+		if p := dial(t, b).pop(h); p.code != protocol.Success || strings.Join(p.bodies(), "") != "1" || time.Since(begun) != 10*time.Second {
+			t.Errorf("%s: %q after %v", protocol.ResponseName(p.code), p.bodies(), time.Since(begun))
+		}
+		h.PollTime, h.Expression = 0, "n ="
+		if p := c.pop(h); p.code != protocol.SubscriptionParse {
+			t.Errorf("a wrong expression: %s: %s", protocol.ResponseName(p.code), p.remark)
 		}
 	})
 }
