@@ -90,5 +90,30 @@ func adminClusterRows() []adminRow {
 			},
 			only: `^(orderM|update|--|!)`,
 		},
+		{
+			name: "getBrokerConfig", about: "the keys that the broker acts on, of a broker and of a cluster",
+			lines: []string{"getBrokerConfig -b $broker", "getBrokerConfig -c DefaultCluster"},
+			masks: []mask{{`= .*`, "= VALUE"}}, sorted: true, fewer: "the broker has the keys that it acts on",
+			differs: []difference{{pattern: `^storePathIndex `, why: "broker.conf may have storePathIndex, which 5.4.0 does not tell"}},
+		},
+		{
+			name: "updateBrokerConfig", about: "a key that can change, shown by getBrokerConfig, and one that nobody may change",
+			lines: []string{
+				"updateBrokerConfig -b $broker -k maxTransferCountOnMessageInMemory -v 31", "getBrokerConfig -b $broker",
+				"updateBrokerConfig -c DefaultCluster -k maxTransferCountOnMessageInMemory -v 32", "updateBrokerConfig -b $broker -k brokerConfigPath -v /tmp/x",
+			},
+			only: `^(maxTransferCountOnMessageInMemory|update broker|--|!)`,
+		},
+		{
+			name: "exportConfigs", about: "a file of what brokers are configured with", since5: true,
+			lines:   []string{"exportConfigs -c DefaultCluster -f $dir"},
+			differs: []difference{{pattern: `"(slaveReadEnable|useTLS)"`, why: "there are no slaves to read from, and TLS has no such key"}},
+		},
+		{
+			name: "exportMetadata", about: "files of topics and groups", since5: true,
+			lines:   []string{"exportMetadata -b $broker -f $dir -t", "exportMetadata -b $broker -f $dir -g", "exportMetadata -c DefaultCluster -f $dir"},
+			only:    `^(--|!|export|.*\$)`,
+			prepare: func(r *adminRun) { r.createTopic(r.topic, 4) },
+		},
 	}
 }

@@ -3,7 +3,9 @@ package conformance_test
 import (
 	"context"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +14,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
 	"github.com/rocketkit/rocketkit/conformance/apache"
 )
 
@@ -29,8 +32,9 @@ import (
 // the rows whose names match.
 type adminRow struct {
 	name, about string
-	// lines are the commands. The words $ns, $broker, $topic and $group are put in;
-	// -n $ns is added. A word with blanks is written with underscores in place of
+	// lines are the commands. The words $ns, $broker, $topic, $group and $dir, a
+	// directory for files, are put in; -n $ns is added. What they write there counts
+	// as printed. A word with blanks is written with underscores in place of
 	// them by way of $_, as in a$_b.
 	lines []string
 	// since5: the tools of 4.9 do not have the command.
@@ -63,7 +67,7 @@ type difference struct{ tools, pattern, why string }
 
 // adminRows are all rows.
 func adminRows() []adminRow {
-	return slices.Concat(adminTopicRows(), adminClusterRows(), adminMessageRows())
+	return slices.Concat(adminTopicRows(), adminGroupRows(), adminClusterRows(), adminMessageRows())
 }
 
 // adminMasks are values that differ from run to run in every output.
@@ -94,6 +98,8 @@ type adminRun struct {
 	row          adminRow
 	version      string   // of the tools
 	topic, group string   // the same on both servers
+	dir          string   // for files
+	made         []string // of these, by prepare
 	more         []string // names that prepare has for commands, each with what it stands for
 	outputs      []apache.AdminOutput
 }
@@ -115,12 +121,12 @@ func (r *adminRun) commands() [][]string {
 
 // names puts the names of this run in.
 func (r *adminRun) names(more ...string) *strings.Replacer {
-	return strings.NewReplacer(append(append(more, r.more...), "$ns", r.server.nameServers[0], "$broker", r.server.broker, "$topic", r.topic, "$group", r.group)...)
+	return strings.NewReplacer(append(append(more, r.more...), "$ns", r.server.nameServers[0], "$broker", r.server.broker, "$topic", r.topic, "$group", r.group, "$dir", r.dir)...)
 }
 
 // lines are what the commands printed, reduced to what must be the same.
 func (r *adminRun) lines() []string {
-	hide := strings.NewReplacer(r.server.nameServers[0], "$ns", r.server.broker, "$broker", r.topic, "$topic", r.group, "$group")
+	hide := strings.NewReplacer(r.dir, "$dir", r.server.nameServers[0], "$ns", r.server.broker, "$broker", r.topic, "$topic", r.group, "$group")
 	var lines []string
 	for i, o := range r.outputs {
 		if i > 0 {
@@ -138,6 +144,15 @@ func (r *adminRun) lines() []string {
 			}
 		}
 	}
+	for _, file := range r.files() {
+		if !slices.Contains(r.made, file) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				r.Fatal(err)
+			}
+			lines = append(lines, "-- "+file+" --", string(text))
+		}
+	}
 	text := hide.Replace(strings.Join(lines, "\n"))
 	for _, m := range append(r.row.masks, adminMasks()...) {
 		text = regexp.MustCompile(m.pattern).ReplaceAllString(text, m.name)
@@ -153,6 +168,29 @@ func (r *adminRun) lines() []string {
 		slices.Sort(lines)
 	}
 	return lines
+}
+
+// files are those in the run's directory, sorted.
+func (r *adminRun) files() []string {
+	var files []string
+	err := filepath.WalkDir(r.dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && !d.IsDir() {
+			files = append(files, path)
+		}
+		return err
+	})
+	if err != nil {
+		r.Fatal(err)
+	}
+	return files
+}
+
+// file writes a file that the commands read, with the names put in.
+func (r *adminRun) file(name, text string) {
+	r.Helper()
+	if err := os.WriteFile(filepath.Join(r.dir, name), []byte(r.names().Replace(text)), 0o600); err != nil {
+		r.Fatal(err)
+	}
 }
 
 // out is all that the commands printed.
@@ -187,7 +225,7 @@ type adminServer struct {
 func TestMQAdmin(t *testing.T) {
 	apache.Require(t)
 	servers := []adminServer{
-		{legNamed("broker-lite"), startLite(t, newLog(t), false)},
+		{legNamed("broker-lite"), startLite(t, newLog(t), false, brokerlite.Conf("traceTopicEnable=true"))},
 		{legNamed("Apache 5.4.0"), startApache(t, apache.V5)},
 	}
 	only := regexp.MustCompile(os.Getenv("ROCKETKIT_MQADMIN"))
@@ -224,11 +262,12 @@ func runAdmin(t *testing.T, version string, on adminServer, rows []adminRow) []*
 		name := regexp.MustCompile(`\W+`).ReplaceAllString(row.name+"_"+version, "_")
 		r := &adminRun{
 			stand: &stand{T: t, leg: on.leg, c: testCase{name: name}, server: on.server, log: newLog(t)},
-			row:   row, version: version, topic: "t_" + name, group: "g_" + name,
+			row:   row, version: version, topic: "t_" + name, group: "g_" + name, dir: t.TempDir(),
 		}
 		if row.prepare != nil {
 			row.prepare(r)
 		}
+		r.made = r.files()
 		runs = append(runs, r)
 		commands = append(commands, r.commands()...)
 	}

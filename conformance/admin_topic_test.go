@@ -1,6 +1,8 @@
 package conformance_test
 
 import (
+	"strings"
+
 	"github.com/rocketkit/rocketkit/conformance/apache"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -62,6 +64,72 @@ func adminTopicRows() []adminRow {
 			differs: []difference{{pattern: `RMQ_SYS_ROCKSDB`, why: "transactions are not kept in RocksDB"}},
 			only:    `^(--|#|\$|DefaultCluster \$|.*(TBW102|SCHEDULE|HALF|SELF_TEST|wheel))`,
 			sorted:  true,
+		},
+		{
+			name: "updateTopic, refused", about: "system topics, wrong names, long names, attributes that are not there",
+			lines: []string{
+				"updateTopic -b $broker -t TBW102", "updateTopic -b $broker -t a$b", "updateTopic -b $broker -t " + strings.Repeat("x", 128),
+				"updateTopic -b $broker -t SCHEDULE_TOPIC_XXXX", "updateTopic -b $broker -t rmq_sys_mine",
+			},
+		},
+		{
+			name: "updateTopic -a", about: "attributes of a topic", since5: true,
+			lines: []string{
+				"updateTopic -b $broker -t $topic -a +message.type=FIFO", "updateTopic -b $broker -t $topic -a +message.type=DELAY",
+				"updateTopic -b $broker -t $topic -a +message.type=MIXED", "updateTopic -b $broker -t $topic -a +no.such=1",
+				"updateTopic -b $broker -t $topic -a +queue.type=SimpleCQ",
+			},
+			differs: []difference{{pattern: `^! .*DESC: `, why: "the text of a refusal names the topic"}},
+		},
+		{
+			name: "updateTopic -o", about: "an ordered topic: its queues are told to the name server",
+			lines: []string{"updateTopic -c DefaultCluster -t $topic -r 3 -w 3 -o true", "updateOrderConf -t $topic -m get", "topicRoute -l -t $topic"},
+		},
+		{
+			name: "updateTopicPerm", about: "a topic's permission, on a broker and in a cluster",
+			lines: []string{
+				"updateTopicPerm -b $broker -t $topic -p 4", "updateTopicPerm -b $broker -t $topic -p 4", "updateTopicPerm -c DefaultCluster -t $topic -p 2",
+				"topicRoute -l -t $topic",
+			},
+			prepare: func(r *adminRun) { r.createTopic(r.topic, 4) },
+		},
+		{
+			name: "updateTopicList", about: "several topics of a file", since5: true,
+			lines: []string{"updateTopicList -b $broker -f $dir/topics.json", "topicRoute -l -t $topic", "updateTopicList -b $broker -f $dir/wrong.json"},
+			prepare: func(r *adminRun) {
+				r.file("topics.json", `[{"topicName":"$topic","readQueueNums":2,"writeQueueNums":3,"perm":6},{"topicName":"$topic_2","readQueueNums":1,"writeQueueNums":1,"perm":6}]`)
+				r.file("wrong.json", `[{"topicName":"TBW102","readQueueNums":2,"writeQueueNums":3,"perm":6}]`)
+			},
+		},
+		{
+			name: "deleteTopic", about: "a topic is gone from brokers and name servers, with its messages",
+			lines: []string{
+				"deleteTopic -c DefaultCluster -t $topic", "topicRoute -t $topic", "topicStatus -t $topic", "updateTopic -b $broker -t $topic", "topicStatus -t $topic",
+				"deleteTopic -c DefaultCluster -t TBW102", "deleteTopic -c DefaultCluster -t no-such-topic",
+			},
+			prepare: func(r *adminRun) {
+				r.createTopic(r.topic, 4)
+				r.sendAll(r.producer(r.open(), always(2)), r.topic, "1", "2", "3")
+			},
+		},
+		{
+			name: "cleanUnusedTopic", about: "clean-up of topics, consume queues and commit log, on a broker and in a cluster",
+			lines: []string{
+				"cleanUnusedTopic -b $broker", "cleanUnusedTopic -c DefaultCluster", "cleanExpiredCQ -b $broker", "cleanExpiredCQ -c DefaultCluster",
+				"topicStatus -t $topic",
+			},
+			prepare: func(r *adminRun) {
+				r.createTopic(r.topic, 4)
+				r.sendAll(r.producer(r.open(), always(2)), r.topic, "kept")
+			},
+		},
+		{
+			name: "deleteExpiredCommitLog", about: "what fileReservedTime does not keep is deleted at once",
+			lines: []string{"deleteExpiredCommitLog -b $broker", "deleteExpiredCommitLog -c DefaultCluster", "topicStatus -t $topic"},
+			prepare: func(r *adminRun) {
+				r.createTopic(r.topic, 4)
+				r.sendAll(r.producer(r.open(), always(2)), r.topic, "kept")
+			},
 		},
 	}
 }

@@ -92,7 +92,7 @@ func (b *Broker) checkPop(p *peer, pp *popping) *answer {
 		a = b.storeFailed(errShuttingDown)
 	case pp.h.PollTime > 0 && time.Since(pp.until) > tooLate:
 		a = refuse(protocol.PollingTimeout, "the broker[%s] pop message is timeout too much", b.host)
-	case int32(b.config.Permission)&protocol.PermRead == 0:
+	case int32(b.conf().Permission)&protocol.PermRead == 0:
 		a = refuse(protocol.NoPermission, "the broker[%s] pop message is forbidden", b.host)
 	case pp.h.MaxMessages > maxPopNums:
 		a = refuse(protocol.InvalidParameter, "the broker[%s] pop message's num is greater than 32", b.host)
@@ -302,7 +302,7 @@ func (r *popRead) queue(topic string, id int32, retry bool) {
 		return
 	}
 	want := int(min(max(h.MaxMessages, 1), maxPopNums)) - r.count
-	if want <= 0 || r.count > 0 && len(r.body) >= b.config.MaxTransferBytes {
+	if want <= 0 || r.count > 0 && len(r.body) >= b.conf().MaxTransferBytes {
 		r.rest += max(0, end-b.pops.Next(key, init))
 		return
 	}
@@ -325,7 +325,7 @@ func (r *popRead) queue(topic string, id int32, retry bool) {
 func (r *popRead) claimed(c *pop.Claim, key pop.Key, want int, retry bool) {
 	b, at := r.b, len(r.body)
 	read := func() (store.ReadResult, error) {
-		return b.read(r.pp.filter, key.Topic, key.Queue, c.Offset, want, b.config.MaxTransferBytes-at, r.body[:at])
+		return b.read(r.pp.filter, key.Topic, key.Queue, c.Offset, want, b.conf().MaxTransferBytes-at, r.body[:at])
 	}
 	res, err := read()
 	if res.Status == store.OffsetTooSmall || res.Status == store.OffsetOverflowBadly {

@@ -56,7 +56,7 @@ func (b *Broker) handlePeek(p *peer, cmd *protocol.Command) {
 
 // checkPeek is what notifications, peeks and polling infos check.
 func (b *Broker) checkPeek(p *peer, h *protocol.PopRequest) *answer {
-	if int32(b.config.Permission)&protocol.PermRead == 0 {
+	if int32(b.conf().Permission)&protocol.PermRead == 0 {
 		a := refuse(protocol.NoPermission, "the broker[%s] peeking message is forbidden", b.host)
 		return &a
 	}
@@ -81,10 +81,10 @@ func (r *peekRead) queue(topic string, id int32) {
 	next := min(max(b.pops.Next(key, low), low), end)
 	r.rest += end - next
 	want := int(min(max(r.h.MaxMessages, 1), maxPopNums)) - r.count
-	if want <= 0 || next == end || r.count > 0 && len(r.body) >= b.config.MaxTransferBytes {
+	if want <= 0 || next == end || r.count > 0 && len(r.body) >= b.conf().MaxTransferBytes {
 		return
 	}
-	res, err := b.store.Read(topic, id, next, want, b.config.MaxTransferBytes-len(r.body), nil, r.body)
+	res, err := b.store.Read(topic, id, next, want, b.conf().MaxTransferBytes-len(r.body), nil, r.body)
 	if err != nil {
 		r.err = err
 	}

@@ -1,0 +1,29 @@
+package conformance_test
+
+// adminGroupRows are the commands that make, change and delete subscription groups.
+func adminGroupRows() []adminRow {
+	return []adminRow{
+		{
+			name: "updateSubGroup", about: "makes and changes a subscription group, on a broker and in a cluster",
+			lines: []string{
+				"updateSubGroup -b $broker -g $group -r 3 -q 2", "updateSubGroup -c DefaultCluster -g $group -s false -d false -m false -i 1 -w 2 -a false",
+				"updateSubGroup -b $broker -g a$b",
+			},
+		},
+		{
+			name: "updateSubGroupList", about: "several groups of a file", since5: true,
+			lines: []string{"updateSubGroupList -b $broker -f $dir/groups.json", "updateSubGroupList -b $broker -f $dir/wrong.json"},
+			prepare: func(r *adminRun) {
+				r.file("groups.json", `[{"groupName":"$group","retryMaxTimes":2},{"groupName":"$group_2"}]`)
+				r.file("wrong.json", `[{"groupName":"a b"}]`)
+			},
+		},
+		{
+			name: "deleteSubGroup", about: "a group, on a broker and in a cluster with its retry and dead letter topics",
+			lines: []string{
+				"updateSubGroup -b $broker -g $group", "deleteSubGroup -b $broker -g $group", "deleteSubGroup -c DefaultCluster -g $group -r true",
+				"deleteSubGroup -b $broker -g no-such-group",
+			},
+		},
+	}
+}
