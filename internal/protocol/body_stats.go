@@ -81,17 +81,47 @@ func EncodeOffsetTable(offsets map[MessageQueue]int64) []byte {
 	return append(b, `}}`...)
 }
 
-// DecodeOffsetTable reads what EncodeOffsetTable and fastjson write.
+// DecodeOffsetTable reads what EncodeOffsetTable, EncodeOffsetList and fastjson
+// write.
 func DecodeOffsetTable(data []byte) (map[MessageQueue]int64, error) {
 	var v struct {
-		Offsets map[queueKey]int64 `json:"offsetTable"`
+		Offsets json.RawMessage `json:"offsetTable"`
 	}
 	if err := decodeBody("offset table", data, &v); err != nil {
 		return nil, err
 	}
-	m := make(map[MessageQueue]int64, len(v.Offsets))
-	for k, o := range v.Offsets {
-		m[MessageQueue(k)] = o
+	if len(v.Offsets) > 0 && v.Offsets[0] == '[' {
+		return decodeOffsetList(v.Offsets)
+	}
+	var table map[queueKey]int64
+	if len(v.Offsets) > 0 {
+		if err := decodeBody("offset table", v.Offsets, &table); err != nil {
+			return nil, err
+		}
+	}
+	return queueTable(table), nil
+}
+
+// queueOffset is an element of an offset list.
+type queueOffset struct {
+	MessageQueue
+	Offset int64 `json:"offset"`
+}
+
+// UnmarshalJSON implements json.Unmarshaler; it takes objects only.
+func (q *queueOffset) UnmarshalJSON(b []byte) error {
+	type plain queueOffset
+	return unmarshalElement(b, (*plain)(q))
+}
+
+func decodeOffsetList(data []byte) (map[MessageQueue]int64, error) {
+	var list []queueOffset
+	if err := decodeBody("offset list", data, &list); err != nil {
+		return nil, err
+	}
+	m := make(map[MessageQueue]int64, len(list))
+	for _, q := range list {
+		m[q.MessageQueue] = q.Offset
 	}
 	return m, nil
 }

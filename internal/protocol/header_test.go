@@ -75,6 +75,17 @@ func fullHeaders() []struct {
 		{&RegisterBrokerResponse{HAServerAddr: "h", MasterAddr: "m"}, ""},
 		{&UnregisterBrokerRequest{BrokerName: "b", BrokerAddr: "a", ClusterName: "c", BrokerID: 1}, "brokerName brokerAddr clusterName brokerId"},
 		{&RouteRequest{Topic: "t", AcceptStandardJSONOnly: SomeBool(true)}, "topic"},
+		{&ConsumeStatsRequest{ConsumerGroup: "g", Topic: "t", TopicList: "t;u", BrokerName: "b"}, "consumerGroup"},
+		{&BrokerConsumeStatsRequest{OrderedOnly: true}, ""},
+		{&ProducerGroupRequest{ProducerGroup: "g"}, "producerGroup"},
+		{&GroupTopicRequest{Group: "g", Topic: "t", ClientAddr: "c"}, "group"},
+		{&ResetOffsetRequest{Group: "g", Topic: "t", QueueID: -1, Offset: SomeInt64(0), Timestamp: LatestOffset, Force: true, BrokerName: "b"}, "group topic timestamp"},
+		{&RunningInfoRequest{ConsumerGroup: "g", ClientID: "c", Stacks: true}, "consumerGroup clientId"},
+		{&ConsumeDirectlyRequest{ConsumerGroup: "g", ClientID: "c", MessageID: "id", BrokerName: "b", Topic: "t", TopicSysFlag: SomeInt32(0), GroupSysFlag: SomeInt32(1)}, "consumerGroup"},
+		{&CorrectionOffsetRequest{Topic: "t", CompareGroup: "g", FilterGroups: "h,i"}, "topic"},
+		{&CloneOffsetRequest{From: "g", To: "h", Topic: "t", Offline: true}, "srcGroup destGroup"},
+		{&ConsumeQueueRequest{Topic: "t", QueueID: 1, Index: 1 << 40, Count: 10, ConsumerGroup: "g"}, "topic"},
+		{&ResumeCheckRequest{MessageID: "id", Topic: "t"}, "msgId"},
 	}
 }
 
@@ -155,7 +166,7 @@ func TestANumberThatIsNoneIsRefusedByName(t *testing.T) {
 				}
 			}
 		}
-		if len(c.required) > 0 && numbers == 0 && !strings.Contains("clientID consumerGroup topic recallHandle", c.required) {
+		if len(c.required) > 0 && numbers == 0 && !strings.Contains("clientID consumerGroup topic recallHandle producerGroup group, consumerGroup clientId, srcGroup destGroup, msgId", c.required) {
 			t.Errorf("%s has no number", typeName(c.header))
 		}
 	}

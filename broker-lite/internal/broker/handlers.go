@@ -33,6 +33,12 @@ func (b *Broker) families() handlers {
 		b.runtimeHandlers(),
 		b.viewHandlers(),
 		b.queryHandlers(),
+		b.connectionHandlers(),
+		b.consumeStatsHandlers(),
+		b.resetHandlers(),
+		b.callClientHandlers(),
+		b.consumeQueueHandlers(),
+		b.resumeHandlers(),
 	} {
 		maps.Copy(all, family)
 	}

@@ -15,6 +15,7 @@ import (
 type holder struct {
 	longPolling func() bool
 	maxOffset   func(topic string, queueID int32) int64
+	reset       func(group, topic string, queueID int32) bool          // see moved
 	resume      func([]*parked)                                        // goes on elsewhere; must not block
 	record      func(topic string, queueID int32, offset int64) []byte // nil when it cannot be read
 	alarm       *alarm.Alarm
@@ -56,7 +57,7 @@ func (p *parked) size() int { return 512 + 4*len(p.filter.codes) + p.filter.hold
 
 func newHolder(b *Broker) *holder {
 	h := &holder{
-		longPolling: func() bool { return b.conf().LongPolling }, maxOffset: b.store.MaxOffset, record: b.recordAt,
+		longPolling: func() bool { return b.conf().LongPolling }, maxOffset: b.store.MaxOffset, reset: b.meta.Offsets.HasReset, record: b.recordAt,
 		queues: map[parkedAt][]*parked{}, conns: map[*remoting.Conn]*waiting{},
 	}
 	h.resume = func(list []*parked) {
@@ -79,9 +80,10 @@ func (h *holder) park(pl *pull) bool {
 	}
 	h.alarm.Set(p.deadline)
 
-	// A message may have come between the read and here; its arrival found no
+	// A message may have come between the read and here, or a reset; it found no
 	// pull to wake.
-	if h.longPolling() && h.maxOffset(pl.topic, pl.queueID) > pl.offset && h.take(p) {
+	due := h.longPolling() && h.maxOffset(pl.topic, pl.queueID) > pl.offset || h.reset(pl.group, pl.topic, pl.queueID)
+	if due && h.take(p) {
 		h.resume([]*parked{p})
 	}
 	return true
@@ -148,6 +150,24 @@ func (h *holder) chosen(list []*parked, topic string, queueID int32, offset int6
 		}
 	}
 	return woken
+}
+
+// moved wakes a group's pulls of a queue that goes on elsewhere.
+func (h *holder) moved(group, topic string, queueID int32) {
+	var woken []*parked
+	h.mu.Lock()
+	for _, p := range h.queues[parkedAt{topic, queueID}] {
+		if p.group == group {
+			woken = append(woken, p)
+		}
+	}
+	for _, p := range woken {
+		h.remove(p)
+	}
+	h.mu.Unlock()
+	if len(woken) > 0 {
+		h.resume(woken)
+	}
 }
 
 // expire answers the pulls whose time is up and returns when the next one's is.

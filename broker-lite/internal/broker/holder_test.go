@@ -19,7 +19,7 @@ func TestPullsLeaveTheHolderOnceHoweverTheyLeave(t *testing.T) {
 	t.Parallel()
 	left := map[*parked]int{}
 	h := &holder{
-		longPolling: func() bool { return true }, maxOffset: func(string, int32) int64 { return 0 },
+		longPolling: func() bool { return true }, maxOffset: func(string, int32) int64 { return 0 }, reset: func(string, string, int32) bool { return false },
 		queues: map[parkedAt][]*parked{}, conns: map[*remoting.Conn]*waiting{},
 		resume: func(list []*parked) {
 			for _, p := range list {
@@ -43,11 +43,13 @@ func TestPullsLeaveTheHolderOnceHoweverTheyLeave(t *testing.T) {
 		case 1:
 			h.arrived("orders", int32(rnd.IntN(3)), 1, int64(rnd.IntN(3)))
 		case 2:
+			h.moved([]string{"a", "b"}[rnd.IntN(2)], "orders", int32(rnd.IntN(3)))
+		case 3:
 			if len(h.deadlines) > 0 {
 				h.expire(h.deadlines[len(h.deadlines)/2].deadline)
 			}
 		default:
-			pl := &pull{peer: &peer{conn: conn}, topic: "orders", queueID: int32(rnd.IntN(3)), suspend: time.Duration(rnd.IntN(1e9)) + time.Hour,
+			pl := &pull{peer: &peer{conn: conn}, group: []string{"a", "b"}[rnd.IntN(2)], topic: "orders", queueID: int32(rnd.IntN(3)), suspend: time.Duration(rnd.IntN(1e9)) + time.Hour,
 				filter: filter{some: true, codes: []int32{int32(rnd.IntN(3))}}}
 			if !h.park(pl) {
 				t.Fatal("there is room")

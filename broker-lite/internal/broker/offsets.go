@@ -82,7 +82,9 @@ func (b *Broker) updateOffset(_ *peer, cmd *protocol.Command) answer {
 	if h.QueueID < 0 || h.CommitOffset < 0 {
 		return refuse(protocol.InvalidParameter, "queueId %d and commitOffset %d of topic %s must not be negative", h.QueueID, h.CommitOffset, h.Topic)
 	}
-	b.meta.Offsets.Commit(h.ConsumerGroup, h.Topic, h.QueueID, h.CommitOffset)
+	if !b.meta.Offsets.Commit(h.ConsumerGroup, h.Topic, h.QueueID, h.CommitOffset) {
+		return answer{remark: "Offset has been previously reset"}
+	}
 	return answer{}
 }
 

@@ -60,8 +60,7 @@ func (b *Broker) handlePull(p *peer, cmd *protocol.Command) {
 		}
 	}
 	commit := h.SysFlag&protocol.PullCommitOffset != 0 && h.CommitOffset >= 0
-	b.answerPull(&pl, true)
-	if commit {
+	if moved := b.answerPull(&pl, true); commit && !moved {
 		b.meta.Offsets.Commit(pl.group, pl.topic, pl.queueID, h.CommitOffset)
 	}
 }
@@ -119,8 +118,16 @@ func (b *Broker) choosePull(p *peer, h *protocol.PullRequest, broadcast bool, pl
 	return a
 }
 
-// answerPull reads and answers, or parks the pull if it may wait.
-func (b *Broker) answerPull(pl *pull, first bool) {
+// answerPull reads and answers, or parks the pull if it may wait. It reports whether
+// the group's offset was reset: the pull's own does not count.
+func (b *Broker) answerPull(pl *pull, first bool) (reset bool) {
+	if offset, ok := b.meta.Offsets.TakeReset(pl.group, pl.topic, pl.queueID); ok {
+		pl.resp.Code, pl.resp.Remark = protocol.PullOffsetMoved, "OFFSET_RESET"
+		b.sendPull(pl, &pullHeader{PullResponse: protocol.PullResponse{
+			NextBeginOffset: offset, MinOffset: b.store.MinOffset(pl.topic, pl.queueID), MaxOffset: b.store.MaxOffset(pl.topic, pl.queueID),
+		}, pull: pl}, nil)
+		return true
+	}
 	buf, _ := b.bodies.Get().(*[]byte)
 	if buf == nil {
 		buf = new([]byte)
@@ -146,6 +153,7 @@ func (b *Broker) answerPull(pl *pull, first bool) {
 		pl.resp.Code, pl.resp.Remark = code, r.Status.String()
 		h := pullHeader{PullResponse: protocol.PullResponse{NextBeginOffset: r.NextOffset, MinOffset: r.MinOffset, MaxOffset: r.MaxOffset}, pull: pl}
 		b.stats.get(pl.topic, pl.group, r.Count, len(r.Body))
+		b.meta.Offsets.Pulled(pl.group, pl.topic, pl.queueID, r.NextOffset)
 		b.sendPull(pl, &h, r.Body)
 	}
 	if r.Body != nil {
@@ -154,6 +162,7 @@ func (b *Broker) answerPull(pl *pull, first bool) {
 	if cap(*buf) <= maxKeptBody {
 		b.bodies.Put(buf)
 	}
+	return false
 }
 
 // maxKeptBody is the largest buffer that is kept for the next pull.

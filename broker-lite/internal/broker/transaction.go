@@ -5,13 +5,24 @@ import (
 	"errors"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/halfmsg"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/redeliver"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/store"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 )
 
-// Code 37 END_TRANSACTION (EndTransactionProcessor), mostly oneway, and the
-// broker's own 39 CHECK_TRANSACTION_STATE. 5.x adds the topic to both. An outcome
-// that is not known yet is no outcome: Apache does not answer it, and the next
-// check-back asks again.
+// Codes 37 END_TRANSACTION (EndTransactionProcessor), mostly oneway, 323
+// RESUME_CHECK_HALF_MESSAGE (AdminBrokerProcessor), and the broker's own 39
+// CHECK_TRANSACTION_STATE. 5.x adds the topic to all. An outcome that is not known
+// yet is no outcome: Apache does not answer it, and the next check-back asks again.
+//
+// 323 puts a half message that was given up back to be checked anew. Apache takes
+// the id of any message, and an open half message would be there twice then; here it
+// must be in TRANS_CHECK_MAX_TIME_TOPIC.
+
+func (b *Broker) resumeHandlers() handlers {
+	return handlers{protocol.ResumeCheckHalfMessage: decoded(b, b.resumeCheck)}
+}
 
 func (b *Broker) endTransaction(p *peer, cmd *protocol.Command) {
 	var h protocol.EndTransactionRequest
@@ -61,4 +72,36 @@ func (b *Broker) askOutcome(group string, h *protocol.CheckTransactionRequest, r
 	if err := c.Oneway(ctx, &cmd, h, record); err != nil {
 		b.logger.Warn("a transaction could not be checked", "group", group, "message", h.MessageID, "peer", c.RemoteAddr().String(), "err", err)
 	}
+}
+
+func (b *Broker) resumeCheck(h *protocol.ResumeCheckRequest) answer {
+	const remark = "Exception was thrown when putting message back to RMQ_SYS_TRANS_HALF_TOPIC."
+	_, phys, err := protocol.ParseOffsetMessageID(h.MessageID)
+	if err != nil {
+		return refuse(protocol.SystemError, remark+" (%v)", err)
+	}
+	raw, err := b.store.ReadRecord(phys)
+	if err != nil {
+		return refuse(protocol.SystemError, remark+" (%v)", err)
+	}
+	var r protocol.Record
+	if _, err := protocol.DecodeRecord(raw, &r); err != nil {
+		return refuse(protocol.SystemError, remark+" (%v)", err)
+	}
+	if r.Topic != meta.CheckMaxTimeTopic {
+		return refuse(protocol.SystemError, remark+" (the message is in topic %s, not in %s)", r.Topic, meta.CheckMaxTimeTopic)
+	}
+	r.Topic, r.QueueID = meta.HalfTopic, 0
+	r.Properties = protocol.SetProperty(r.Properties, protocol.PropCheckTimes, "0")
+	group := redeliver.NewGroup(b.store)
+	if err := group.Append(&r, TagsCode(b.levels)(&r)); err != nil {
+		return failed(err)
+	}
+	var stored store.AppendResult
+	if _, err := group.Wait(func(_ int, res store.AppendResult) { stored = res }); err != nil || stored.Err != nil {
+		return b.storeFailed(errors.Join(err, stored.Err))
+	}
+	immunity, _ := protocol.Property(r.Properties, protocol.PropCheckImmunity)
+	b.half.Prepared(stored.QueueOffset, stored.StoreTimestamp, b.half.Immunity([]byte(immunity)))
+	return answer{}
 }

@@ -93,6 +93,8 @@ type Config struct {
 	ClientExpiry         time.Duration // channelExpiredTimeout: silence after which a client is dropped
 	FlushOffsetsInterval time.Duration // flushConsumerOffsetInterval
 
+	ServerSideReset bool // useServerSideResetOffset: resets wait here for the next pull, not at the clients
+
 	RegionID string // regionId, the MSG_REGION of send responses
 	TraceOn  bool   // traceOn, the TRACE_ON of send responses
 }
@@ -187,6 +189,8 @@ func defaults() Config {
 		RegisterTimeout:      24 * time.Second,
 		ClientExpiry:         120 * time.Second,
 		FlushOffsetsInterval: 5 * time.Second,
+
+		ServerSideReset: true,
 
 		RegionID: "DefaultRegion",
 		TraceOn:  true,

@@ -93,6 +93,7 @@ func keys() []key {
 		duration("registerBrokerTimeoutMills", time.Millisecond, time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.RegisterTimeout }),
 		duration("channelExpiredTimeout", time.Millisecond, time.Second, 24*time.Hour, func(c *Config) *time.Duration { return &c.ClientExpiry }),
 		duration("flushConsumerOffsetInterval", time.Millisecond, 500*time.Millisecond, time.Hour, func(c *Config) *time.Duration { return &c.FlushOffsetsInterval }),
+		flag("useServerSideResetOffset", func(c *Config) *bool { return &c.ServerSideReset }).atRunTime(),
 		text("regionId", func(c *Config) *string { return &c.RegionID }),
 		flag("traceOn", func(c *Config) *bool { return &c.TraceOn }),
 	}

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rocketkit/rocketkit/internal/protocol"
@@ -27,8 +28,12 @@ type Offsets struct {
 	logger *slog.Logger
 	file   *file
 
+	pending atomic.Int64 // len(resets), so that pulls are cheap without any
+
 	mu      sync.RWMutex // guards the following
 	offsets map[consumption]map[int32]int64
+	resets  map[consumption]map[int32]int64 // see Reset
+	pulled  map[consumption]map[int32]int64 // see Pulled
 	version protocol.DataVersion
 }
 
@@ -36,15 +41,23 @@ func newOffsets(o Options) *Offsets {
 	return &Offsets{
 		logger:  o.Logger,
 		offsets: map[consumption]map[int32]int64{},
+		resets:  map[consumption]map[int32]int64{},
+		pulled:  map[consumption]map[int32]int64{},
 		version: protocol.DataVersion{Timestamp: time.Now().UnixMilli()},
 	}
 }
 
 // Commit stores an offset. As on Apache the last one counts, even when it is
-// smaller than the one before, which is logged.
-func (o *Offsets) Commit(group, topic string, queueID int32, offset int64) {
+// smaller than the one before, which is logged; but none does while an offset that
+// was chosen by hand waits for its queue's next pull (see Reset), and Commit reports
+// false.
+func (o *Offsets) Commit(group, topic string, queueID int32, offset int64) bool {
 	key := consumption{topic, group}
 	o.mu.Lock()
+	if _, reset := o.resets[key][queueID]; reset {
+		o.mu.Unlock()
+		return false
+	}
 	queues := o.offsets[key]
 	if queues == nil {
 		queues = map[int32]int64{}
@@ -54,12 +67,13 @@ func (o *Offsets) Commit(group, topic string, queueID int32, offset int64) {
 	queues[queueID] = offset
 	o.mu.Unlock()
 	if known && before == offset {
-		return
+		return true
 	}
 	o.file.touch()
 	if offset < before {
 		o.logger.Warn("consumer offset goes back", "group", group, "topic", topic, "queue", queueID, "from", before, "to", offset)
 	}
+	return true
 }
 
 // Query returns the offset that was committed last; ok is false when none was.
@@ -118,7 +132,10 @@ func (o *Offsets) RemoveTopic(topic string) {
 func (o *Offsets) remove(which func(consumption) bool) {
 	o.mu.Lock()
 	before := len(o.offsets)
-	maps.DeleteFunc(o.offsets, func(c consumption, _ map[int32]int64) bool { return which(c) })
+	for _, table := range []map[consumption]map[int32]int64{o.offsets, o.resets, o.pulled} {
+		maps.DeleteFunc(table, func(c consumption, _ map[int32]int64) bool { return which(c) })
+	}
+	o.pending.Store(int64(len(o.resets)))
 	changed := len(o.offsets) != before
 	o.mu.Unlock()
 	if changed {

@@ -149,6 +149,49 @@ func (m *Manager) Group(name string) (info Group, ok bool) {
 	return info, true
 }
 
+// Member finds a consumer by its id, the connection that spoke last when it has
+// several.
+func (m *Manager) Member(group, clientID string) (found Client, ok bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	g := m.consumers[group]
+	if g == nil {
+		return Client{}, false
+	}
+	for _, who := range g.members {
+		if who.ID == clientID && (!ok || who.Seen.After(found.Seen)) {
+			found, ok = *who, true
+		}
+	}
+	return found, ok
+}
+
+// Subscribers returns the consumer groups with members that subscribe to a topic,
+// sorted.
+func (m *Manager) Subscribers(topic string) []string {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	var groups []string
+	for name, g := range m.consumers {
+		if g.subscriptions[topic] != nil {
+			groups = append(groups, name)
+		}
+	}
+	slices.Sort(groups)
+	return groups
+}
+
+// AllProducers returns the members of every producer group, by group.
+func (m *Manager) AllProducers() map[string][]Client {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	all := make(map[string][]Client, len(m.producers))
+	for name, g := range m.producers {
+		all[name] = sortedClients(g.members)
+	}
+	return all
+}
+
 // Producers returns the members of a producer group, by id.
 func (m *Manager) Producers(group string) []Client {
 	m.mu.RLock()
