@@ -137,7 +137,7 @@ func TestARecallSurvivesARestart(t *testing.T) {
 						}
 					}
 					time.Sleep(time.Until(begun.Add(3*time.Hour + 59*time.Second + 200*time.Millisecond - before)))
-					c = r.again(how)
+					r.again(how)
 					time.Sleep(time.Hour + time.Minute)
 					c = r.again(how)
 					time.Sleep(4 * time.Hour)

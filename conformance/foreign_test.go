@@ -91,7 +91,7 @@ func TestJavaClientOnApache(t *testing.T) {
 	}
 	server := startApacheWith(t, apache.Options{
 		TransactionCheck: time.Second, // as foreignServer
-		BrokerConf:       map[string]string{"enablePropertyFilter": "true"},
+		BrokerConf:       map[string]string{"enablePropertyFilter": "true", "recallMessageEnable": "true"},
 	})
 	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()

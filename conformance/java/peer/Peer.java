@@ -48,6 +48,7 @@ public final class Peer {
         TransactionCases.add(m);
         QueryCases.add(m);
         RetryCases.add(m);
+        PopCases.add(m);
         ConsumeCases.add(m);
         PullCases.add(m);
         SendCases.add(m);
