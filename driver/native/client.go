@@ -50,6 +50,7 @@ func Factory(_ context.Context, cfg driver.Config) (driver.Driver, error) {
 		Options: remoting.Options{Logger: cfg.Logger, Handler: c.serve, OnClose: c.connectionLost},
 		Dial:    cfg.Dial, TLS: cfg.TLS,
 	})
+	c.asks = workers{c: c, limit: 2, waiting: maxAsked}
 	c.names = newNameServers(c, cfg.NameServers)
 	c.brokers = newBrokers(c)
 	c.routes = newRoutes(c)
@@ -116,6 +117,7 @@ type client struct {
 	routes  *routes
 	brokers *brokers
 	beats   *heartbeats
+	asks    workers // of administrators' questions
 
 	mu      sync.Mutex // guards the following
 	closed  bool

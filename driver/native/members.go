@@ -47,7 +47,7 @@ func (s *subscription) loop() {
 		case <-s.wake:
 		case <-timer.C:
 		}
-		s.applyResets()
+		s.runNotes()
 	}
 	s.end()
 }
@@ -180,18 +180,23 @@ func (s *subscription) reap() {
 	}
 }
 
-// applyResets hands an administrator's offsets to the queues that they are for.
-func (s *subscription) applyResets() {
+// runNotes does what others have left for the loop.
+func (s *subscription) runNotes() {
 	s.mu.Lock()
-	tables := s.toReset
-	s.toReset = nil
+	notes := s.notes
+	s.notes = nil
 	s.mu.Unlock()
-	for _, table := range tables {
-		for mq, offset := range table {
-			q := s.queues[message.Queue{Topic: mq.Topic, Broker: mq.BrokerName, ID: int(mq.QueueID)}]
-			if q != nil {
-				q.post(func() { q.moveTo(offset, "an administrator reset the group") })
-			}
+	for _, note := range notes {
+		note()
+	}
+}
+
+// moveQueues hands an administrator's offsets to the queues that they are for.
+func (s *subscription) moveQueues(table map[protocol.MessageQueue]int64) {
+	for mq, offset := range table {
+		q := s.queues[message.Queue{Topic: mq.Topic, Broker: mq.BrokerName, ID: int(mq.QueueID)}]
+		if q != nil {
+			q.post(func() { q.moveTo(offset, "an administrator reset the group") })
 		}
 	}
 }

@@ -43,7 +43,8 @@ type queue struct {
 	committing bool
 	commitAt   time.Time
 	complaints seldom
-	waiting    int // slots in slotWaiting
+	waiting    int       // slots in slotWaiting
+	consumed   time.Time // when messages were settled last
 }
 
 // mailbox is how other goroutines reach the queue's.
@@ -122,6 +123,9 @@ func (q *queue) run() {
 	var mail mail
 	for {
 		q.read(&mail)
+		if len(mail.settled) > 0 {
+			q.consumed = time.Now()
+		}
 		for _, st := range mail.settled {
 			q.settle(st)
 		}

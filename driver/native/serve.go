@@ -20,6 +20,12 @@ func (c *client) serve(conn *remoting.Conn, cmd *protocol.Command) {
 		c.checkTransaction(conn, cmd)
 	case protocol.ResetClientOffset:
 		c.resetOffsets(conn, cmd)
+	case protocol.GetClientStatus:
+		c.tellOffsets(conn, cmd)
+	case protocol.GetClientRunningInfo:
+		c.tellRunningInfo(conn, cmd)
+	case protocol.ConsumeDirectly:
+		c.consumeDirectly(conn, cmd)
 	default:
 		c.refuse(conn, cmd, fmt.Sprintf("%s is not supported by the rocketkit client", protocol.RequestName(cmd.Code)))
 	}
@@ -30,13 +36,13 @@ func (c *client) refuse(conn *remoting.Conn, cmd *protocol.Command, remark strin
 	c.reply(conn, cmd, protocol.CodeNotSupported, remark)
 }
 
-func (c *client) reply(conn *remoting.Conn, cmd *protocol.Command, code protocol.Code, remark string) {
+func (c *client) reply(conn *remoting.Conn, cmd *protocol.Command, code protocol.Code, remark string, body ...[]byte) {
 	if cmd.IsOneway() {
 		return
 	}
 	resp := cmd.Response(code, remark)
 	resp.Version = protocol.ClientVersion
-	if err := conn.Reply(&resp, nil); err != nil {
+	if err := conn.Reply(&resp, nil, body...); err != nil {
 		c.log.Debug("could not answer a broker", "request", protocol.RequestName(cmd.Code), "addr", conn.RemoteAddr(), "error", err)
 	}
 }

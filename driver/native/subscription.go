@@ -38,6 +38,8 @@ type subscription struct {
 	last    context.Context // ends when the brokers are told no more, see leave
 	giveUp  context.CancelFunc
 	unready atomic.Int64 // messages that were at work when the group was left
+	began   time.Time    // when it was made
+	directs atomic.Int32 // messages at work for an administrator
 
 	// queues are those that this member owns, ending those that it gives up. These
 	// belong to the loop.
@@ -47,7 +49,7 @@ type subscription struct {
 	mu      sync.Mutex // guards the following
 	started bool
 	mode    leaveMode
-	toReset []map[protocol.MessageQueue]int64
+	notes   []func() // run by the loop
 }
 
 // leaveMode says how a queue, or the whole group, is given up.
@@ -80,7 +82,7 @@ func (c *client) NewSubscription(cfg driver.SubscriptionConfig, sink driver.Sink
 		return nil, err
 	}
 	s := &subscription{
-		c: c, cfg: subscriptionDefaults(cfg), sink: sink,
+		c: c, cfg: subscriptionDefaults(cfg), sink: sink, began: time.Now(),
 		filter: make(map[string]*filter), wake: make(chan struct{}, 1), done: make(chan struct{}),
 		queues: make(map[message.Queue]*queue), ending: make(map[message.Queue]*queue),
 	}
@@ -280,8 +282,13 @@ func (s *subscription) leaving() leaveMode {
 
 // reset moves queues to offsets that an administrator chose.
 func (s *subscription) reset(table map[protocol.MessageQueue]int64) {
+	s.post(func() { s.moveQueues(table) })
+}
+
+// post runs f on the loop's goroutine, unless that has ended.
+func (s *subscription) post(f func()) {
 	s.mu.Lock()
-	s.toReset = append(s.toReset, table)
+	s.notes = append(s.notes, f)
 	s.mu.Unlock()
 	s.kick()
 }

@@ -257,7 +257,6 @@ type QueueEntries struct {
 const (
 	DirectSuccess = "CR_SUCCESS"
 	DirectLater   = "CR_LATER"
-	DirectThrew   = "CR_THROW_EXCEPTION"
 )
 
 // DirectResult is the body of code 309's response.
@@ -272,7 +271,6 @@ type DirectResult struct {
 // Names of a RunningInfo's properties.
 const (
 	RunningNameServers = "PROP_NAMESERVER_ADDR"
-	RunningThreads     = "PROP_THREADPOOL_CORE_SIZE"
 	RunningOrdered     = "PROP_CONSUMEORDERLY"
 	RunningConsumeType = "PROP_CONSUME_TYPE"
 	RunningVersion     = "PROP_CLIENT_VERSION"
@@ -298,34 +296,19 @@ type ProcessQueue struct {
 	TryUnlockTimes   int64 `json:"tryUnlockTimes"`
 }
 
-// ConsumeRates are a topic's figures in a client (ConsumeStatus).
-type ConsumeRates struct {
-	FailedMessages int64   `json:"consumeFailedMsgs"` // in the last hour
-	FailedTPS      float64 `json:"consumeFailedTPS"`
-	OKTPS          float64 `json:"consumeOKTPS"`
-	ConsumeRT      float64 `json:"consumeRT"` // ms
-	PullRT         float64 `json:"pullRT"`
-	PullTPS        float64 `json:"pullTPS"`
-}
-
 // RunningInfo is the body of code 307's response, what a consumer says of itself
-// (ConsumerRunningInfo). 4.9 has no mqPopTable.
+// (ConsumerRunningInfo). 4.9 has no mqPopTable. Java's also has rates by topic,
+// stacks, and what the program adds.
 type RunningInfo struct {
-	Stacks        string
 	Queues        map[MessageQueue]ProcessQueue
 	Properties    map[string]string
-	Rates         map[string]ConsumeRates // by topic
 	Subscriptions []SubscriptionData
 }
 
 // EncodeRunningInfo renders i as fastjson does.
 func EncodeRunningInfo(i *RunningInfo) ([]byte, error) {
-	b := []byte{'{'}
-	if i.Stacks != "" {
-		b = append(appendJSONString(append(b, `"jstack":`...), i.Stacks), ',')
-	}
 	var failed error
-	b = appendQueueTable(append(b, `"mqPopTable":{},"mqTable":`...), i.Queues, func(b []byte, q ProcessQueue) []byte {
+	b := appendQueueTable([]byte(`{"mqPopTable":{},"mqTable":`), i.Queues, func(b []byte, q ProcessQueue) []byte {
 		v, err := EncodeBody(q)
 		if err != nil {
 			failed = err
@@ -333,11 +316,11 @@ func EncodeRunningInfo(i *RunningInfo) ([]byte, error) {
 		return append(b, v...)
 	})
 	rest, err := EncodeBody(struct {
-		Properties    map[string]string       `json:"properties"`
-		Rates         map[string]ConsumeRates `json:"statusTable"`
-		Subscriptions []SubscriptionData      `json:"subscriptionSet"`
-		User          struct{}                `json:"userConsumerInfo"`
-	}{Properties: i.Properties, Rates: i.Rates, Subscriptions: i.Subscriptions})
+		Properties    map[string]string  `json:"properties"`
+		Rates         struct{}           `json:"statusTable"`
+		Subscriptions []SubscriptionData `json:"subscriptionSet,omitempty"`
+		User          struct{}           `json:"userConsumerInfo"`
+	}{Properties: i.Properties, Subscriptions: i.Subscriptions})
 	if err != nil || failed != nil {
 		return nil, errors.Join(failed, err)
 	}
