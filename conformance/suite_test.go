@@ -45,6 +45,7 @@ const (
 	sendBacks   // a driver that reads the answer to a send-back
 	packings    // a driver that knows LZ4 and Zstandard
 	noPackings  // the opposite
+	sqlFilters  // a driver that subscribes by expressions
 )
 
 // missing says why a leg cannot run a case, for the table.
@@ -67,6 +68,7 @@ var missing = []struct {
 	{lostConns, "the driver notices a lost connection 30 s later"},
 	{packings, "the driver knows zlib only"},
 	{noPackings, "the driver knows every kind"},
+	{sqlFilters, "the driver does not pull by expressions"},
 	{sendBacks, "the driver does not read the answer to a send-back"},
 }
 
@@ -123,7 +125,7 @@ func (l *leg) one(t *testing.T, c testCase, shared *server) {
 }
 
 // native is what the native driver adds to any server.
-const native = transactions | dialling | sendBacks | lostConns | packings
+const native = transactions | dialling | sendBacks | lostConns | packings | sqlFilters
 
 func legs() []*leg {
 	return []*leg{

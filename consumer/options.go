@@ -154,9 +154,11 @@ func Tags(expressions ...string) HandlerOption {
 
 // SQL subscribes by an SQL92 expression over message properties, such as
 // `amount > 10 AND region = 'eu'`. The broker evaluates it, and must have
-// enablePropertyFilter=true. RocketMQ takes one expression for a group and topic,
-// so such a handler has its topic for itself. The drivers do not support it yet:
-// making the consumer fails with message.ErrUnsupported.
+// enablePropertyFilter=true, which Apache's has not unless it is told to: Start
+// asks those that are there, and fails with message.ErrUnsupported, or with the
+// broker's words about a wrong expression. RocketMQ takes one expression for a group
+// and topic, so such a handler has its topic for itself. driver/clientgo does not
+// support it.
 func SQL(expression string) HandlerOption {
 	return handlerOption(func(o *handlerOptions) { o.sql = chosen(expression) })
 }

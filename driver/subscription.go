@@ -27,7 +27,7 @@ type TopicFilter struct {
 	Topic string
 	// Type is ExpressionTag or ExpressionSQL; "" means tag.
 	Type string
-	// Expression is "*" or "" for all, or "a || b" for tags.
+	// Expression is "*" or "" for all, or "a || b" for tags, or SQL92.
 	Expression string
 }
 
@@ -108,7 +108,8 @@ type Verdict struct {
 // Subscription receives for one consumer group. Drain and Stop may be called
 // without Start before, and more than once.
 type Subscription interface {
-	// Start begins to receive. It does not wait for the topics to exist.
+	// Start begins to receive. It does not wait for the topics to exist. Brokers that
+	// do not take an SQL92 filter make it fail with message.ErrUnsupported.
 	Start(ctx context.Context) error
 	// Drain stops pulling, waits until everything delivered is settled, commits
 	// the offsets and leaves the group. When ctx ends first it stops and says

@@ -15,7 +15,7 @@
 //	delay levels              yes             yes
 //	delays by time            yes             no: it does not tell brokers before 5.0 apart
 //	push, tags                yes             yes, in ASCII; begins when one topic exists
-//	push, SQL92               later           no: it pulls by tags
+//	push, SQL92               yes             no: it pulls by tags
 //	ordered, broadcasting     later           no, nor later (see below)
 //	pull, POP, request/reply  later           no
 //	recall of timer messages  later           no

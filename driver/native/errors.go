@@ -127,7 +127,9 @@ func remedy(code protocol.Code) string {
 	case protocol.MessageIllegal:
 		return "check the body against the broker's maxMessageSize and the properties against 32767 bytes"
 	case protocol.SubscriptionParse:
-		return "check the subscription's expression; SQL92 needs enablePropertyFilter=true on the broker"
+		return "check the subscription's expression"
+	case protocol.FilterDataNotExist:
+		return "check the group's SQL92 expression: the broker cannot read it"
 	}
 	return ""
 }

@@ -64,7 +64,7 @@ const (
 // filter is what the group wants of one topic.
 type filter struct {
 	data protocol.SubscriptionData
-	tags map[string]struct{} // nil: all
+	tags map[string]struct{} // nil: all that the broker sends
 }
 
 // match decides on the exact tag; the broker compared hashes only.
@@ -166,10 +166,12 @@ func newFilter(t driver.TopicFilter, version int64) (*filter, error) {
 			}
 		}
 		return f, nil
+	case driver.ExpressionSQL:
+		return newExpression(t, version)
 	}
 	return nil, &UnsupportedError{
-		Op: "subscribe to topic " + t.Topic, Why: fmt.Sprintf("filters of type %q are not there yet", t.Type),
-		Remedy: "filter by tags, or look at the properties in the handler",
+		Op: "subscribe to topic " + t.Topic, Why: fmt.Sprintf("there are no filters of type %q", t.Type),
+		Remedy: "filter by tags or SQL92",
 	}
 }
 
@@ -196,14 +198,18 @@ func (s *subscription) topics() []string {
 // kick shares the queues anew soon.
 func (s *subscription) kick() { poke(s.wake) }
 
-// Start implements driver.Subscription. It does not wait for the network.
-func (s *subscription) Start(context.Context) error {
+// Start implements driver.Subscription. It does not wait for the network, except
+// that servers which are there are asked whether they take an SQL92 expression.
+func (s *subscription) Start(ctx context.Context) error {
 	s.mu.Lock()
 	again := s.started || s.mode != stay
 	s.started = true
 	s.mu.Unlock()
 	if again {
 		return fmt.Errorf("start group %q: it was started or stopped before; make a new subscription", s.cfg.Group)
+	}
+	if err := s.checkFilters(ctx); err != nil {
+		return s.neverStarted(fmt.Errorf("start group %q: %w", s.cfg.Group, err))
 	}
 	c := s.c
 	c.mu.Lock()

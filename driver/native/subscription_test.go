@@ -539,7 +539,7 @@ func TestRefusesSubscriptionsThatCannotWork(t *testing.T) {
 		{"a topic twice", driver.SubscriptionConfig{Group: "g", Topics: []driver.TopicFilter{topic("t", "a"), topic("t", "b")}}},
 		{"an impossible topic", driver.SubscriptionConfig{Group: "g", Topics: []driver.TopicFilter{topic("a b", "")}}},
 		{"an expression without a tag", driver.SubscriptionConfig{Group: "g", Topics: []driver.TopicFilter{topic("t", "||")}}},
-		{"an SQL92 expression", driver.SubscriptionConfig{Group: "g", Topics: []driver.TopicFilter{{Topic: "t", Type: driver.ExpressionSQL, Expression: "a > 1"}}}},
+		{"an SQL92 expression of nothing", sqlConfig("")},
 		{"an unknown expression type", driver.SubscriptionConfig{Group: "g", Topics: []driver.TopicFilter{{Topic: "t", Type: "XPATH"}}}},
 	}
 	c := newCluster(t).open()

@@ -1,0 +1,101 @@
+package native
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// checkFilters asks the brokers whether they take the group's SQL92 expressions (code
+// 46), before it joins: on a broker that does not, or with a wrong expression, the
+// group would get nothing and be told so by failing pulls only. As with Apache's
+// client, servers and topics that are not there yet go unchecked. It takes a request's
+// time at most.
+func (s *subscription) checkFilters(caller context.Context) error {
+	ctx, cancel := context.WithTimeout(caller, s.c.cfg.RequestTimeout)
+	defer cancel()
+	for _, topic := range s.topics() {
+		f := s.filter[topic]
+		if f.data.TagType() {
+			continue
+		}
+		st := s.c.routes.state(topic)
+		r, err := s.c.routes.shared(ctx, st, &st.flight, st.snap.Load, s.c.routes.fetch)
+		if err != nil {
+			if err := s.unchecked(caller, topic, err); err != nil {
+				return err
+			}
+			continue
+		}
+		for _, b := range r.brokers {
+			addr := b.master()
+			if addr == "" {
+				continue
+			}
+			err := s.checkFilter(ctx, s.c.brokers.get(addr), b.name, f)
+			var refused *message.BrokerError
+			if err != nil && !errors.As(err, &refused) {
+				err = s.unchecked(caller, topic, err)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// checkFilter asks one broker.
+func (s *subscription) checkFilter(ctx context.Context, b *broker, name string, f *filter) error {
+	op := "subscribe to topic " + f.data.Topic + " by SQL92"
+	body, err := protocol.EncodeBody(protocol.CheckClientRequest{ClientID: s.c.id, Group: s.cfg.Group, Subscription: &f.data})
+	if err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
+	conn, err := b.connect(ctx)
+	if err != nil {
+		return callError(op, name, b.addr, err)
+	}
+	cmd := command(protocol.CheckClientConfig)
+	resp, err := conn.Call(ctx, &cmd, nil, body)
+	if err != nil {
+		return callError(op, name, b.addr, err)
+	}
+	b.sawVersion(resp)
+	switch resp.Code {
+	case protocol.Success:
+		return nil
+	case protocol.SystemError, protocol.CodeNotSupported:
+		return &UnsupportedError{
+			Op: op, Broker: name, Addr: b.addr, Why: "it does not filter by expressions",
+			Remedy: "set enablePropertyFilter=true in its broker.conf, or filter by tags", Err: refusal(op, name, b.addr, resp),
+		}
+	}
+	return refusal(op, name, b.addr, resp)
+}
+
+// unchecked goes on without an answer, unless the caller gives up or the client
+// closes.
+func (s *subscription) unchecked(caller context.Context, topic string, err error) error {
+	switch {
+	case errors.Is(err, message.ErrClosed), caller.Err() != nil:
+		return err
+	case !errors.Is(err, message.ErrNoRoute):
+		s.c.log.Warn("an SQL92 expression is not checked", "group", s.cfg.Group, "topic", topic, "error", err)
+	}
+	return nil
+}
+
+// newExpression is a filter that only the broker evaluates.
+func newExpression(t driver.TopicFilter, version int64) (*filter, error) {
+	if t.Expression == "" {
+		return nil, fmt.Errorf("the SQL92 expression for topic %q is empty; write one such as \"amount > 10\", or subscribe by tags", t.Topic)
+	}
+	return &filter{data: protocol.SubscriptionData{
+		Topic: t.Topic, SubString: t.Expression, ExpressionType: protocol.ExpressionSQL92, SubVersion: version,
+	}}, nil
+}
