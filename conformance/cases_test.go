@@ -37,6 +37,8 @@ func cases() []testCase {
 		{name: "queues in turn", about: "messages without a key spread over all queues", run: sendInTurn},
 		{name: "queue by key", about: "one key, one queue: the one that Java's clients choose", run: sendByKey},
 		{name: "queue selected", about: "a selector of the application's own decides", run: sendSelected},
+		{name: "fewer queues to read", about: "8 queues to write to and 4 to read deliver queues 0 to 3 only; the others when they can be read", run: fewerReadQueues, needs: patience},
+		{name: "fewer queues", about: "16 queues become 8, first to write to, then, drained, to read: nothing is lost", run: shrinkQueues, needs: patience},
 		{name: "no name server", about: "ErrNoNameServer that names the addresses", run: noNameServer},
 		{name: "one name server dead", about: "another one is asked", run: oneNameServerDead},
 		{name: "ctx ended before", about: "ctx's error, safe to retry, nothing stored, however it is sent", run: ctxEndedBefore},

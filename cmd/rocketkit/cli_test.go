@@ -369,6 +369,40 @@ func TestTopicsAreMadeAndShown(t *testing.T) {
 	}
 }
 
+// The second broker is in the cluster of the first.
+func TestTopicsAreMadeOnOneBrokerOrOnAll(t *testing.T) {
+	t.Parallel()
+	c, b := withServer(t)
+	_, second := withServer(t, brokerlite.WithRole(brokerlite.RoleBroker), brokerlite.NameServers(b.NameServer()), brokerlite.Name("broker-b", "DefaultCluster"))
+	brokers := func(topic string) []string {
+		t.Helper()
+		var route struct {
+			QueueDatas []struct{ BrokerName string }
+		}
+		if err := json.Unmarshal([]byte(c.must("topic", "route", "-t", topic, "--json")), &route); err != nil {
+			t.Fatal(err)
+		}
+		var names []string
+		for _, q := range route.QueueDatas {
+			names = append(names, q.BrokerName)
+		}
+		slices.Sort(names)
+		return names
+	}
+	c.must("topic", "create", "everywhere", "-c", "DefaultCluster")
+	if got := brokers("everywhere"); !slices.Equal(got, []string{"broker-a", "broker-b"}) {
+		t.Errorf("with -c the topic is on %q", got)
+	}
+	c.must("topic", "create", "there", "-b", second.Addr())
+	if got := brokers("there"); !slices.Equal(got, []string{"broker-b"}) {
+		t.Errorf("with -b the topic is on %q", got)
+	}
+	c.must("send", "-t", "everywhere", "--body", "x", "--count", "16")
+	if status := c.must("topic", "status", "everywhere"); strings.Count(status, "broker-a") != 8 || strings.Count(status, "broker-b") != 8 || !strings.Contains(status, "Messages: 16") {
+		t.Errorf("status:\n%s", status)
+	}
+}
+
 // website is the address of a server that answers whatever it is asked in HTTP.
 func website(t *testing.T) string {
 	t.Helper()
