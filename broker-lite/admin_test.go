@@ -128,7 +128,7 @@ func TestAnUnknownRequestIsAnsweredWithThree(t *testing.T) {
 		for _, c := range []*client{c, dialAddr(t, b, b.NameServer())} {
 			for _, codec := range []protocol.Codec{protocol.JSON, protocol.Binary} {
 				c.codec = codec
-				for _, code := range []protocol.Code{9999, protocol.LockBatchMQ, 0, -1} {
+				for _, code := range []protocol.Code{9999, 0, -1} {
 					if resp := c.call(code, nil, nil); resp.Code != protocol.CodeNotSupported || !strings.HasSuffix(resp.Remark, " not supported") || !strings.HasPrefix(resp.Remark, " request type ") {
 						t.Errorf("%d: %s: %q", code, protocol.ResponseName(resp.Code), resp.Remark)
 					}

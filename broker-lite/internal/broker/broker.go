@@ -20,6 +20,7 @@ import (
 	"github.com/rocketkit/rocketkit/broker-lite/internal/index"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/pop"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/queuelock"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/register"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/retention"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/schedule"
@@ -94,6 +95,7 @@ type Broker struct {
 	queries   *queries
 	pops      *pop.Service
 	holder    *holder
+	locks     *queuelock.Table
 	popWaits  *popWaits
 	registrar *register.Registrar
 	arrivals  atomic.Bool // the services that hear of arrivals are there
@@ -142,6 +144,7 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	}
 	b.queries = newQueries()
 	b.live.Store(&o.Config)
+	b.locks = queuelock.New(o.Logger)
 	b.handlers = b.families()
 	b.stats.start()
 	b.news.groups = map[*remoting.Conn]map[string]struct{}{}

@@ -32,6 +32,7 @@ func (b *Broker) families() handlers {
 		b.configHandlers(),
 		b.runtimeHandlers(),
 		b.viewHandlers(),
+		b.lockHandlers(),
 		b.queryHandlers(),
 		b.connectionHandlers(),
 		b.consumeStatsHandlers(),

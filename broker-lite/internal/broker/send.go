@@ -218,7 +218,9 @@ func (b *Broker) route(p *peer, cmd *protocol.Command, m *outgoing, op *sendOp) 
 }
 
 // deadLetterRetry handles a client's fallback for a send-back that was refused: a
-// SEND to the retry topic (handleRetryAndDLQ).
+// SEND to the retry topic (handleRetryAndDLQ). From 5.1.1 on one to a group that has
+// locked queues is a dead letter at once: it consumes in order, and its clients send
+// there what they give up for good.
 func (b *Broker) deadLetterRetry(h *protocol.SendRequest, cmd *protocol.Command, m *outgoing) *answer {
 	name := strings.TrimPrefix(h.Topic, meta.RetryPrefix)
 	group, ok := b.meta.Groups.Find(name)
@@ -230,7 +232,7 @@ func (b *Broker) deadLetterRetry(h *protocol.SendRequest, cmd *protocol.Command,
 	if h.MaxReconsumeTimes.Set && cmd.Version >= versionV3_4_9 {
 		most = h.MaxReconsumeTimes.Value
 	}
-	if h.ReconsumeTimes <= most {
+	if h.ReconsumeTimes <= most && !b.locks.Locked(name) {
 		return nil
 	}
 	dlq := b.meta.Topics.CreateForSendBack(meta.DLQPrefix+name, meta.DLQQueueNums, protocol.PermRead|protocol.PermWrite, false, 0)
