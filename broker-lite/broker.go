@@ -44,11 +44,16 @@ func (b *Broker) Close(ctx context.Context) error {
 
 func (b *Broker) shutdown(ctx context.Context) error {
 	var errs []error
+	wasRunning := b.phase.CompareAndSwap(int32(running), int32(draining))
 	b.faults.close()
 	if b.broker != nil {
 		errs = append(errs, b.broker.Drain(ctx))
 	}
 	errs = append(errs, b.server.shutdown(ctx))
+	if wasRunning {
+		b.at(ended)
+	}
+	errs = append(errs, b.http.shutdown(ctx))
 	if b.broker != nil {
 		errs = append(errs, b.broker.Close(ctx))
 	}

@@ -20,6 +20,7 @@ type stallingDisk struct {
 	writes bool // held up
 	syncs  bool // held up
 	full   bool
+	broken bool // syncs fail
 }
 
 func newStallingDisk() *stallingDisk {
@@ -41,6 +42,9 @@ func (d *stallingDisk) before(c vfs.Call) vfs.Fault {
 	if d.full && c.Op == vfs.OpWrite {
 		return vfs.Fault{Err: syscall.ENOSPC}
 	}
+	if d.broken && c.Op == vfs.OpSync {
+		return vfs.Fault{Err: syscall.EIO}
+	}
 	return vfs.Fault{}
 }
 
@@ -55,3 +59,4 @@ func (d *stallingDisk) stall()       { d.set(func() { d.writes = true }) }
 func (d *stallingDisk) stallSyncs()  { d.set(func() { d.syncs = true }) }
 func (d *stallingDisk) resume()      { d.set(func() { d.writes, d.syncs = false, false }) }
 func (d *stallingDisk) fill(on bool) { d.set(func() { d.full = on }) }
+func (d *stallingDisk) breakDown()   { d.set(func() { d.broken = true }) }

@@ -26,6 +26,12 @@
 // Outside of a bubble WithClock takes a ManualClock, by which delays, timers and
 // transaction checks go. Broker.Fault makes the server misbehave.
 //
+// # Operations
+//
+// HTTP serves metrics for Prometheus, with the names of Apache's 5.x, and tells
+// whether the server is alive and ready; HTTPHandler is the same for a server of
+// yours.
+//
 // # What it is not
 //
 // It has no replicas and no access control, and is not meant to replace a cluster.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/clock"
@@ -37,6 +38,7 @@ type settings struct {
 	network    *Network
 	nameServer int // port
 	strict     bool
+	debug      http.Handler
 	confFile   string                                                // of the last ConfFile
 	edits      []func(*config.Config) (warnings []string, err error) // in order
 }

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/broker"
@@ -37,6 +38,9 @@ type Broker struct {
 	broker     *broker.Broker
 	server     *server
 	addr       string // host:port that clients dial
+
+	http  *httpServer  // nil without an address
+	phase atomic.Int32 // a phase; names and broker may be read by others from running on
 
 	close    sync.Once
 	closeErr error
@@ -69,11 +73,16 @@ func Start(ctx context.Context, opts ...Option) (*Broker, error) {
 	if p.network != nil {
 		b.dial = p.network.Dial
 	}
-	if err := b.start(ctx); err != nil {
+	err = b.startHTTP()
+	if err == nil {
+		err = b.start(ctx)
+	}
+	if err != nil {
 		closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 		defer cancel()
 		return nil, fmt.Errorf("broker-lite: %w", errors.Join(err, b.Close(closing)))
 	}
+	b.at(running)
 	return b, nil
 }
 

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
+	"net/http/pprof"
 	"os"
 	"time"
 
@@ -28,6 +30,8 @@ type serverFlags struct {
 	namePort    int
 	brokerPort  int
 	logLevel    string
+	httpAddr    string
+	pprof       bool
 }
 
 func newServer() *cobra.Command {
@@ -56,6 +60,8 @@ the file, and the file before NAMESRV_ADDR.`,
 	flags.IntVar(&f.namePort, "namesrv-port", 9876, "the name server's port")
 	flags.IntVar(&f.brokerPort, "broker-port", 0, "the broker's port (default 10911, or listenPort of broker.conf)")
 	flags.StringVar(&f.logLevel, "log-level", "warn", "what is logged to stderr: debug, info, warn or error")
+	flags.StringVar(&f.httpAddr, "http-addr", "", "where /metrics (Prometheus), /healthz and /readyz are served, host:port (default nowhere, or httpAddress of broker.conf)")
+	flags.BoolVar(&f.pprof, "pprof", false, "serve /debug/pprof/ there too")
 	// "stop" has to find what "server" has left, so that both know these.
 	cmd.PersistentFlags().StringVarP(&f.conf, "config", "c", "", "Apache's broker.conf")
 	cmd.PersistentFlags().StringVar(&f.dataDir, "data-dir", "", "where messages and state are kept (default ${HOME}/store, or storePathRootDir of broker.conf)")
@@ -101,11 +107,28 @@ func (f *serverFlags) options(cmd *cobra.Command) ([]brokerlite.Option, error) {
 	if cmd.Flags().Changed("broker-port") {
 		opts = append(opts, brokerlite.BrokerPort(f.brokerPort))
 	}
+	if cmd.Flags().Changed("http-addr") {
+		opts = append(opts, brokerlite.HTTP(f.httpAddr))
+	}
+	if f.pprof {
+		opts = append(opts, brokerlite.HTTPDebug(profiles()))
+	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(f.logLevel)); err != nil {
 		return nil, usageError(cmd, fmt.Errorf("--log-level %q: want debug, info, warn or error", f.logLevel))
 	}
 	return append(opts, brokerlite.WithLogger(slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: level})))), nil
+}
+
+// profiles serves what package net/http/pprof has.
+func profiles() http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("/debug/pprof/", pprof.Index)
+	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)
+	mux.HandleFunc("/debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("/debug/pprof/symbol", pprof.Symbol)
+	mux.HandleFunc("/debug/pprof/trace", pprof.Trace)
+	return mux
 }
 
 func runServer(cmd *cobra.Command, f *serverFlags) error {

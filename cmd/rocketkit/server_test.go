@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -132,6 +133,7 @@ func TestTheServerAsAProcess(t *testing.T) {
 		"stop ends no other process":                      stopEndsNoOther,
 		"a second server is told what is taken":           secondServer,
 		"its configuration is printed":                    printsConfig,
+		"metrics, health and profiles on demand":          servesHTTP,
 		"mistakes are told":                               tellsMistakes,
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -182,6 +184,35 @@ func residentKB(t *testing.T, pid int) int {
 		t.Fatal(err)
 	}
 	return kb
+}
+
+func servesHTTP(t *testing.T, p program) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	addr := l.Addr().String() // nobody takes it in the moment that it is free
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s := p.serve(t, "all", "-c", local(t), "--data-dir", t.TempDir(), "--http-addr", addr, "--pprof")
+	for path, want := range map[string]string{
+		"/healthz": "ok", "/readyz": "ready", "/metrics": "# TYPE rocketmq_topic_number gauge", "/debug/pprof/goroutine?debug=1": "goroutine profile",
+	} {
+		resp, err := http.Get("http://" + addr + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(resp.Body)
+		if err = errors.Join(err, resp.Body.Close()); err != nil || resp.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+			t.Errorf("%s: %s: %.200s, %v", path, resp.Status, body, err)
+		}
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	s.ended()
 }
 
 func keepsEverything(t *testing.T, p program) {

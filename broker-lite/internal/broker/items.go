@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,6 +22,7 @@ type itemKey struct{ topic, group string }
 // item counts the messages and bytes of a key. The ring of stats samples it.
 type item struct {
 	count, bytes atomic.Int64
+	sizes        [len(sizeBounds) + 1]atomic.Int64 // of a topic's puts; the metrics show them
 
 	mu      sync.Mutex // guards the following
 	samples []itemSample
@@ -91,7 +93,7 @@ type items struct {
 }
 
 // add counts, and makes the item when there is none.
-func (s *items) add(key itemKey, messages, bytes int, now func() time.Time) {
+func (s *items) add(key itemKey, messages, bytes int, now func() time.Time) *item {
 	s.mu.RLock()
 	it := s.all[key]
 	s.mu.RUnlock()
@@ -100,6 +102,7 @@ func (s *items) add(key itemKey, messages, bytes int, now func() time.Time) {
 	}
 	it.count.Add(int64(messages))
 	it.bytes.Add(int64(bytes))
+	return it
 }
 
 func (s *items) make(key itemKey, now time.Time) *item {
@@ -121,6 +124,13 @@ func (s *items) get(key itemKey) *item {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.all[key]
+}
+
+// clone returns the items of this moment.
+func (s *items) clone() map[itemKey]*item {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return maps.Clone(s.all)
 }
 
 // forget takes the items out that which says.

@@ -90,7 +90,7 @@ func (op *sendOp) Appended(r store.AppendResult) {
 		if b.config.Role == config.RoleSyncMaster { // nothing is replicated
 			op.resp.Code = protocol.SlaveNotAvailable
 		}
-		b.stats.put(op.append.Topic, len(op.tags), len(op.append.Records))
+		b.stats.put(op.append.Topic, len(op.tags), op.append.Records)
 		if !op.oneway {
 			op.offset = r.QueueOffset
 			op.msgIDs = appendMessageIDs(op.msgIDs[:0], b.storeHost, r.PhysicalOffset, op.append.Records)

@@ -19,6 +19,7 @@ type stats struct {
 	puts, putBytes, putFailures atomic.Int64 // messages in
 	gets, getBytes              atomic.Int64 // messages out
 	found, missed               atomic.Int64 // pulls with messages, and without
+	commits, rollbacks          atomic.Int64 // of half messages
 	items                       items        // of topics and groups
 
 	mu      sync.Mutex // guards the following
@@ -46,10 +47,11 @@ func (s *stats) start() {
 
 func (s *stats) stop() { s.alarm.Stop() }
 
-func (s *stats) put(topic string, messages, bytes int) {
-	s.items.add(itemKey{topic: topic}, messages, bytes, time.Now)
+// put counts records that lie side by side.
+func (s *stats) put(topic string, messages int, records []byte) {
+	s.items.add(itemKey{topic: topic}, messages, len(records), time.Now).size(records)
 	s.puts.Add(int64(messages))
-	s.putBytes.Add(int64(bytes))
+	s.putBytes.Add(int64(len(records)))
 	s.active()
 }
 

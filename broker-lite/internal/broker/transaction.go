@@ -46,6 +46,10 @@ func (b *Broker) endTransaction(p *peer, cmd *protocol.Command) {
 		var refusal *halfmsg.Refusal
 		a := answer{}
 		switch {
+		case err == nil && h.CommitOrRollback == protocol.SysCommit:
+			b.stats.commits.Add(1)
+		case err == nil:
+			b.stats.rollbacks.Add(1)
 		case errors.As(err, &refusal):
 			a = answer{code: refusal.Code, remark: refusal.Remark}
 		case err != nil:

@@ -30,6 +30,7 @@ type Config struct {
 	BindAddress string   // bindAddress
 	ListenPort  int      // listenPort; 0 picks a free one
 	NameServers []string // namesrvAddr, host:port each
+	HTTPAddress string   // httpAddress: where metrics and health are served, host:port; "" nowhere
 	Role        string   // brokerRole
 	Permission  int      // brokerPermission: 4 read + 2 write
 

@@ -38,6 +38,12 @@ func keys() []key {
 		oneOf("brokerRole", []string{RoleAsyncMaster, RoleSyncMaster, RoleSlave}, func(c *Config) *string { return &c.Role }),
 		number("brokerPermission", 0, 7, func(c *Config) *int { return &c.Permission }).atRunTime(),
 
+		{
+			name: "httpAddress", // ours, not Apache's
+			set:  setHTTPAddress,
+			get:  func(c *Config) string { return c.HTTPAddress },
+		},
+
 		flag("autoCreateTopicEnable", func(c *Config) *bool { return &c.AutoCreateTopic }).atRunTime(),
 		flag("autoCreateSubscriptionGroup", func(c *Config) *bool { return &c.AutoCreateGroup }).atRunTime(),
 		number("defaultTopicQueueNums", 1, 1024, func(c *Config) *int { return &c.DefaultTopicQueueNums }),
@@ -221,6 +227,16 @@ func flushType(c *Config) string {
 		return "SYNC_FLUSH"
 	}
 	return "ASYNC_FLUSH"
+}
+
+func setHTTPAddress(c *Config, v string) error {
+	if _, port, err := net.SplitHostPort(v); v != "" {
+		if _, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil {
+			return errors.New(`host:port or :port, such as 127.0.0.1:5557; empty for none`)
+		}
+	}
+	c.HTTPAddress = v
+	return nil
 }
 
 func setDeleteWhen(c *Config, v string) error {

@@ -1,7 +1,6 @@
 package index
 
 import (
-	"context"
 	"errors"
 	"time"
 
@@ -36,7 +35,7 @@ func (b *builder) run() {
 	ctx := b.x.ctx
 	b.buf = make([]byte, 0, b.x.opt.ReadBytes)
 	for ctx.Err() == nil {
-		behind, err := b.step(ctx)
+		behind, err := b.step()
 		switch {
 		case ctx.Err() != nil || errors.Is(err, store.ErrClosed):
 			return
@@ -89,10 +88,10 @@ func (b *builder) rest() {
 }
 
 // step reads a piece of the log. behind: there may be more.
-func (b *builder) step(ctx context.Context) (behind bool, err error) {
+func (b *builder) step() (behind bool, err error) {
 	x := b.x // its done and pending are changed by this goroutine only
 	if len(x.pending) >= x.opt.FileEntries {
-		return true, b.save(ctx, true)
+		return true, b.save(true)
 	}
 	first, _ := x.opt.Store.LogBounds()
 	done := x.done
@@ -123,7 +122,7 @@ func (b *builder) step(ctx context.Context) (behind bool, err error) {
 	done.phys = next
 	x.advance(b.entries, done)
 	if next-max(b.saved, first) >= x.opt.SaveBytes {
-		return true, b.save(ctx, false)
+		return true, b.save(false)
 	}
 	return true, nil
 }
@@ -142,14 +141,10 @@ func (b *builder) topic(name string) uint64 {
 
 // save writes the entries in memory to a file. full: the next file begins behind
 // them. One that failed is made again by the next step.
-func (b *builder) save(ctx context.Context, full bool) error {
+func (b *builder) save(full bool) error {
 	x := b.x
 	if x.done.phys == b.saved && !full {
 		return nil
-	}
-	// The log must not lose in a power cut what a file covers.
-	if err := x.opt.Store.Flush(ctx); err != nil {
-		return err
 	}
 	f, err := x.writeFile(x.base, x.done, x.pending)
 	if err != nil {

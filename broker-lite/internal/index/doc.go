@@ -34,9 +34,9 @@
 //
 // # What a crash does
 //
-// What is not in a file is read again from the log. A file covers only what the log
-// had made durable before. Should the log be another one nevertheless, or end before
-// the index does, then the last record of a file is not where the file says, and the
-// file is dropped. Files of records that are deleted from the log are deleted when
-// the builder next writes or the broker next starts.
+// What is not in a file is read again from the log. Files are not in step with the
+// log: a power cut may take from it what a file covers, and it may be another one
+// altogether. So Open drops the files that end behind the log, or whose last record
+// is not where they say. Files of records that are deleted from the log are deleted
+// when the builder next writes or the broker next starts.
 package index

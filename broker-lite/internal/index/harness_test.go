@@ -1,6 +1,7 @@
 package index
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -67,7 +68,7 @@ func (r *rig) open() *rig {
 		r.Fatal(err)
 	}
 	o := r.options
-	o.FS, o.Dir, o.Store, o.Logger = r.fs, indexDir, r.store, log
+	o.FS, o.Dir, o.Store, o.Logger = r.fs, cmp.Or(o.Dir, indexDir), r.store, log
 	if r.index, err = Open(o); err != nil {
 		r.Fatal(err)
 	}

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/store"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/vfs"
@@ -170,8 +169,8 @@ func (x *Index) await(ctx context.Context, phys int64) error {
 	}
 }
 
-// Close ends the builder, which writes what is in memory to a file. The store must
-// be open still. Only the first Close returns an error.
+// Close ends the builder and writes what is in memory to a file. Only the first Close
+// returns an error.
 func (x *Index) Close() error {
 	x.mu.Lock()
 	closed, started := x.closed, x.started
@@ -185,7 +184,5 @@ func (x *Index) Close() error {
 		return nil
 	}
 	<-x.ended
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	return x.b.save(ctx, false)
+	return x.b.save(false)
 }

@@ -169,6 +169,7 @@ func TestWhatDoesNotFitIsIndexedAgain(t *testing.T) {
 		"a file is missing":         func(r *rig, files []string) { r.remove(files[1]) },
 		"the first file is missing": func(r *rig, files []string) { r.remove(files[0]) },
 		"a header is damaged":       func(r *rig, files []string) { r.damage(files[1], 20, 0xFF) },
+		"a fence is damaged":        func(r *rig, files []string) { r.damage(files[1], headerSize, 0xFF) },
 		"a count is huge":           func(r *rig, files []string) { r.damage(files[0], headerSize-8, 0x7F) },
 		"a file is too long":        func(r *rig, files []string) { r.damage(files[2], 5000, 1) },
 		"a file was being written":  func(r *rig, files []string) { r.write(files[1]+".tmp", "abc") },
@@ -245,11 +246,14 @@ func TestAnIndexOfAnotherLogIsDropped(t *testing.T) {
 	}
 	r.sent = nil
 	r.clock.Add(1000)
+	// The new log is longer than the old when the index comes to it.
+	r.options.Dir = "/data/none"
 	r.open()
-	for i := range 40 {
-		r.send(sent{topic: "a", keys: "k", body: fmt.Sprint("new", i)})
+	for i := range 60 {
+		r.send(sent{topic: "a", keys: "k", body: fmt.Sprint("one of the new ", i)})
 	}
 	r.close()
+	r.options.Dir = ""
 	r.open()
 	if diff := cmp.Diff(r.want(always("a", "k")), r.find(always("a", "k"))); diff != "" {
 		t.Error(diff)

@@ -119,6 +119,23 @@ func (o *Offsets) GroupsOf(topic string) []string {
 	return groups
 }
 
+// Consumption is one group's reading of one topic.
+type Consumption struct{ Topic, Group string }
+
+// Consumptions returns all that have offsets, by group and topic.
+func (o *Offsets) Consumptions() []Consumption {
+	o.mu.RLock()
+	list := make([]Consumption, 0, len(o.offsets))
+	for key := range o.offsets {
+		list = append(list, Consumption{key.topic, key.group})
+	}
+	o.mu.RUnlock()
+	slices.SortFunc(list, func(a, b Consumption) int {
+		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Topic, b.Topic))
+	})
+	return list
+}
+
 // RemoveGroup forgets the offsets of a group.
 func (o *Offsets) RemoveGroup(group string) {
 	o.remove(func(c consumption) bool { return c.group == group })

@@ -128,6 +128,20 @@ func (r *Registrar) WaitRegistered(ctx context.Context) error {
 	}
 }
 
+// Registered reports whether a name server has taken the broker at the last attempt,
+// or there is none.
+func (r *Registrar) Registered() bool {
+	for _, s := range r.servers {
+		s.mu.Lock()
+		known := s.known
+		s.mu.Unlock()
+		if known {
+			return true
+		}
+	}
+	return len(r.servers) == 0
+}
+
 // Stop ends the goroutines and takes the broker out of the name servers that
 // know it. ctx bounds the latter; name servers that do not answer forget the
 // broker by themselves. More calls do nothing.
