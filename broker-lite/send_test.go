@@ -205,9 +205,6 @@ func TestSendsThatAreRefused(t *testing.T) {
 		{"timer that is none", func(h *protocol.SendRequest) { h.Properties = properties("TIMER_DELAY_SEC", "soon") }, "x", protocol.MessageIllegal, "timer message illegal"},
 		{"timer beyond the limit", func(h *protocol.SendRequest) { h.Properties = properties("TIMER_DELAY_SEC", "61") }, "x", protocol.MessageIllegal, "max delay 60000ms"},
 		{"timer beyond numbers", func(h *protocol.SendRequest) { h.Properties = properties("TIMER_DELAY_SEC", "9223372036854775807") }, "x", protocol.MessageIllegal, "timer message illegal"},
-		{"recall", func(h *protocol.SendRequest) {
-			h.Properties = properties("TIMER_DELAY_SEC", "5", "TIMER_DEL_UNIQKEY", "k")
-		}, "x", protocol.MessageIllegal, "cannot be recalled"},
 		{"inner batch", func(h *protocol.SendRequest) { h.SysFlag = protocol.SysInnerBatch }, "x", protocol.MessageIllegal, "inner batches"},
 		{"number of an inner batch", func(h *protocol.SendRequest) { h.Properties = properties("INNER_NUM", "2") }, "x", protocol.MessageIllegal, "INNER_NUM"},
 		{"retry of a group that cannot be", func(h *protocol.SendRequest) { h.Topic = "%RETRY%" + strings.Repeat("g", 121) }, "x", protocol.GroupNotExist, "subscription group not exist"},

@@ -57,6 +57,10 @@ func (b *Broker) handlePop(p *peer, cmd *protocol.Command) {
 	}
 	pp.resp = cmd.Response(protocol.Success, "")
 	b.waits(&pp)
+	if a := unreadable(cmd, pp.h.Topic); a != nil {
+		b.reply(p.conn, cmd, *a)
+		return
+	}
 	if a := b.checkPop(p, &pp); a != nil {
 		a.header = &protocol.PopResponse{}
 		b.reply(p.conn, cmd, *a)

@@ -22,6 +22,12 @@ func (b *Broker) handlePeek(p *peer, cmd *protocol.Command) {
 		b.reply(p.conn, cmd, *a)
 		return
 	}
+	for _, topic := range append(pp.retry, h.Topic) { // peeked messages have their own topic
+		if a := unreadable(cmd, topic); a != nil {
+			b.reply(p.conn, cmd, *a)
+			return
+		}
+	}
 	r := peekRead{b: b, h: &pp.h}
 	turn := int(b.popTurn.Add(1))
 	each := func(topic string) {

@@ -48,6 +48,10 @@ func (b *Broker) handlePull(p *peer, cmd *protocol.Command) {
 		return
 	}
 	pl := pull{peer: p, oneway: cmd.IsOneway(), group: h.ConsumerGroup, topic: h.Topic, queueID: h.QueueID, offset: h.QueueOffset}
+	if a := unreadable(cmd, h.Topic); a != nil {
+		b.reply(p.conn, cmd, *a)
+		return
+	}
 	if a := b.checkPull(p, h, &pl); a != nil {
 		b.reply(p.conn, cmd, *a)
 		return

@@ -53,6 +53,10 @@ func (b *Broker) handleQuery(p *peer, cmd *protocol.Command) {
 		b.reply(p.conn, cmd, failed(err))
 		return
 	}
+	if a := unreadable(cmd, h.Topic); a != nil {
+		b.reply(p.conn, cmd, *a)
+		return
+	}
 	if b.index == nil {
 		b.reply(p.conn, cmd, notFound())
 		return

@@ -257,6 +257,10 @@ func (b *Broker) prepare(m *outgoing, op *sendOp) *answer {
 		a := refuse(protocol.NoPermission, "the broker[%s] sending transaction message is forbidden", b.host)
 		return &a
 	}
+	if len(m.topic) > protocol.MaxTopicLength { // whoever is asked for the outcome may not be able to read it
+		a := refuse(protocol.MessageIllegal, "the message is illegal: the topic of a transaction has %d bytes, at most %d", len(m.topic), protocol.MaxTopicLength)
+		return &a
+	}
 	m.drop |= hasTransactionID
 	m.txID = true
 	m.setReal(meta.HalfTopic, 0)

@@ -18,5 +18,8 @@ func (b *Broker) viewMessage(_ *peer, cmd *protocol.Command) answer {
 	if err != nil {
 		return refuse(protocol.SystemError, "can not find message by the offset, %d", h.Offset)
 	}
+	if a := unreadableRecord(cmd, record); a != nil {
+		return *a
+	}
 	return answer{body: record}
 }

@@ -22,6 +22,7 @@ final class PopCases {
         m.put("pop-long-polling", five("longPolling"));
         m.put("pop-peek-notification", five("peekNotification"));
         m.put("pop-assignment", five("assignment"));
+        m.put("long-topic", five("longTopic"));
         m.put("timer-deliver-time", five("timerDeliverTime"));
         m.put("recall", five("recall"));
     }

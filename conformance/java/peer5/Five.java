@@ -10,10 +10,13 @@ import java.util.concurrent.TimeUnit;
 import org.apache.rocketmq.client.consumer.AckCallback;
 import org.apache.rocketmq.client.consumer.AckResult;
 import org.apache.rocketmq.client.consumer.AckStatus;
+import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.PopCallback;
 import org.apache.rocketmq.client.consumer.PopResult;
 import org.apache.rocketmq.client.consumer.PopStatus;
+import org.apache.rocketmq.client.consumer.PullResult;
+import org.apache.rocketmq.client.consumer.PullStatus;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyContext;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
@@ -441,6 +444,30 @@ final class Five {
             return;
         }
         throw new Peer.Mismatch("the mode of a topic that does not exist was set");
+    }
+
+    /** The topic of a retry has more than 127 bytes: its records are of version 2. */
+    static void longTopic(Env outer) throws Exception {
+        try (Env env = new Env(outer.options, "l".repeat(70))) {
+            Raw raw = new Raw(env, 1);
+            send(env, raw.producer, 1);
+            raw.popAll(raw.request(1000), 1);
+            MessageExt again = raw.popAll(raw.request(60_000), 1).get(0);
+            Env.equal("topic", env.topic(), again.getTopic());
+            Env.equal("reconsumeTimes", 1, again.getReconsumeTimes());
+            String retry = "%RETRY%" + env.group() + "_" + env.topic();
+            Env.check(retry.length() > 127, "the retry topic has " + retry.length() + " characters");
+            DefaultMQPullConsumer c = env.pull(env.group());
+            // It learns the broker's address: Apache tells the name server of the retry topic up to 30 s later.
+            c.getDefaultMQPullConsumerImpl().getRebalanceImpl().getmQClientFactory().updateTopicRouteInfoFromNameServer(env.topic());
+            PullResult r = c.pull(new MessageQueue(retry, raw.broker, 0), "*", 0, 8, 5000);
+            Env.equal("pull status", PullStatus.FOUND, r.getPullStatus());
+            MessageExt m = r.getMsgFoundList().get(0);
+            Env.equal("topic in the record", retry, m.getTopic());
+            Env.equal("body", "m0", Env.body(m));
+            Env.equal("ORIGIN_GROUP", env.group(), m.getProperty(MessageConst.PROPERTY_ORIGIN_GROUP));
+            raw.ack(receipt(again));
+        }
     }
 
     static void timerDeliverTime(Env env) throws Exception {
