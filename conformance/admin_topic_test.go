@@ -4,6 +4,7 @@ import (
 	"strings"
 
 	"github.com/rocketkit/rocketkit/conformance/apache"
+	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -130,6 +131,26 @@ func adminTopicRows() []adminRow {
 				r.createTopic(r.topic, 4)
 				r.sendAll(r.producer(r.open(), always(2)), r.topic, "kept")
 			},
+		},
+		{
+			name: "statsAll", about: "what topics and their groups have handled, and what waits",
+			lines: []string{"statsAll -t $topic", "statsAll -t no-such-topic"},
+			prepare: func(r *adminRun) {
+				r.createTopic(r.topic, 4)
+				p := r.producer(r.open(), always(2))
+				r.sendAll(p, r.topic, "1", "2", "3")
+				in := r.inbox()
+				mux := r.mux(r.group)
+				consumer.HandleRaw(mux, r.topic, in.take)
+				cons := r.start(r.open(), mux)
+				in.ids(3)
+				if err := cons.Drain(r.soon()); err != nil {
+					r.Fatal(err)
+				}
+				r.sendAll(p, r.topic, "4", "5") // they wait
+			},
+			// Apache samples every 10 s and counts what is between two samples.
+			masks: []mask{{`(\d+\.\d\d +){2}\d+ +\d+`, "RATE RATE COUNT COUNT"}},
 		},
 	}
 }

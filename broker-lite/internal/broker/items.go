@@ -23,6 +23,7 @@ type itemKey struct{ topic, group string }
 type item struct {
 	count, bytes atomic.Int64
 	sizes        [len(sizeBounds) + 1]atomic.Int64 // of a topic's puts; the metrics show them
+	made         time.Time
 
 	mu      sync.Mutex // guards the following
 	samples []itemSample
@@ -66,7 +67,10 @@ func thin(samples []itemSample, now time.Time) []itemSample {
 		case age > minuteWindow+minuteGap:
 			gap = hourGap
 		}
-		if n := len(kept); n == 0 || s.at.Sub(kept[n-1].at) >= gap {
+		// Of those in one step of the clock the last is kept.
+		if n := len(kept); n > 0 && kept[n-1].at.Truncate(gap).Equal(s.at.Truncate(gap)) {
+			kept[n-1] = s
+		} else {
 			kept = append(kept, s)
 		}
 	}
@@ -77,9 +81,9 @@ func thin(samples []itemSample, now time.Time) []itemSample {
 func (it *item) since(window time.Duration, now time.Time) (count, bytes int64, span time.Duration) {
 	it.mu.Lock()
 	defer it.mu.Unlock()
-	var from itemSample
-	for i, s := range it.samples {
-		if i == 0 || now.Sub(s.at) >= window {
+	from := itemSample{at: it.made}
+	for _, s := range it.samples {
+		if now.Sub(s.at) >= window {
 			from = s
 		}
 	}
@@ -111,7 +115,7 @@ func (s *items) make(key itemKey, now time.Time) *item {
 	if it := s.all[key]; it != nil {
 		return it
 	}
-	it := &item{samples: []itemSample{{at: now}}}
+	it := &item{made: now}
 	if s.all == nil {
 		s.all = map[itemKey]*item{}
 	}
