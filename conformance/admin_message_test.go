@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/rocketkit/rocketkit/conformance/apache"
+	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -18,11 +20,50 @@ func keyed(r *adminRun) {
 			r.more = append(r.more, "$id", res.MessageID, "$offsetid", res.OffsetMessageID)
 		}
 	}
+	topic := "-t" + r.topic
+	if r.version == apache.V4 {
+		topic = "" // queryMsgById has no such option
+	}
+	r.more = append(r.more, "$optional", topic)
 }
 
 // adminMessageRows are the commands that find messages, and what was done with them.
 func adminMessageRows() []adminRow {
+	masks := []mask{
+		{`(?m)^(OffsetID:|CommitLog Offset:|Born Host:|Message Body Path:).*`, "$1"},
+		{`MSG_REGION=DefaultRegion, KEYS=every k0`, "KEYS=every k0, MSG_REGION=DefaultRegion"}, // as they are stored
+	}
+	shown := func(r *adminRun, out string) {
+		r.says(out, `^Topic: $topic`, `^Tags: \[tag\]`, `^Keys: \[every k0\]`, `^Queue ID: 0`, `^Queue Offset: 0`, `^Reconsume Times: 0`, `^Store Host: $broker`)
+	}
 	return []adminRow{
+		{
+			name: "queryMsgById", about: "a message by its offset id, with its properties and who has consumed it",
+			lines: []string{"queryMsgById $optional -i $offsetid"}, masks: masks, check: shown,
+			prepare: func(r *adminRun) {
+				keyed(r)
+				for online := range 2 { // the first says what it has consumed, and the second is there
+					in, mux := r.inbox(), r.mux(r.group)
+					consumer.HandleRaw(mux, r.topic, in.take)
+					cons := r.start(r.open(), mux)
+					if online == 0 {
+						in.ids(3)
+						if err := cons.Drain(r.soon()); err != nil {
+							r.Fatal(err)
+						}
+					}
+				}
+			},
+		},
+		{
+			name: "queryMsgByUniqueKey", about: "the same by its unique key",
+			lines: []string{"queryMsgByUniqueKey -t $topic -i $id"}, prepare: keyed, masks: masks, check: shown,
+		},
+		{
+			name: "queryMsgByOffset", about: "the same by its queue and offset; nothing behind the last",
+			lines:   []string{"queryMsgByOffset -t $topic -b broker-a -i 0 -o 0", "queryMsgByOffset -t $topic -b broker-a -i 0 -o 3"},
+			prepare: keyed, masks: masks, check: shown,
+		},
 		{
 			name: "queryMsgByKey", about: "messages that share a key, one that has another, and a key of none",
 			lines:   []string{"queryMsgByKey -t $topic -k every", "queryMsgByKey -t $topic -k k1", "queryMsgByKey -t $topic -k none"},
