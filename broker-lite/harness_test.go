@@ -69,8 +69,9 @@ type client struct {
 	conn  *remoting.Conn
 	codec protocol.Codec
 
-	mu    sync.Mutex         // guards the following
-	asked []protocol.Command // what the broker has asked, oneway
+	mu        sync.Mutex                              // guards the following
+	asked     []protocol.Command                      // what the broker has asked
+	answering func(*remoting.Conn, *protocol.Command) // answers it; nil when it is oneway
 }
 
 func dial(t testing.TB, b *Broker) *client { return dialAddr(t, b, b.Addr()) }
@@ -89,13 +90,16 @@ func (c *client) connect() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.conn = remoting.NewConn(nc, remoting.Options{Handler: func(_ *remoting.Conn, cmd *protocol.Command) {
+	c.conn = remoting.NewConn(nc, remoting.Options{Handler: func(conn *remoting.Conn, cmd *protocol.Command) {
 		kept := *cmd
 		kept.Fields = append(protocol.Fields(nil), cmd.Fields...)
 		kept.Body = append([]byte(nil), cmd.Body...)
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.asked = append(c.asked, kept)
+		if c.answering != nil {
+			c.answering(conn, cmd)
+		}
 	}})
 }
 

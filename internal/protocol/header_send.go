@@ -4,11 +4,12 @@ import "math/bits"
 
 // SendRequest is the header of codes 10 (SEND_MESSAGE, long names, as
 // client-go sends), 310 (SEND_MESSAGE_V2, one-letter names, as Java sends) and
-// 320 (SEND_BATCH_MESSAGE, one-letter names, Batch set).
+// 320 (SEND_BATCH_MESSAGE, one-letter names, Batch set), and of replies, 324
+// (SEND_REPLY_MESSAGE, long names) and 325 (SEND_REPLY_MESSAGE_V2).
 //
 // 5.x adds the broker's name (n, or bname); 4.9 ignores it.
 type SendRequest struct {
-	Code                  Code // which of the three spellings
+	Code                  Code // which of the spellings
 	ProducerGroup         string
 	Topic                 string
 	DefaultTopic          string // the topic whose permissions auto-create copies: TBW102
@@ -40,7 +41,7 @@ const DefaultTopic = "TBW102"
 // AppendFields implements Header.
 func (h *SendRequest) AppendFields(w *FieldWriter) {
 	k := &sendKeysV2
-	if h.Code == SendMessage {
+	if h.longNames() {
 		k = &sendKeysV1
 	}
 	w.String(k[0], h.ProducerGroup)
@@ -60,6 +61,8 @@ func (h *SendRequest) AppendFields(w *FieldWriter) {
 	w.Bool(k[12], h.Batch)
 	w.OptString(k[13], h.BrokerName)
 }
+
+func (h *SendRequest) longNames() bool { return h.Code == SendMessage || h.Code == SendReply }
 
 var (
 	sendKeysV1 = [14]string{"producerGroup", "topic", "defaultTopic", "defaultTopicQueueNums", "queueId", "sysFlag", "bornTimestamp", "flag", "properties", "reconsumeTimes", "unitMode", "maxReconsumeTimes", "batch", "bname"}
@@ -143,7 +146,7 @@ func (h *SendRequest) checkRequired(seen int) error {
 	}
 	i := bits.TrailingZeros(uint(required))
 	name := sendKeysV1[i]
-	if h.Code != SendMessage {
+	if !h.longNames() {
 		name = sendKeysV2[i] + " (" + name + ")"
 	}
 	return &FieldError{Field: name, Want: "a value"}

@@ -333,14 +333,15 @@ func (b *Broker) handle(p *peer, cmd *protocol.Command) {
 	b.reply(p.conn, cmd, unsupported(cmd.Code))
 }
 
-// spawn runs f on a goroutine that Close waits for; not at all after Close has
+// spawn runs f on a goroutine that Close waits for; false: not at all, Close has
 // begun.
-func (b *Broker) spawn(f func()) {
+func (b *Broker) spawn(f func()) bool {
 	b.tasksMu.Lock()
 	defer b.tasksMu.Unlock()
 	if !b.ended {
 		b.tasks.Go(f)
 	}
+	return !b.ended
 }
 
 // sent ends what sending counts.

@@ -33,6 +33,7 @@ func (b *Broker) families() handlers {
 		b.runtimeHandlers(),
 		b.viewHandlers(),
 		b.lockHandlers(),
+		b.replyHandlers(),
 		b.queryHandlers(),
 		b.connectionHandlers(),
 		b.consumeStatsHandlers(),

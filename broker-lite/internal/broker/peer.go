@@ -27,6 +27,7 @@ type peer struct {
 	filters filterCache
 
 	inFlight atomic.Int64  // bytes of appends not answered; any goroutine
+	replies  atomic.Int64  // bytes of replies to requests that are not answered; any goroutine
 	waiting  atomic.Bool   // the reader waits for room
 	room     chan struct{} // of capacity 1: there may be room
 }

@@ -70,6 +70,8 @@ type Config struct {
 	TimerMaxDelay     time.Duration // timerMaxDelaySec; 0: no limit, where Apache has 3 days
 	PropertyFilter    bool          // enablePropertyFilter: SQL92; Apache has it off
 
+	StoreReplies bool // storeReplyMessageEnable: replies to requests are kept
+
 	RejectTransactions       bool          // rejectTransactionMessage
 	TransactionTimeout       time.Duration // transactionTimeOut: age before the first check
 	TransactionCheckMax      int           // transactionCheckMax
@@ -168,6 +170,8 @@ func defaults() Config {
 		MessageDelayLevel: protocol.DefaultDelayLevels,
 		TimerEnable:       true,
 		PropertyFilter:    true,
+
+		StoreReplies: true,
 
 		TransactionTimeout:       6 * time.Second,
 		TransactionCheckMax:      15,

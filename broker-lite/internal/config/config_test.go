@@ -92,7 +92,7 @@ func TestDefaultsAreApaches(t *testing.T) {
 		"maxMessageSize=4194304", "deleteWhen=04", "fileReservedTime=72", "diskSpaceCleanForciblyRatio=85",
 		"cleanFileForciblyEnable=true", "cleanResourceInterval=10000",
 		"messageDelayLevel=1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h", "timerWheelEnable=true",
-		"timerMaxDelaySec=0", "enablePropertyFilter=true", "rejectTransactionMessage=false", "transactionTimeOut=6000",
+		"timerMaxDelaySec=0", "enablePropertyFilter=true", "storeReplyMessageEnable=true", "rejectTransactionMessage=false", "transactionTimeOut=6000",
 		"transactionCheckMax=15", "transactionCheckInterval=30000", "longPollingEnable=true", "shortPollingTimeMills=1000",
 		"maxTransferBytesOnMessageInMemory=262144", "maxTransferCountOnMessageInMemory=32", "registerNameServerPeriod=30000",
 		"registerBrokerTimeoutMills=24000", "channelExpiredTimeout=120000", "flushConsumerOffsetInterval=5000",

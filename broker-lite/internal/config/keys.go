@@ -76,6 +76,8 @@ func keys() []key {
 		duration("timerMaxDelaySec", time.Second, 0, 10*365*24*time.Hour, func(c *Config) *time.Duration { return &c.TimerMaxDelay }).atRunTime(),
 		flag("enablePropertyFilter", func(c *Config) *bool { return &c.PropertyFilter }).atRunTime(),
 
+		flag("storeReplyMessageEnable", func(c *Config) *bool { return &c.StoreReplies }).atRunTime(),
+
 		flag("rejectTransactionMessage", func(c *Config) *bool { return &c.RejectTransactions }).atRunTime(),
 		duration("transactionTimeOut", time.Millisecond, time.Millisecond, 24*time.Hour, func(c *Config) *time.Duration { return &c.TransactionTimeout }),
 		number("transactionCheckMax", 1, 1<<20, func(c *Config) *int { return &c.TransactionCheckMax }),

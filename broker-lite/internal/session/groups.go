@@ -239,3 +239,11 @@ func (m *Manager) ProducerConn(group string) (*remoting.Conn, bool) {
 	}
 	return nil, false
 }
+
+// ProducerByID finds the connection of a client that produces, by its id.
+func (m *Manager) ProducerByID(id string) (*remoting.Conn, bool) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	c, ok := m.byID[id]
+	return c, ok
+}

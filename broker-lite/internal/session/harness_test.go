@@ -54,7 +54,7 @@ func start(t *testing.T) *harness {
 			t.Error(err)
 		}
 		h.Manager.Close()
-		if n := len(h.conns) + len(h.consumers) + len(h.producers); n > 0 {
+		if n := len(h.conns) + len(h.consumers) + len(h.producers) + len(h.byID); n > 0 {
 			t.Errorf("%d connections, %d consumer and %d producer groups are left", len(h.conns), len(h.consumers), len(h.producers))
 		}
 	})

@@ -56,6 +56,7 @@ type Manager struct {
 	consumers map[string]*consumerGroup
 	producers map[string]*producerGroup
 	conns     map[*remoting.Conn]*groups
+	byID      map[string]*remoting.Conn // of a client that produces: the one that spoke last
 }
 
 // groups are what one connection is a member of.
@@ -69,6 +70,7 @@ func New(o Options) *Manager {
 	m := &Manager{
 		logger: o.Logger, expiry: o.Expiry, onExpire: o.OnExpire,
 		consumers: map[string]*consumerGroup{}, producers: map[string]*producerGroup{}, conns: map[*remoting.Conn]*groups{},
+		byID: map[string]*remoting.Conn{},
 	}
 	if m.logger == nil {
 		m.logger = slog.New(slog.DiscardHandler)
@@ -156,6 +158,10 @@ func (m *Manager) enterProducer(group string, who Client) {
 		g = &producerGroup{members: map[*remoting.Conn]*Client{}}
 		m.producers[group] = g
 	}
+	if before := g.members[who.Conn]; before != nil && before.ID != who.ID {
+		m.forgetID(before)
+	}
+	m.byID[who.ID] = who.Conn
 	if m.enterMember(group, g.members, who) {
 		g.order = append(g.order, who.Conn)
 		m.logger.Info("producer joined", "group", group, "client", who.ID, "members", len(g.members))
@@ -236,14 +242,26 @@ func (m *Manager) leaveProducer(c *remoting.Conn, group, why string) bool {
 		return false
 	}
 	m.logger.Info("producer left", "group", group, "client", g.members[c].ID, "why", why, "members", len(g.members)-1)
+	who := g.members[c]
 	delete(g.members, c)
 	g.order = slices.DeleteFunc(g.order, func(o *remoting.Conn) bool { return o == c })
 	if len(g.members) == 0 {
 		delete(m.producers, group)
 	}
 	delete(m.conns[c].producer, group)
+	if len(m.conns[c].producer) == 0 {
+		m.forgetID(who)
+	}
 	m.forget(c)
 	return true
+}
+
+// forgetID drops a producer's id, unless it has another connection by now. mu is
+// held.
+func (m *Manager) forgetID(who *Client) {
+	if m.byID[who.ID] == who.Conn {
+		delete(m.byID, who.ID)
+	}
 }
 
 // forget drops a connection that is no member of anything. mu is held.
