@@ -151,7 +151,7 @@ func (op *replyOp) Appended(r store.AppendResult) {
 	} else {
 		op.stored.MessageID = protocol.OffsetMessageID(op.b.storeHost, r.PhysicalOffset)
 		op.stored.QueueOffset = r.QueueOffset
-		op.b.stats.put(op.append.Topic, 1, len(op.append.Records))
+		op.b.stats.put(op.append.Topic, 1, op.append.Records)
 	}
 	op.answer()
 }
