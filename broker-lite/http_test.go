@@ -146,7 +146,7 @@ func busy(t *testing.T, b *Broker, c *client) (bytes float64) {
 	if len(got.records) != 4 {
 		t.Fatalf("%d messages", len(got.records))
 	}
-	c.ok(protocol.UpdateConsumerOffset, &protocol.ConsumerOffsetRequest{Code: protocol.UpdateConsumerOffset, ConsumerGroup: "consumers", Topic: "orders", CommitOffset: 4}, nil)
+	c.ok(protocol.UpdateConsumerOffset, &protocol.ConsumerOffsetRequest{Code: protocol.UpdateConsumerOffset, ConsumerGroup: "consumers", Topic: "orders", CommitOffset: 1}, nil)
 	_, phys, err := protocol.ParseOffsetMessageID(c.send(sending("others"), "end").MessageID)
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +172,10 @@ func TestMetricsHaveTheRightValues(t *testing.T) {
 			"rocketmq_message_size_bucket is_system=false le=4096 topic=orders":                                 5,
 			"rocketmq_message_size_bucket is_system=false le=524288 topic=orders":                               6,
 			"rocketmq_message_size_bucket is_system=false le=+Inf topic=orders":                                 6,
-			"rocketmq_consumer_lag_messages" + group:                                                            2,
+			"rocketmq_consumer_lag_messages" + group:                                                            5,
+			"rocketmq_consumer_inflight_messages" + group:                                                       3,
+			"rocketmq_consumer_ready_messages" + group:                                                          2,
+			"rocketmq_consumer_queueing_latency_milliseconds" + group:                                           7000,
 			"rocketmq_consumer_lag_latency_milliseconds" + group:                                                7000,
 			"rocketmq_producer_connections" + member:                                                            1,
 			"rocketmq_consumer_connections consume_mode=push consumer_group=consumers is_system=false" + member: 1,

@@ -152,3 +152,21 @@ func TestManyQueriesAtOnceAreAllAnswered(t *testing.T) {
 		}
 	})
 }
+
+func TestTheTraceTopicIsThereWhenItIsWanted(t *testing.T) {
+	for conf, want := range map[string]map[string]protocol.Code{
+		"traceTopicEnable=false":                             {"RMQ_SYS_TRACE_TOPIC": protocol.TopicNotExist},
+		"traceTopicEnable=true":                              {"RMQ_SYS_TRACE_TOPIC": protocol.Success},
+		"traceTopicEnable=true\nmsgTraceTopicName=OUR_TRACE": {"OUR_TRACE": protocol.Success, "RMQ_SYS_TRACE_TOPIC": protocol.TopicNotExist},
+	} {
+		t.Run(conf, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, _ *Broker, c *client) {
+				for topic, code := range want {
+					if resp := c.call(protocol.GetTopicConfig, &protocol.TopicRequest{Topic: topic}, nil); resp.Code != code {
+						t.Errorf("%s: %s", topic, protocol.ResponseName(resp.Code))
+					}
+				}
+			}, Conf(conf))
+		})
+	}
+}

@@ -179,16 +179,18 @@ const maxLagQueues = 50_000
 
 // lag is how far a group is behind in a topic.
 type lag struct {
-	labels   []metrics.Label
-	messages int64
-	latency  time.Duration // how old the first message is that is not consumed
+	labels []metrics.Label
+	// Messages: stored and not consumed; of these, given out; and not given out.
+	behind, inFlight, ready int64
+	latency, queueing       time.Duration // how old the first that is behind is, and the first that is ready
 }
 
 // lags are those of all groups that have offsets (ConsumerLagCalculator). Apache
-// leaves out groups whose members have never been seen since its start.
+// leaves out groups whose members it has not seen since its start, and messages that a
+// filter does not take, which it estimates.
 func (b *Broker) lags() []lag {
 	var list []lag
-	queues, now := int32(0), b.clock.Now()
+	queues := int32(0)
 	for _, c := range b.meta.Offsets.Consumptions() {
 		topic, ok := b.meta.Topics.Get(c.Topic)
 		if !ok {
@@ -202,30 +204,57 @@ func (b *Broker) lags() []lag {
 		l := lag{labels: []metrics.Label{{Name: "consumer_group", Value: c.Group}, {Name: "topic", Value: c.Topic},
 			{Name: "is_retry", Value: strconv.FormatBool(retry)}, b.systemLabel(c.Topic, c.Group)}}
 		for id := range topic.ReadQueueNums {
-			low, high := b.store.MinOffset(c.Topic, id), b.store.MaxOffset(c.Topic, id)
-			at, ok := b.meta.Offsets.Query(c.Group, c.Topic, id)
-			if at = max(at, low); !ok || at >= high {
-				continue
-			}
-			l.messages += high - at
-			if ms, err := b.store.StoreTime(c.Topic, id, at); err == nil && ms > 0 {
-				l.latency = max(l.latency, now.Sub(time.UnixMilli(ms)))
-			}
+			b.addLag(&l, c, id)
 		}
 		list = append(list, l)
 	}
 	return list
 }
 
+// addLag adds one queue.
+func (b *Broker) addLag(l *lag, c meta.Consumption, id int32) {
+	low, high := b.store.MinOffset(c.Topic, id), b.store.MaxOffset(c.Topic, id)
+	committed, ok := b.meta.Offsets.Query(c.Group, c.Topic, id)
+	committed = max(committed, low)
+	if !ok || committed >= high {
+		return
+	}
+	pulled, _ := b.meta.Offsets.PulledTo(c.Group, c.Topic, id)
+	pulled = min(max(pulled, committed), high)
+	l.behind += high - committed
+	l.inFlight += pulled - committed
+	l.ready += high - pulled
+	l.latency = max(l.latency, b.age(c.Topic, id, committed))
+	if pulled < high {
+		l.queueing = max(l.queueing, b.age(c.Topic, id, pulled))
+	}
+}
+
+// age is how long a message is stored; 0 when it is not there.
+func (b *Broker) age(topic string, queueID int32, offset int64) time.Duration {
+	ms, err := b.store.StoreTime(topic, queueID, offset)
+	if err != nil || ms <= 0 {
+		return 0
+	}
+	return b.clock.Now().Sub(time.UnixMilli(ms))
+}
+
 func (b *Broker) writeLags(w *metrics.Writer) {
 	lags := b.lags()
-	w.Family("rocketmq_consumer_lag_messages", metrics.Gauge, "Messages that a group has not consumed.")
-	for _, l := range lags {
-		w.Sample(float64(l.messages), l.labels...)
-	}
-	w.Family("rocketmq_consumer_lag_latency_milliseconds", metrics.Gauge, "Age of the first message that a group has not consumed.")
-	for _, l := range lags {
-		w.Sample(float64(l.latency.Milliseconds()), l.labels...)
+	for _, f := range []struct {
+		name, help string
+		of         func(lag) int64
+	}{
+		{"rocketmq_consumer_lag_messages", "Messages that a group has not consumed.", func(l lag) int64 { return l.behind }},
+		{"rocketmq_consumer_inflight_messages", "Messages that were given to a group and that it has not consumed.", func(l lag) int64 { return l.inFlight }},
+		{"rocketmq_consumer_ready_messages", "Messages that a group was not given yet.", func(l lag) int64 { return l.ready }},
+		{"rocketmq_consumer_lag_latency_milliseconds", "Age of the first message that a group has not consumed.", func(l lag) int64 { return l.latency.Milliseconds() }},
+		{"rocketmq_consumer_queueing_latency_milliseconds", "Age of the first message that a group was not given yet.", func(l lag) int64 { return l.queueing.Milliseconds() }},
+	} {
+		w.Family(f.name, metrics.Gauge, f.help)
+		for _, l := range lags {
+			w.Sample(float64(f.of(l)), l.labels...)
+		}
 	}
 }
 

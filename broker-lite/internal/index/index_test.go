@@ -218,6 +218,14 @@ func (r *rig) remove(names ...string) {
 	}
 }
 
+// removeAll deletes the index.
+func (r *rig) removeAll() {
+	r.Helper()
+	if err := vfs.RemoveTree(r.fs, indexDir); err != nil {
+		r.Fatal(err)
+	}
+}
+
 func (r *rig) write(name, text string) {
 	r.Helper()
 	if err := vfs.WriteFileAtomic(r.fs, filepath.Join(indexDir, name), []byte(text)); err != nil {
