@@ -120,6 +120,17 @@ func FuzzHandle(f *testing.F) {
 	add(protocol.ViewMessageByID, &protocol.ViewMessageRequest{}, "")
 	add(protocol.QueryMessage, query("orders", "k"), "")
 	add(protocol.GetBrokerRuntimeInfo, nil, "")
+	add(protocol.PopMessage, popping("orders"), "")
+	add(protocol.PopMessage, orderly("orders", "attempt"), "")
+	receipt := protocol.PopReceipt{Retry: "0", BrokerName: "broker-a"}
+	add(protocol.AckMessage, acking("orders", receipt), "")
+	add(protocol.ChangeInvisibleTime, &protocol.ChangeInvisibleRequest{AckRequest: *acking("orders", receipt), InvisibleTime: 1}, "")
+	add(protocol.BatchAckMessage, nil, `{"acks":[{"b":"BQE=","c":"group","pt":1,"r":"0","t":"orders"}]}`)
+	add(protocol.PeekMessage, &protocol.PeekRequest{Code: protocol.PeekMessage, ConsumerGroup: "group", Topic: "orders", QueueID: -1}, "")
+	add(protocol.Notification, &protocol.NotificationRequest{ConsumerGroup: "group", Topic: "orders", QueueID: -1, PollTime: 5}, "")
+	add(protocol.QueryAssignment, nil, `{"clientId":"c","consumerGroup":"g","messageModel":"CLUSTERING","strategyName":"AVG","topic":"orders"}`)
+	add(protocol.SetMessageRequestMode, nil, `{"consumerGroup":"g","mode":"POP","popShareQueueNum":1,"topic":"orders"}`)
+	add(protocol.RecallMessage, &protocol.RecallRequest{Topic: "orders", Handle: (&protocol.RecallHandle{Topic: "orders", BrokerName: "broker-a", Timestamp: "99999999999999", UniqueKey: "k"}).String()}, "")
 	add(protocol.GetTopicStats, &protocol.TopicRequest{Topic: "orders"}, "")
 
 	b := start(f, InMemory(), VirtualNetwork(NewNetwork()), Conf("maxMessageSize=65536"))

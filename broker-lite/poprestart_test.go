@@ -60,7 +60,7 @@ func TestWhatIsInvisibleSurvivesARestart(t *testing.T) {
 				time.Sleep(time.Minute - passed)
 				c.ack("orders", c.expectPop("orders", "3").receipts...)
 				c = r.again(restarted)
-				time.Sleep(30 * time.Second)
+				time.Sleep(30*time.Second + time.Millisecond)
 				c.expectPop("orders", "1")
 				c.ack("orders", changed) // too late
 				c = r.again(restarted)

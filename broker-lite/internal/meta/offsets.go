@@ -2,6 +2,7 @@ package meta
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -159,6 +160,9 @@ func (o *Offsets) remove(which func(consumption) bool) {
 		o.file.touch()
 	}
 }
+
+// WaitSaved waits until every commit made before the call is durable.
+func (o *Offsets) WaitSaved(ctx context.Context) error { return o.file.waitSaved(ctx) }
 
 func (o *Offsets) open(f *file) error {
 	o.file = f

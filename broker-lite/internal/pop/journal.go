@@ -61,7 +61,7 @@ func (s *Service) after(done func(error)) {
 func (s *Service) change() {
 	if !s.changed {
 		s.changed = true
-		s.saveAt = time.Now().Add(saveEvery)
+		s.saveAt = time.Now().Add(s.saveGap)
 		if s.saver != nil {
 			s.saver.Set(s.saveAt)
 		}

@@ -58,11 +58,13 @@ type Service struct {
 	mu sync.Mutex // guards the following
 	tables
 	journal journal
-	wakes   []Key // to be called when mu is free
-	armed   int64 // the alarm is set to this, ms since 1970; 0: it is not
+	wakes   []Key    // to be called when mu is free
+	news    []func() // the same, for the log
+	armed   int64    // the alarm is set to this, ms since 1970; 0: it is not
 	dirty   map[*queue]struct{}
-	changed bool      // since the state was written
-	saveAt  time.Time // when the state is to be written
+	changed bool          // since the state was written
+	saveAt  time.Time     // when the state is to be written
+	saveGap time.Duration // how long a change may stay unwritten
 }
 
 // Open reads what is invisible and begins to revive.
@@ -71,7 +73,7 @@ func Open(o Options) (*Service, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{
-		o: o, group: redeliver.NewGroup(o.Store), dirty: map[*queue]struct{}{},
+		o: o, group: redeliver.NewGroup(o.Store), dirty: map[*queue]struct{}{}, saveGap: saveEvery,
 		tables: tables{queues: map[Key]*queue{}},
 	}
 	s.journal.idle = sync.NewCond(&s.mu)
@@ -95,8 +97,8 @@ func (s *Service) statePath() string { return filepath.Join(s.o.Dir, "state") }
 
 // free gives mu back, and does what had to wait for it.
 func (s *Service) free() {
-	wakes := s.wakes
-	s.wakes = nil
+	wakes, news := s.wakes, s.news
+	s.wakes, s.news = nil, nil
 	next := int64(0)
 	if len(s.due) > 0 && (s.armed == 0 || s.due[0].until < s.armed) {
 		next = s.due[0].until
@@ -108,6 +110,9 @@ func (s *Service) free() {
 	}
 	for _, key := range wakes {
 		s.o.Wake(key)
+	}
+	for _, tell := range news {
+		tell()
 	}
 }
 
@@ -148,8 +153,11 @@ func (s *Service) find(key Key, init int64) *queue {
 		s.o.Offsets.Commit(key.Group, key.Topic, key.Queue, init)
 	}
 	if q != nil {
-		s.o.Logger.Info("a queue's consumer offset was moved; what is invisible behind it is forgotten",
-			"group", key.Group, "topic", key.Topic, "queue", key.Queue, "from", q.committed, "to", offset, "deleted", !ok)
+		from := q.committed
+		s.news = append(s.news, func() {
+			s.o.Logger.Info("a queue's consumer offset was moved; what is invisible behind it is forgotten",
+				"group", key.Group, "topic", key.Topic, "queue", key.Queue, "from", from, "to", offset, "deleted", !ok)
+		})
 		next := offset
 		if !ok {
 			next = 0 // forget all of it

@@ -57,7 +57,7 @@ func (s *Service) Change(key Key, popTime, offset, invisible int64, done func(ne
 	if q := s.queues[key]; q != nil {
 		if m := q.find([]int64{offset}, popTime); m != nil {
 			newTime = max(now, popTime+1) // the old receipt is none any more
-			s.enter(&entry{kind: kindChange, key: key, popTime: popTime, newTime: newTime, until: now + bounded(invisible), offsets: []int64{offset}}, nil)
+			s.enter(&entry{kind: kindChange, key: key, popTime: popTime, newTime: newTime, until: newTime + bounded(invisible), offsets: []int64{offset}}, nil)
 		}
 	}
 	s.end(func(err error) { done(newTime, err) })

@@ -20,7 +20,7 @@ import (
 const (
 	// settleDelay is how long a consumer offset may stay uncommitted.
 	settleDelay = 500 * time.Millisecond
-	// saveEvery is how long the state may stay unwritten: what Open reads again.
+	// saveEvery is how long a small state may stay unwritten: what Open reads again.
 	saveEvery = 10 * time.Second
 	// flushPatience bounds the wait for the log's sync.
 	flushPatience = 10 * time.Second
@@ -116,6 +116,12 @@ func (s *Service) flush() error {
 	return nil
 }
 
+func (s *Service) saveOffsets() error {
+	ctx, cancel := context.WithTimeout(context.Background(), flushPatience)
+	defer cancel()
+	return s.o.Offsets.WaitSaved(ctx)
+}
+
 // checkpoint commits the offsets and writes the state, if anything has changed.
 func (s *Service) checkpoint() error {
 	if err := s.commit(); err != nil {
@@ -131,6 +137,9 @@ func (s *Service) checkpoint() error {
 	s.mu.Unlock()
 	err := s.flush() // revived messages before it is noted that they are
 	if err == nil {
+		err = s.saveOffsets() // of queues that the state leaves out
+	}
+	if err == nil {
 		err = vfs.WriteFileAtomic(s.o.FS, s.statePath(), data)
 	}
 	s.mu.Lock()
@@ -139,9 +148,7 @@ func (s *Service) checkpoint() error {
 		s.changed = true
 		return fmt.Errorf("write POP's state: %w", err)
 	}
-	if s.changed { // large states are written less often
-		s.saveAt = time.Now().Add(saveEvery * time.Duration(1+len(data)>>20))
-	}
+	s.saveGap = saveEvery * time.Duration(1+len(data)>>20) // large states are written less often
 	return nil
 }
 
