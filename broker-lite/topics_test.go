@@ -123,6 +123,30 @@ func TestAListOfTopicsIsMadeOrRefusedAsAWhole(t *testing.T) {
 	})
 }
 
+// The operator tells the name server (mqadmin updateTopic -o true, updateOrderConf),
+// which tells the brokers when they register.
+func TestATopicIsOrderedWhenTheNameServerSaysSo(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *Broker, c *client) {
+		c.createTopic("orders", 4)
+		names := dialAddr(t, b, b.NameServer())
+		names.ok(protocol.PutKVConfig, fields{"namespace": "ORDER_TOPIC_CONFIG", "key": "orders", "value": b.Name() + ":4"}, nil)
+		names.ok(protocol.UpdateNameServerConfig, nil, []byte("orderMessageEnable=true"))
+		c.createTopic("another", 4) // the broker registers
+		for _, topic := range []string{"orders", "another"} {
+			var config protocol.TopicConfig
+			if err := protocol.DecodeBody(c.ok(protocol.GetTopicConfig, &protocol.TopicRequest{Topic: topic}, nil).Body, &config); err != nil {
+				t.Fatal(err)
+			}
+			if config.Order != (topic == "orders") {
+				t.Errorf("topic %s: order=%t", topic, config.Order)
+			}
+		}
+		if r := route(t, b, "orders"); r.OrderTopicConf != b.Name()+":4" {
+			t.Errorf("the route says %q", r.OrderTopicConf)
+		}
+	})
+}
+
 // A delayed message comes to its topic though that was deleted in the meantime.
 func TestMessagesOfTopicsThatDoNotExistAreCleaned(t *testing.T) {
 	for _, clean := range []bool{false, true} {
