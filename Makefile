@@ -27,5 +27,6 @@ bench-quick: ## the same in short, to see that everything works; writes nothing
 conformance: ## every case on every server, into docs/conformance.md
 	ROCKETKIT_APACHE=1 go test -count=1 ./conformance -update
 
-soak: ## what takes too long for every change
-	ROCKETKIT_KILL_ROUNDS=20 go test -count=1 -v -run TestAKilledServer ./conformance
+soak: ## what takes too long for every change: an hour and more
+	go test -count=1 -v -timeout 90m -run SurvivesEveryPowerCut ./broker-lite -crash-seeds 200
+	ROCKETKIT_KILL_ROUNDS=50 go test -count=1 -v -timeout 60m -run TestAKilledServer ./conformance

@@ -195,6 +195,7 @@ func (b *Broker) open(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	b.adoptTopics()
+	b.meta.Offsets.Clamp(b.store.MaxOffset)
 	b.sessions = session.New(session.Options{Logger: o.Logger, Expiry: c.ClientExpiry, OnExpire: b.notify})
 	b.holder = newHolder(b)
 	if c.MessageIndex {

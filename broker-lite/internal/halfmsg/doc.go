@@ -34,7 +34,9 @@
 //
 // The offsets of the group CID_RMQ_SYS_TRANS, as on Apache: that of the oldest open
 // half message, and one in the op queue from where its end, and those of all later
-// ones, would be found. Open reads both queues from there. After a crash a half
-// message may be checked that was committed at the last moment; its producer says
-// so again, and it is delivered twice.
+// ones, would be found. Open reads both queues from there, and the log from the last
+// ends on: a commit or a copy that was stored at the last moment before a crash, and
+// not noted any more, is found there and noted. Only when more than a record's worth
+// of ends (400) waited to be noted, or the disk had refused them, may a committed half
+// message be checked again, and be delivered twice.
 package halfmsg

@@ -22,22 +22,24 @@ func Open(o Options) (*Service, error) {
 	}
 	s := &Service{o: o, began: time.UnixMilli(o.Clock.Now().UnixMilli()), open: map[int64]*half{}, moved: map[int64]*half{}}
 	s.ops.s, s.ops.idle = s, sync.NewCond(&s.ops.mu)
-	if err := s.load(); err != nil {
+	missed := &unnoted{s: s, copies: map[copyKey][]*half{}, places: map[*half]int64{}, byID: map[digest][]*half{}}
+	if err := s.load(missed); err != nil {
 		return nil, fmt.Errorf("find the open half messages: %w", err)
 	}
+	due, open := int64(math.MaxInt64), len(s.open) > 0
+	for _, h := range s.open {
+		due = min(due, h.due)
+	}
 	s.alarm = o.Clock.Alarm(s.ring)
-	if len(s.open) > 0 {
-		due := int64(math.MaxInt64)
-		for _, h := range s.open {
-			due = min(due, h.due)
-		}
+	missed.note()
+	if open {
 		s.alarm.Set(s.tick(due)) // from here on ring may run
 	}
 	return s, nil
 }
 
 // load reads both queues from where the last note was.
-func (s *Service) load() error {
+func (s *Service) load(missed *unnoted) error {
 	halfFrom, opFrom := s.notedOffset(meta.HalfTopic), s.notedOffset(meta.OpHalfTopic)
 	s.opEnd = opFrom
 	ended := map[int64]bool{}
@@ -59,14 +61,19 @@ func (s *Service) load() error {
 		if ended[r.QueueOffset] {
 			return
 		}
-		due := r.StoreTimestamp
-		if _, before := protocol.Property(r.Properties, protocol.PropCheckTimes); !before {
+		due, times := r.StoreTimestamp, 0
+		if n, before := protocol.Property(r.Properties, protocol.PropCheckTimes); before {
+			times, _ = strconv.Atoi(n) // 0 is the copy of nothing
+		} else {
 			v, _ := protocol.Property(r.Properties, protocol.PropCheckImmunity)
 			due += s.Immunity([]byte(v)).Milliseconds()
 		}
-		s.enter(r.QueueOffset, due)
+		missed.entered(s.enter(r.QueueOffset, due), r, times)
 	})
 	s.opEnd = opEnd
+	if err == nil && len(s.open) > 0 {
+		err = missed.commits()
+	}
 	return err
 }
 

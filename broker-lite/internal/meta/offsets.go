@@ -225,3 +225,30 @@ func (o *Offsets) encode() ([]byte, error) {
 	}
 	return append(b, "\n}}\n"...), nil
 }
+
+// Clamp lowers the offsets that are behind the end of their queues: a crash can take
+// messages, or the whole topic, and leave offsets. Offsets that have to be 0 go.
+func (o *Offsets) Clamp(end func(topic string, queueID int32) int64) {
+	o.mu.Lock()
+	changed := false
+	for key, queues := range o.offsets {
+		for id, offset := range queues {
+			most := end(key.topic, id)
+			if offset <= most {
+				continue
+			}
+			changed = true
+			o.logger.Warn("a consumer offset was behind the end of its queue and is lowered", "group", key.group, "topic", key.topic, "queue", id, "from", offset, "to", most)
+			if queues[id] = most; most <= 0 {
+				delete(queues, id)
+			}
+		}
+		if len(queues) == 0 {
+			delete(o.offsets, key)
+		}
+	}
+	o.mu.Unlock()
+	if changed {
+		o.file.touch()
+	}
+}

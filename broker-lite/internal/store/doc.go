@@ -137,5 +137,6 @@
 //
 // A queue offset of 0 where more is expected means that the topic was deleted
 // and made anew in between. Queues of deleted topics do come back when
-// everything is built anew, for their records are in the log still.
+// everything is built anew, for their records are in the log still: after a crash
+// in the middle of the deletion of another topic, too.
 package store
