@@ -116,8 +116,11 @@ func (b *builder) step() (behind bool, err error) {
 		x.opt.Logger.Error("the message index leaves out the rest of a damaged commit log file", "err", err)
 		err = nil
 	}
-	if err != nil || next == x.done.phys {
+	if err != nil {
 		return false, err
+	}
+	if next == x.done.phys {
+		return false, x.retain()
 	}
 	done.phys = next
 	x.advance(b.entries, done)
@@ -157,5 +160,5 @@ func (b *builder) save(full bool) error {
 		x.base, x.pending = x.done.phys, nil
 		x.mu.Unlock()
 	}
-	return x.retain()
+	return nil
 }

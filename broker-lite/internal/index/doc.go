@@ -38,5 +38,5 @@
 // log: a power cut may take from it what a file covers, and it may be another one
 // altogether. So Open drops the files that end behind the log, or whose last record
 // is not where they say. Files of records that are deleted from the log are deleted
-// when the builder next writes or the broker next starts.
+// when the next record comes or the broker next starts.
 package index
