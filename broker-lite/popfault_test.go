@@ -21,7 +21,11 @@ func late(r protocol.PopReceipt) bool {
 // TestWhatIsAnsweredAboutInvisibleMessagesOutlivesAPowerCut pops, acknowledges and
 // changes times at random under synchronous flush, and cuts the power in the middle.
 func TestWhatIsAnsweredAboutInvisibleMessagesOutlivesAPowerCut(t *testing.T) {
+	seeds := []uint64{564} // where POP's state left a queue to a consumer offset that was not saved
 	for seed := range uint64(30) {
+		seeds = append(seeds, seed)
+	}
+	for _, seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {

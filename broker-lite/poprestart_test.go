@@ -200,6 +200,38 @@ func TestAQueueWithTooManyInvisibleMessagesHasNothingToPop(t *testing.T) {
 	}, Conf("popInflightMessageThreshold=4"))
 }
 
+func TestAPopThatLeavesSomethingWakesTheNext(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *Broker, c *client) {
+		c.createTopic("orders", 1)
+		for i := range 6 {
+			c.send(sending("orders"), fmt.Sprint(i))
+		}
+		h := popping("orders")
+		h.MaxMessages = 4
+		p := c.pop(h)
+		h.MaxMessages, h.PollTime = 1, 60_000
+		done := make(chan popped, 2)
+		for range 2 {
+			d := dial(t, b)
+			go func() { done <- d.pop(h) }()
+		}
+		synctest.Wait()
+		body := protocol.BatchAckBody{Acks: []protocol.BatchAck{{ConsumerGroup: "group", Topic: "orders", Retry: "0", PopTime: p.PopTime, BitSet: protocol.BitSet{3}}}}
+		data, err := protocol.EncodeBody(body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.ok(protocol.BatchAckMessage, nil, data) // makes room for two, and wakes one
+		synctest.Wait()
+		if len(done) != 2 {
+			t.Errorf("%d of 2 pops are answered", len(done))
+		}
+		for range 2 {
+			<-done
+		}
+	}, Conf("popInflightMessageThreshold=4"))
+}
+
 func TestOnlySoManyPopsWait(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *Broker, c *client) {
 		c.createTopic("orders", 1)

@@ -86,6 +86,25 @@ func TestARecallIsRefusedThatCannotHelp(t *testing.T) {
 	})
 }
 
+func TestARecallThatIsStoredTooLateIsRefused(t *testing.T) {
+	onDisk(t, func(t *testing.T, b *Broker, c *client, disk *stallingDisk) {
+		c.createTopic("orders", 1)
+		handle := c.send(sending("orders", "TIMER_DELAY_MS", "3000"), "timer").RecallHandle
+		disk.stall()
+		code := make(chan protocol.Code, 1)
+		d := dial(t, b)
+		go func() {
+			got, _ := d.recall("orders", handle)
+			code <- got
+		}()
+		time.Sleep(5 * time.Second)
+		disk.resume()
+		if got := <-code; got != protocol.IllegalOperation {
+			t.Errorf("%s", protocol.ResponseName(got))
+		}
+	})
+}
+
 func TestRecallsCanBeForbidden(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *Broker, c *client) {
 		c.createTopic("orders", 1)
