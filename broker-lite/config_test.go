@@ -167,7 +167,7 @@ func TestStandaloneDefaults(t *testing.T) {
 		"flushDiskType": "ASYNC_FLUSH", "brokerRole": "ASYNC_MASTER", "deleteWhen": "04", "fileReservedTime": "72", "maxMessageSize": "4194304",
 		"brokerName": "host", "brokerClusterName": "DefaultCluster", "defaultTopicQueueNums": "8", "autoCreateTopicEnable": "true",
 		"autoCreateSubscriptionGroup": "true", "brokerPermission": "6", "transactionTimeOut": "6000", "transactionCheckMax": "15",
-		"mappedFileSizeConsumeQueue": "6000000",
+		"mappedFileSizeConsumeQueue": "6000000", "enablePropertyFilter": "true",
 	} {
 		if config[key] != want {
 			t.Errorf("%s=%s, want %s", key, config[key], want)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/rocketkit/rocketkit/broker-lite/internal/audit"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/config"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 )
@@ -22,7 +23,7 @@ func (b *Broker) conf() *config.Config { return b.live.Load() }
 
 // audit logs that an operator changes something: who, from where, and what.
 func (b *Broker) audit(p *peer, cmd *protocol.Command, attrs ...any) {
-	b.logger.Info("admin change", append([]any{"request", protocol.RequestName(cmd.Code), "peer", p.conn.RemoteAddr().String()}, attrs...)...)
+	audit.Log(b.logger, p.conn, cmd, attrs...)
 }
 
 // later answers with f's answer, on a goroutine of its own. f must not look at the

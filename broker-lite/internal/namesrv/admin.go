@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rocketkit/rocketkit/broker-lite/internal/audit"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/config"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
@@ -20,11 +21,11 @@ import (
 
 // audit tells of a change that an operator has made.
 func (n *NameServer) audit(c *remoting.Conn, cmd *protocol.Command, attrs ...any) {
-	n.logger.Info("admin change", append([]any{"request", protocol.RequestName(cmd.Code), "peer", c.RemoteAddr().String()}, attrs...)...)
+	audit.Log(n.logger, c, cmd, attrs...)
 }
 
-// later answers when a change is durable.
-func (n *NameServer) later(c *remoting.Conn, cmd *protocol.Command, change func() error) {
+// later answers when a change is durable; attrs tell the audit log of it.
+func (n *NameServer) later(c *remoting.Conn, cmd *protocol.Command, change func() error, attrs ...any) {
 	request := *cmd
 	request.Fields, request.Body = nil, nil
 	err := n.settings.change(change, func(err error) {
@@ -37,7 +38,9 @@ func (n *NameServer) later(c *remoting.Conn, cmd *protocol.Command, change func(
 	})
 	if err != nil {
 		n.reply(c, &request, failed(err))
+		return
 	}
+	n.audit(c, &request, attrs...)
 }
 
 // copied is a field's value that outlives the request.
@@ -49,14 +52,12 @@ func (n *NameServer) putKV(c *remoting.Conn, cmd *protocol.Command) {
 		n.reply(c, cmd, answer{code: protocol.SystemError, remark: "namespace or key is null"})
 		return
 	}
-	n.audit(c, cmd, "namespace", namespace, "key", key, "value", value)
-	n.later(c, cmd, n.settings.put(namespace, key, value))
+	n.later(c, cmd, n.settings.put(namespace, key, value), "namespace", namespace, "key", key, "value", value)
 }
 
 func (n *NameServer) deleteKV(c *remoting.Conn, cmd *protocol.Command) {
 	namespace, key := copied(cmd, "namespace"), copied(cmd, "key")
-	n.audit(c, cmd, "namespace", namespace, "key", key)
-	n.later(c, cmd, n.settings.remove(namespace, key))
+	n.later(c, cmd, n.settings.remove(namespace, key), "namespace", namespace, "key", key)
 }
 
 // value are the fields of the answer to code 101.
@@ -212,6 +213,5 @@ func (n *NameServer) updateConfig(c *remoting.Conn, cmd *protocol.Command) {
 		}
 		attrs = append(attrs, p.Key, p.Value)
 	}
-	n.audit(c, cmd, attrs...)
-	n.later(c, cmd, n.settings.set(props))
+	n.later(c, cmd, n.settings.set(props), attrs...)
 }

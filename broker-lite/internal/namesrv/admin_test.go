@@ -242,7 +242,8 @@ func TestConfigurationChangesAreAllOrNothing(t *testing.T) {
 			t.Errorf("the configuration is %s", got)
 		}
 		p.ask(protocol.UpdateNameServerConfig, nil, "orderMessageEnable=true")
-		if log := h.log.String(); !strings.Contains(log, `msg="admin change" request=UPDATE_NAMESRV_CONFIG peer=`) || !strings.Contains(log, "orderMessageEnable=true") {
+		synctest.Wait()
+		if log := h.log.String(); strings.Count(log, `msg="admin change" request=UPDATE_NAMESRV_CONFIG peer=`) != 1 || !strings.Contains(log, "orderMessageEnable=true") {
 			t.Errorf("the log has no line about the change:\n%s", log)
 		}
 	})
