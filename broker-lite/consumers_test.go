@@ -75,7 +75,7 @@ func TestToolsSeeWhoIsConnected(t *testing.T) {
 			{protocol.GetConsumerConnections, &protocol.ConsumerListRequest{ConsumerGroup: "none"}, "CONSUMER_NOT_ONLINE: the consumer group[none] not online"},
 			{protocol.GetProducerConnections, &protocol.ProducerGroupRequest{ProducerGroup: "producers"}, `{"connectionSet":[` + connection + `]}`},
 			{protocol.GetProducerConnections, &protocol.ProducerGroupRequest{ProducerGroup: "none"}, "SYSTEM_ERROR: the producer group[none] not exist"},
-			{protocol.GetAllProducers, nil, fmt.Sprintf(`{"data":{"producers":[{"clientId":"one","language":"JAVA","lastUpdateTimestamp":%d,"remoteIP":%q,"version":493}]}}`, now().UnixMilli(), addr)},
+			{protocol.GetAllProducers, nil, fmt.Sprintf(`{"data":{"producers":[{"clientId":"one","language":"JAVA","lastUpdateTimestamp":%d,"remoteIP":%q,"version":493}]}}`, now().UnixMilli(), "/"+addr)},
 			{protocol.QueryTopicConsumers, &protocol.TopicRequest{Topic: "orders"}, `{"groupList":["consumers","others"]}`},
 			{protocol.QueryTopicConsumers, &protocol.TopicRequest{Topic: "none"}, `{"groupList":[]}`},
 			{protocol.QueryTopicsByConsumer, &protocol.GroupTopicRequest{Group: "others"}, fmt.Sprintf(`{"brokerAddr":%q,"topicList":["orders"]}`, b.Addr())},

@@ -67,7 +67,7 @@ type difference struct{ tools, pattern, why string }
 
 // adminRows are all rows.
 func adminRows() []adminRow {
-	return slices.Concat(adminTopicRows(), adminGroupRows(), adminClusterRows(), adminMessageRows())
+	return slices.Concat(adminTopicRows(), adminGroupRows(), adminClusterRows(), adminMessageRows(), adminConsumerRows())
 }
 
 // adminMasks are values that differ from run to run in every output.
@@ -101,6 +101,7 @@ type adminRun struct {
 	dir          string   // for files
 	made         []string // of these, by prepare
 	more         []string // names that prepare has for commands, each with what it stands for
+	in           *inbox   // of the member of $group that prepare has started
 	outputs      []apache.AdminOutput
 }
 

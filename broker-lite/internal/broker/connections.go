@@ -65,7 +65,7 @@ func (b *Broker) allProducers(*peer, *protocol.Command) answer {
 	for group, members := range all {
 		for _, m := range members {
 			table.Groups[group] = append(table.Groups[group], protocol.ProducerInfo{
-				ClientID: m.ID, RemoteIP: m.Conn.RemoteAddr().String(), Language: m.Language.String(), Version: m.Version, LastUpdateTimestamp: m.Seen.UnixMilli(),
+				ClientID: m.ID, RemoteIP: "/" + m.Conn.RemoteAddr().String(), Language: m.Language.String(), Version: m.Version, LastUpdateTimestamp: m.Seen.UnixMilli(),
 			})
 		}
 	}

@@ -50,6 +50,7 @@ public final class Peer {
         RetryCases.add(m);
         PopCases.add(m);
         ConsumeCases.add(m);
+        GroupCases.add(m);
         PullCases.add(m);
         SendCases.add(m);
         AdminCases.add(m);
