@@ -204,7 +204,7 @@ func adminConsumerRows() []adminRow {
 			lines:   []string{"updateSubGroup -b $broker -g copy_of_$group", "cloneGroupOffset -s $group -d copy_of_$group -t $topic -o true"},
 			prepare: committedAll,
 			check: func(r *adminRun, out string) {
-				r.says(out, `^clone group offset success\. srcGroup\[$group\], destGroup=\[copy_of_$group\], topic\[$topic\]`)
+				r.says(out, `clone group offset success\. srcGroup\[$group\], destGroup=\[copy_of_$group\], topic\[$topic\]`)
 				if got := r.committed("copy_of_"+r.group, r.topic, 0); got != 3 {
 					r.Errorf("the copy's offset is %d, want 3", got)
 				}
