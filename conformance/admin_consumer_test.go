@@ -252,12 +252,7 @@ func adminConsumerRows() []adminRow {
 			masks: messageMasks(), check: func(r *adminRun, out string) { r.says(out, `BODY: body 2`, `^Tag: tag Count: 3`) },
 		},
 		{
-			name: "queryMsgByOffset", about: "the message at an offset, and none",
-			lines: []string{"queryMsgByOffset -t $topic -b broker-a -i 0 -o 1", "queryMsgByOffset -t $topic -b broker-a -i 0 -o 99"}, prepare: tagged,
-			masks: messageMasks(), check: func(r *adminRun, out string) { r.says(out, `^Queue Offset: 1$`) },
-		},
-		{
-			name: "queryMsgById", about: "a message by its id, and what became of it in a group",
+			name: "queryMsgById, consumed", about: "what became of a message in a group with a member",
 			lines: []string{"queryMsgById $dash5 $topic5 -i $offsetid"}, prepare: committedAll,
 			masks: messageMasks(), check: func(r *adminRun, out string) { r.says(out, `consumerGroup=$group, trackType=CONSUMED`) },
 		},
