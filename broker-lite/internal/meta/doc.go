@@ -16,6 +16,9 @@
 // one as .bak, which is read when the first is missing or damaged. A write that
 // fails is logged once and repeated every 5 s.
 //
+// Offsets that were chosen by hand and wait for a client, and those up to which
+// groups have pulled, are in memory only.
+//
 // A process that is killed can lose the offsets of the last 5 s (their messages
 // are delivered again) and, at worst, a topic that was made a moment before.
 // WaitSaved is for those who must not answer before a change is durable.
