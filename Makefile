@@ -1,6 +1,6 @@
 # The two commands that need nothing are in README.md; these are for working on
 # the project.
-.PHONY: test race ci lint fmt bench bench-quick conformance soak
+.PHONY: test race ci lint fmt bench bench-quick conformance soak accumulate
 
 test: ## what README's test command runs
 	go run ./internal/testall
@@ -30,3 +30,7 @@ conformance: ## every case on every server, into docs/conformance.md
 soak: ## what takes too long for every change: an hour and more
 	go test -count=1 -v -timeout 90m -run SurvivesEveryPowerCut ./broker-lite -crash-seeds 200
 	ROCKETKIT_KILL_ROUNDS=50 go test -count=1 -v -timeout 60m -run TestAKilledServer ./conformance
+	go run ./bench -accumulate 10000000 -body 100
+
+accumulate: ## 100 million messages in one queue: 40 GB in the directory for temporary files
+	go run ./bench -accumulate 100000000 -body 100

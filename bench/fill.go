@@ -15,6 +15,11 @@ const rowFill = "fill"
 // fill sends n messages to the topic that is consumed, and makes sure that they
 // are there.
 func fill(ctx context.Context, nameServer string, size int, n int64) error {
+	return fillTopic(ctx, nameServer, topicFilled, size, n)
+}
+
+// fillTopic sends n messages to a topic.
+func fillTopic(ctx context.Context, nameServer, topic string, size int, n int64) error {
 	c, err := newNative(ctx, nameServer)
 	if err != nil {
 		return err
@@ -31,7 +36,7 @@ func fill(ctx context.Context, nameServer string, size int, n int64) error {
 				if batch <= 0 {
 					return
 				}
-				if err := c.Batch(ctx, topicFilled, body, int(batch)); err != nil {
+				if err := c.Batch(ctx, topic, body, int(batch)); err != nil {
 					errs <- err
 					return
 				}
@@ -42,7 +47,7 @@ func fill(ctx context.Context, nameServer string, size int, n int64) error {
 	closeErr := c.Close(ctx)
 	select {
 	case err := <-errs:
-		return fmt.Errorf("fill topic %s: %w", topicFilled, err)
+		return fmt.Errorf("fill topic %s: %w", topic, err)
 	default:
 		return closeErr
 	}

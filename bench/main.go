@@ -35,6 +35,7 @@ type options struct {
 	body                   int
 	startups               int
 	quick                  bool
+	accumulate             int64
 	json                   string
 	doc                    string
 }
@@ -69,6 +70,7 @@ func parse(args []string, errOut io.Writer) (*options, error) {
 	fs.DurationVar(&o.apacheWarm, "apache-warm", 24*time.Second, "load that warms Apache RocketMQ up, once")
 	fs.IntVar(&o.body, "body", 128, "bytes of a message's body")
 	fs.BoolVar(&o.quick, "quick", false, "a minute or two in all, to see that everything works: -rounds 1 -seconds 1 -apache-warm 6s")
+	fs.Int64Var(&o.accumulate, "accumulate", 0, "instead of all else, fill one queue of a standalone broker-lite with so many messages and drain it")
 	fs.StringVar(&o.json, "json", "", "file that takes all samples")
 	fs.StringVar(&o.doc, "doc", "", "Markdown file whose marked part takes the tables")
 	if err := fs.Parse(args); err != nil {
@@ -104,6 +106,13 @@ func parse(args []string, errOut io.Writer) (*options, error) {
 func run(ctx context.Context, args []string, out, errOut io.Writer) int {
 	o, err := parse(args, errOut)
 	if errors.Is(err, flag.ErrHelp) {
+		return 0
+	}
+	if err == nil && o.accumulate > 0 {
+		if err := accumulate(ctx, o.accumulate, o.body, out); err != nil {
+			fmt.Fprintln(errOut, "bench:", err)
+			return 1
+		}
 		return 0
 	}
 	var doc *document

@@ -14,7 +14,10 @@ import (
 
 // Request codes that the bench uses itself.
 const (
+	codeSend         = 10
+	codePull         = 11
 	codeCreateTopic  = 17
+	codeCreateTopics = 18
 	codeRuntimeInfo  = 28
 	codeGetMaxOffset = 30
 	codeGetRoute     = 105
@@ -51,13 +54,19 @@ type header struct {
 // ask sends one request and returns the answer's fields and body; a refusal is an
 // error.
 func (w *wire) ask(code int, fields map[string]string) (map[string]string, []byte, error) {
+	return w.askWith(code, fields, nil)
+}
+
+// askWith is ask with a body.
+func (w *wire) askWith(code int, fields map[string]string, body []byte) (map[string]string, []byte, error) {
 	w.opaque++
 	head, err := json.Marshal(header{Code: code, Language: "GO", Opaque: w.opaque, Codec: "JSON", Version: 493, ExtFields: fields})
 	if err != nil {
 		return nil, nil, err
 	}
-	frame := binary.BigEndian.AppendUint32(nil, uint32(4+len(head)))
+	frame := binary.BigEndian.AppendUint32(nil, uint32(4+len(head)+len(body)))
 	frame = append(binary.BigEndian.AppendUint32(frame, uint32(len(head))), head...)
+	frame = append(frame, body...)
 	if err := w.conn.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		return nil, nil, err
 	}
@@ -106,6 +115,16 @@ func (w *wire) maxOffsets(topic string) (int64, error) {
 // createTopics makes the bench's topics and waits until the name server has
 // them.
 func createTopics(ctx context.Context, nameServer, broker string) error {
+	for _, topic := range []string{topicSend, topicOneway, topicFilled} {
+		if err := createTopic(ctx, nameServer, broker, topic, topicQueues); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// createTopic makes one topic.
+func createTopic(ctx context.Context, nameServer, broker, topic string, n int) error {
 	b, err := dialWire(ctx, broker)
 	if err != nil {
 		return err
@@ -116,21 +135,19 @@ func createTopics(ctx context.Context, nameServer, broker string) error {
 		return err
 	}
 	defer names.close()
-	for _, topic := range []string{topicSend, topicOneway, topicFilled} {
-		queues := strconv.Itoa(topicQueues)
-		if _, _, err := b.ask(codeCreateTopic, map[string]string{
-			"topic": topic, "defaultTopic": "TBW102", "readQueueNums": queues, "writeQueueNums": queues,
-			"perm": "6", "topicFilterType": "SINGLE_TAG", "topicSysFlag": "0", "order": "false",
-		}); err != nil {
-			return fmt.Errorf("make topic %s: %w", topic, err)
-		}
-		err := poll(ctx, 50*time.Millisecond, func() error {
-			_, _, err := names.ask(codeGetRoute, map[string]string{"topic": topic})
-			return err
-		})
-		if err != nil {
-			return fmt.Errorf("the route of topic %s: %w", topic, err)
-		}
+	queues := strconv.Itoa(n)
+	if _, _, err := b.ask(codeCreateTopic, map[string]string{
+		"topic": topic, "defaultTopic": "TBW102", "readQueueNums": queues, "writeQueueNums": queues,
+		"perm": "6", "topicFilterType": "SINGLE_TAG", "topicSysFlag": "0", "order": "false",
+	}); err != nil {
+		return fmt.Errorf("make topic %s: %w", topic, err)
+	}
+	err = poll(ctx, 50*time.Millisecond, func() error {
+		_, _, err := names.ask(codeGetRoute, map[string]string{"topic": topic})
+		return err
+	})
+	if err != nil {
+		return fmt.Errorf("the route of topic %s: %w", topic, err)
 	}
 	return nil
 }
