@@ -141,6 +141,31 @@ func TestAConsumerOffsetThatIsMovedIsFollowed(t *testing.T) {
 	})
 }
 
+func TestAPopFollowsAServerSideReset(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *Broker, c *client) {
+		c.createTopic("orders", 1)
+		for i := range 4 {
+			c.send(sending("orders"), fmt.Sprint(i))
+		}
+		c.ack("orders", c.expectPop("orders", "0", "1", "2", "3").receipts...)
+		time.Sleep(time.Second)
+		c.ok(protocol.ResetOffset, &protocol.ResetOffsetRequest{Group: "group", Topic: "orders", QueueID: 0, Offset: protocol.SomeInt64(2)}, nil)
+		for range 3 { // once only
+			if p := c.pop(popping("orders")); len(p.records) > 0 {
+				if diff := cmp.Diff([]string{"2", "3"}, p.bodies()); diff != "" {
+					t.Error(diff)
+				}
+				c.ack("orders", p.receipts...)
+			}
+			time.Sleep(time.Second)
+			c.expectPop("orders")
+		}
+		if n := c.consumerOffset("orders", 0); n != 4 {
+			t.Errorf("the consumer offset is %d", n)
+		}
+	})
+}
+
 func TestWhereAGroupBeginsToPop(t *testing.T) {
 	for _, c := range []struct {
 		name string

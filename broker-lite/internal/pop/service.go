@@ -143,6 +143,9 @@ func (s *Service) InQueue(key Key) int {
 // init when its group has none. A consumer offset that somebody has moved or
 // deleted counts. mu is held.
 func (s *Service) find(key Key, init int64) *queue {
+	if reset, ok := s.o.Offsets.TakeReset(key.Group, key.Topic, key.Queue); ok {
+		s.o.Offsets.Commit(key.Group, key.Topic, key.Queue, reset)
+	}
 	offset, ok := s.o.Offsets.Query(key.Group, key.Topic, key.Queue)
 	q := s.queues[key]
 	switch {

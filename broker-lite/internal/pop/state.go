@@ -101,8 +101,9 @@ func (s *Service) commitOne(it settlement) {
 		}
 		return
 	case offset == q.committed && it.next != offset:
-		s.o.Offsets.Commit(q.key.Group, q.key.Topic, q.key.Queue, it.next)
-		q.committed = it.next
+		if s.o.Offsets.Commit(q.key.Group, q.key.Topic, q.key.Queue, it.next) {
+			q.committed = it.next
+		}
 	}
 	s.drop(q)
 }
