@@ -221,3 +221,30 @@ func TestAPopTakesWhatItsExpressionMatches(t *testing.T) {
 		}
 	})
 }
+
+func TestAPullThatHasWaitedIsAnsweredByWhatItsGroupWantsNow(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *Broker, c *client) {
+		c.createTopic("orders", 1)
+		before, after := subscription(t, "orders", "a"), subscription(t, "orders", "b")
+		after.SubVersion = 2
+		waits := func(offset int64, version int64) *waiting {
+			h := suspending("orders", offset, "", 15*time.Second)
+			h.SysFlag, h.SubVersion = h.SysFlag&^protocol.PullSubscription, version
+			w := c.startPull(h)
+			synctest.Wait()
+			return w
+		}
+		c.heartbeat("me", "", "consumers", before)
+		w := waits(0, 1)
+		c.heartbeat("me", "", "consumers", after)
+		c.send(sending("orders", "TAGS", "a"), "a")
+		if p := w.wait(); p.code != protocol.PullRetryImmediately || p.NextBeginOffset != 1 {
+			t.Errorf("%s: %q", protocol.ResponseName(p.code), bodies(p.records))
+		}
+		w = waits(1, 2)
+		c.heartbeat("me", "", "consumers", subscription(t, "others", "*"))
+		if p := w.wait(); p.code != protocol.SubscriptionNotExist || w.after != 15*time.Second {
+			t.Errorf("%s: %q", protocol.ResponseName(p.code), bodies(p.records))
+		}
+	})
+}

@@ -63,7 +63,7 @@ func newHolder(b *Broker) *holder {
 	h.resume = func(list []*parked) {
 		b.spawn(func() {
 			for _, p := range list {
-				b.answerPull(&p.pull, false)
+				b.resumePull(&p.pull)
 			}
 		})
 	}

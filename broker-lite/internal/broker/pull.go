@@ -32,6 +32,8 @@ type pull struct {
 	messages int
 	bytes    int
 	filter   filter
+	own      bool          // the filter came with the pull
+	version  int64         // subVersion, of a pull without a filter
 	suspend  time.Duration // 0: it is not parked
 
 	topicFlag, groupFlag int32
@@ -113,13 +115,37 @@ func (b *Broker) choosePull(p *peer, h *protocol.PullRequest, broadcast bool, pl
 			a := refuse(protocol.NoPermission, "the consumer group[%s] can not consume by broadcast way", h.ConsumerGroup)
 			return &a
 		}
+		pl.version = h.SubVersion
 		var a *answer
 		pl.filter, a = b.filterOfGroup(&sub)
 		return a
 	}
+	pl.own = true
 	var a *answer
 	pl.filter, a = b.filterOfPull(p, h)
 	return a
+}
+
+// resumePull answers a pull that has waited, by what its group wants by now.
+func (b *Broker) resumePull(pl *pull) {
+	if pl.own {
+		b.answerPull(pl, false)
+		return
+	}
+	var a *answer
+	sub, err := b.sessions.Subscription(pl.group, pl.topic, pl.version)
+	if err != nil {
+		refused := failed(err)
+		a = &refused
+	} else {
+		pl.filter, a = b.filterOfGroup(&sub)
+	}
+	if a != nil {
+		pl.resp.Code, pl.resp.Remark = a.code, a.remark
+		b.sendPull(pl, nil, nil)
+		return
+	}
+	b.answerPull(pl, false)
 }
 
 // answerPull reads and answers, or parks the pull if it may wait. It reports whether
