@@ -29,7 +29,7 @@ import (
 
 const (
 	killCase  = "kill -9 under load"
-	killAbout = "what was acknowledged before is there afterwards and reaches its group, every queue entry is the record that it says, sends go on; what a transaction commits is delivered once, what it rolls back never, and what it leaves open is asked for"
+	killAbout = "what was acknowledged before is there afterwards and reaches its group, every queue entry is the record that it says, sends go on"
 	// killRounds sets how often the server is killed: 3 unless it is set.
 	killRounds = "ROCKETKIT_KILL_ROUNDS"
 )
@@ -50,13 +50,12 @@ func TestAKilledServerKeepsWhatItAcknowledged(t *testing.T) {
 	if out, err := exec.Command("go", "build", "-o", binary, "../cmd/rocketkit").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
-	k := &killed{t: t, binary: binary, dir: t.TempDir(), acked: map[string]bool{}, seen: map[string]bool{}, txns: newKilledTxns()}
+	k := &killed{t: t, binary: binary, dir: t.TempDir(), acked: map[string]bool{}, seen: map[string]bool{}}
 	for round := range rounds {
 		flush := []string{"ASYNC_FLUSH", "SYNC_FLUSH"}[round%2]
 		s := k.start(flush)
 		if round == 0 {
 			s.createTopic(k.topic(), 4)
-			s.createTopic(killedTxnTopic, 4)
 		} else {
 			k.check(s)
 		}
@@ -67,8 +66,6 @@ func TestAKilledServerKeepsWhatItAcknowledged(t *testing.T) {
 	s := k.start("ASYNC_FLUSH")
 	k.check(s)
 	k.readRest(s)
-	k.txns.check(s, k.entries(s, killedTxnTopic))
-	t.Logf("%d transactions, %d check-backs", k.txns.count.Load(), k.txns.asked.Load())
 	if err := s.process.Signal(syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
@@ -81,7 +78,6 @@ func TestAKilledServerKeepsWhatItAcknowledged(t *testing.T) {
 type killed struct {
 	t           *testing.T
 	binary, dir string
-	txns        *killedTxns
 
 	mu    sync.Mutex      // guards the following
 	acked map[string]bool // ids that a send returned
@@ -104,7 +100,7 @@ func (k *killed) start(flush string) *standalone {
 	k.t.Helper()
 	conf := filepath.Join(k.dir, "broker.conf")
 	// Small files, so that it is killed at their ends too.
-	text := "brokerIP1=127.0.0.1\nbindAddress=127.0.0.1\nmappedFileSizeCommitLog=8388608\nmappedFileSizeConsumeQueue=20000\ntransactionTimeOut=500\ntransactionCheckInterval=500\ntransactionCheckMax=100\nflushDiskType=" + flush + "\n"
+	text := "brokerIP1=127.0.0.1\nbindAddress=127.0.0.1\nmappedFileSizeCommitLog=8388608\nmappedFileSizeConsumeQueue=20000\nflushDiskType=" + flush + "\n"
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		k.t.Fatal(err)
 	}
@@ -181,11 +177,7 @@ func (k *killed) loadAndKill(s *standalone) time.Duration {
 		default:
 		}
 	}
-	body := []byte(strings.Repeat("x", 1+rand.IntN(2000)))
-	transactions := k.txns.producer(s, c)
-	for range 2 {
-		all.Go(func() { k.txns.load(ctx, transactions) })
-	}
+	body := []byte(strings.Repeat("x", rand.IntN(2000)))
 	for range 4 {
 		all.Go(func() {
 			for ctx.Err() == nil {
@@ -245,7 +237,6 @@ func (k *killed) read(s *standalone, c *rocketkit.Client) {
 		k.seen[d.ID] = true
 		return nil
 	})
-	k.txns.read(mux)
 	s.start(c, mux)
 }
 
@@ -254,9 +245,7 @@ func (k *killed) readRest(s *standalone) {
 	k.t.Helper()
 	c := k.client(s)
 	defer k.close(c)
-	k.txns.producer(s, c)
 	k.read(s, c)
-	s.eventually("all transactions end", k.txns.allEnded)
 	s.eventually("the group gets all", func() bool {
 		k.mu.Lock()
 		defer k.mu.Unlock()
@@ -269,55 +258,45 @@ func (k *killed) readRest(s *standalone) {
 	})
 }
 
-// check holds what is stored against what was acknowledged.
+// check reads every queue by hand: the entries are there without a gap, each is the
+// record that it says, and what was acknowledged is among them.
 func (k *killed) check(s *standalone) {
 	k.t.Helper()
-	stored := k.entries(s, k.topic())
-	k.txns.check(s, k.entries(s, killedTxnTopic))
+	stored := map[string]bool{}
+	conn := s.dial(s.server.broker)
+	defer conn.Close()
+	for q := range 4 {
+		end := s.stored(k.topic(), q)
+		for at := 0; at < end; {
+			records := s.pull(conn, k.topic(), q, at)
+			for len(records) > 0 {
+				r, err := readRecord(records)
+				if err == nil && (r.topic != k.topic() || r.queue != q || r.offset != at) {
+					err = fmt.Errorf("it is of topic %s, queue %d, offset %d", r.topic, r.queue, r.offset)
+				}
+				if err != nil {
+					k.t.Fatalf("queue %d, offset %d: %v", q, at, err)
+				}
+				if stored[r.id] {
+					k.t.Errorf("%s is stored twice", r.id)
+				}
+				stored[r.id] = true
+				records = records[r.size:]
+				at++
+			}
+		}
+	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	lost := 0
 	for id := range k.acked {
-		if stored[id] == 0 {
+		if !stored[id] {
 			lost++
 		}
 	}
 	if lost > 0 {
 		k.t.Fatalf("%d of %d acknowledged messages are lost", lost, len(k.acked))
 	}
-	for id, n := range stored {
-		if n > 1 {
-			k.t.Errorf("%s is stored %d times", id, n)
-		}
-	}
-}
-
-// entries reads every queue by hand: the entries are there without a gap, and each is
-// the record that it says. It returns how often each message is there.
-func (k *killed) entries(s *standalone, topic string) map[string]int {
-	k.t.Helper()
-	stored := map[string]int{}
-	conn := s.dial(s.server.broker)
-	defer conn.Close()
-	for q := range 4 {
-		end := s.stored(topic, q)
-		for at := 0; at < end; {
-			records := s.pull(conn, topic, q, at)
-			for len(records) > 0 {
-				r, err := readRecord(records)
-				if err == nil && (r.topic != topic || r.queue != q || r.offset != at) {
-					err = fmt.Errorf("it is of topic %s, queue %d, offset %d", r.topic, r.queue, r.offset)
-				}
-				if err != nil {
-					k.t.Fatalf("queue %d, offset %d: %v", q, at, err)
-				}
-				stored[r.id]++
-				records = records[r.size:]
-				at++
-			}
-		}
-	}
-	return stored
 }
 
 // pull asks for records (code 11), which must be there.

@@ -100,7 +100,7 @@ func tables() ([]table, error) {
 	}
 	goNames, err2 := clientGoCases()
 	clientGo := table{title: clientGoTable, columns: peers.ClientGoVersions(), about: "The cases of conformance/peers/clientgo.", rows: rowsOf(goNames)}
-	kill := table{title: killTable, columns: []string{"broker-lite"}, about: "`rocketkit server` is killed with SIGKILL under load and started again on its directory: 3 rounds here, 50 with `make soak`.", rows: []row{{killCase, killAbout}}}
+	kill := table{title: killTable, columns: []string{"broker-lite"}, about: "`rocketkit server` is killed with SIGKILL under load and started again on its directory: 3 rounds here, 20 with `make soak`.", rows: []row{{killCase, killAbout}}}
 	cluster := table{title: clusterTable, columns: []string{apache.V5, apache.V4}, about: "A name server and a broker of each kind.", rows: []row{{clusterCase, clusterAbout}}}
 	for _, err := range []error{err, err2} {
 		if err != nil {

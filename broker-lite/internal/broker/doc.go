@@ -25,9 +25,10 @@
 // # State
 //
 // Topics, groups and offsets belong to package meta, clients to package session,
-// messages to package store, delayed ones to packages schedule and timer, half
-// messages to package halfmsg, invisible ones to package pop. What is here is per connection (peer, the reader's
-// own but for its byte count) and the tables of parked pulls and pops.
+// queue locks to package queuelock, messages to package store, delayed ones to
+// packages schedule and timer, half messages to package halfmsg, invisible ones to
+// package pop. What is here is per connection (peer, the reader's own but for its byte
+// counts) and the tables of parked pulls and pops.
 //
 // # Limits
 //

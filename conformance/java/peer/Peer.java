@@ -1,6 +1,10 @@
 package peer;
 
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -11,6 +15,8 @@ import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * A client program on Apache's own Java client. It runs named cases against a name server and prints a line for each:
@@ -51,6 +57,10 @@ public final class Peer {
         PopCases.add(m);
         ConsumeCases.add(m);
         GroupCases.add(m);
+        OrderCases.add(m);
+        FilterCases.add(m);
+        BroadcastCases.add(m);
+        ReplyCases.add(m);
         PullCases.add(m);
         SendCases.add(m);
         AdminCases.add(m);
@@ -74,7 +84,19 @@ public final class Peer {
                 System.exit(2);
             }
         }
-        System.exit(run(options, names, all));
+        Path offsets = Files.createTempDirectory("peer-offsets");
+        System.setProperty("rocketmq.client.localOffsetStoreDir", offsets.toString()); // of broadcasting
+        int code = run(options, names, all);
+        delete(offsets);
+        System.exit(code);
+    }
+
+    private static void delete(Path dir) throws IOException {
+        try (Stream<Path> all = Files.walk(dir)) {
+            for (Path p : all.sorted(Comparator.reverseOrder()).collect(Collectors.toList())) {
+                Files.deleteIfExists(p);
+            }
+        }
     }
 
     private static int run(Options options, List<String> names, Map<String, Case> all) throws InterruptedException {
