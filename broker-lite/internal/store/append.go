@@ -75,6 +75,9 @@ func (a *Append) check(maxBytes int64) error {
 	if err := checkTopic(a.Topic); err != nil {
 		return err
 	}
+	if a.Topic == cutTopic {
+		return fmt.Errorf("%w: topic %s is the store's own", ErrBadAppend, a.Topic)
+	}
 	if int64(len(a.Records)) > maxBytes {
 		return fmt.Errorf("%w: %d bytes for topic %s, at most %d", ErrTooLarge, len(a.Records), a.Topic, maxBytes)
 	}

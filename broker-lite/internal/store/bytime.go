@@ -65,6 +65,13 @@ func (s *Store) StoreTime(topic string, queueID int32, offset int64) (int64, err
 	if err != nil || !ok {
 		return -1, err
 	}
+	if e.Size == 0 { // lost: the note that is there has the time
+		head, err := s.recordHead(e.PhysicalOffset)
+		if err != nil {
+			return -1, err
+		}
+		return int64(binary.BigEndian.Uint64(head[storeTimestampAt(head[:]):])), nil
+	}
 	rec, err := s.ReadEntry(e, nil)
 	if err != nil {
 		return -1, fmt.Errorf("topic %s queue %d offset %d: %w", topic, queueID, offset, err)

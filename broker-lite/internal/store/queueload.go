@@ -77,30 +77,9 @@ func (t *queueTable) loadQueue(q *queue, fromStart bool) (whole bool, err error)
 // trimQueue cuts off the entries that the checkpoint does not vouch for: the
 // scan brings them again. ok is false when the queue cannot be read.
 func (r *recovery) trimQueue(q *queue) (ok bool, err error) {
-	const chunk = scratchEntries
-	var buf [chunk * entrySize]byte
-	keep := q.min
-	for hi := q.max; hi > q.min && keep == q.min; {
-		lo := max(q.min, hi-chunk)
-		// All of them are in files, and may cross from one into the next.
-		n := 0
-		for at := lo; at < hi; at = lo + int64(n/entrySize) {
-			got, _, _, err := r.s.queues.readRaw(q, buf[n:(hi-lo)*entrySize], at)
-			if err != nil || got == 0 {
-				return false, err
-			}
-			n += got
-		}
-		for i := hi - 1; i >= lo; i-- {
-			raw := buf[(i-lo)*entrySize:]
-			e := decodeEntry(raw, i)
-			if !isEntry(raw) || e.Size <= 0 || e.PhysicalOffset < 0 || e.PhysicalOffset+int64(e.Size) > r.from.phys {
-				continue
-			}
-			keep = i + 1
-			break
-		}
-		hi = lo
+	keep, ok, err := r.s.queues.vouchedEnd(q, r.from.phys)
+	if err != nil || !ok {
+		return false, err
 	}
 	if keep == q.min && len(q.files) > 0 && q.files[0] > 0 {
 		// The queue is younger than the checkpoint, and its first file is lost.
@@ -111,6 +90,34 @@ func (r *recovery) trimQueue(q *queue) (ok bool, err error) {
 		q.files = nil
 	}
 	return true, r.cutQueue(q, keep)
+}
+
+// vouchedEnd is the offset behind a queue's last entry that a checkpoint at phys
+// vouches for.
+func (t *queueTable) vouchedEnd(q *queue, phys int64) (end int64, ok bool, err error) {
+	const chunk = scratchEntries
+	var buf [chunk * entrySize]byte
+	for hi := q.max; hi > q.min; {
+		lo := max(q.min, hi-chunk)
+		// All of them are in files, and may cross from one into the next.
+		n := 0
+		for at := lo; at < hi; at = lo + int64(n/entrySize) {
+			got, _, _, err := t.readRaw(q, buf[n:(hi-lo)*entrySize], at)
+			if err != nil || got == 0 {
+				return 0, false, err
+			}
+			n += got
+		}
+		for i := hi - 1; i >= lo; i-- {
+			raw := buf[(i-lo)*entrySize:]
+			e := decodeEntry(raw, i)
+			if isEntry(raw) && e.Size >= 0 && e.PhysicalOffset >= 0 && e.PhysicalOffset+int64(e.Size) <= phys {
+				return i + 1, true, nil
+			}
+		}
+		hi = lo
+	}
+	return q.min, true, nil
 }
 
 // isRecordAt reports whether b, at least a record's head, is the record that an

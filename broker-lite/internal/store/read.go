@@ -168,6 +168,10 @@ func (r *reader) take(entries []byte, base int) (full bool, err error) {
 	for ; len(entries) > 0; entries = entries[entrySize:] {
 		e := decodeEntry(entries, r.res.NextOffset)
 		n := r.res.Count + r.count
+		if e.Size == 0 { // lost, and cut out of the log by a repair
+			r.res.NextOffset++
+			continue
+		}
 		if !r.s.inLog(e) {
 			if n == 0 {
 				err = r.s.damaged(e, "the log ends before the record that the consume queue has there")

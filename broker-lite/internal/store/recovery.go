@@ -25,6 +25,9 @@ type recovery struct {
 	from   mark // where the scan begins, and what the queues hold there
 	end    int64
 	sealed bool // the last file is full
+	cut    bool // a repair has cut damaged log out, and queues have gaps
+	cutAt  int64
+	kept   map[*queue]bool // their records are all gone
 	dirty  []*queue
 }
 
@@ -144,20 +147,67 @@ func (r *recovery) startOver() error {
 		return err
 	}
 	dir := r.s.queues.dir
-	entries, err := fsys.ReadDir(dir)
-	if err != nil {
+	r.s.queues.queues = map[queueKey]*queue{}
+	if _, _, err := r.s.queues.load(false); err != nil {
 		return err
 	}
-	for _, e := range entries {
-		if err := vfs.RemoveTree(fsys, filepath.Join(dir, e.Name())); err != nil {
+	found := r.s.queues.queues
+	r.s.queues.queues, r.kept, r.dirty = map[queueKey]*queue{}, map[*queue]bool{}, nil
+	for key, q := range found {
+		keep, err := r.outlived(q)
+		if err != nil {
+			return err
+		}
+		if keep {
+			r.s.queues.queues[key], r.kept[q] = q, true
+			continue
+		}
+		for _, first := range q.files {
+			r.s.files.drop(q.key(first))
+		}
+		if err := vfs.RemoveTree(fsys, q.dir); err != nil {
 			return err
 		}
 	}
-	if len(entries) > 0 {
+	if len(found) > 0 {
 		r.s.opt.Logger.Info("building the consume queues anew from the commit log", "store", r.s.opt.Dir)
 	}
-	r.s.queues.queues = map[queueKey]*queue{}
-	r.dirty = nil
+	return r.removeUnknown(dir)
+}
+
+// outlived reports whether a queue's records are all gone with old log: only its
+// files say where it goes on.
+func (r *recovery) outlived(q *queue) (bool, error) {
+	if q.max <= q.min || len(q.stray) > 0 {
+		return false, nil
+	}
+	var last [entrySize]byte
+	n, _, _, err := r.s.queues.readRaw(q, last[:], q.max-1)
+	if err != nil || n < entrySize || !isEntry(last[:]) || decodeEntry(last[:], 0).PhysicalOffset >= r.s.log.min() {
+		return false, err
+	}
+	return true, r.cutQueue(q, q.max)
+}
+
+// removeUnknown removes what is no queue's, or is empty.
+func (r *recovery) removeUnknown(dir string) error {
+	fsys := r.s.opt.FS
+	topics, err := fsys.ReadDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, topic := range topics {
+		path := filepath.Join(dir, topic.Name())
+		known := false
+		for q := range r.kept {
+			known = known || q.topic == topic.Name()
+		}
+		if !known {
+			if err := vfs.RemoveTree(fsys, path); err != nil {
+				return err
+			}
+		}
+	}
 	return nil
 }
 
@@ -239,8 +289,20 @@ func (r *recovery) cutTail(sc *scanner, damage *CorruptionError) error {
 
 // dispatch adds a record's consume queue entry.
 func (r *recovery) dispatch(sc *scanner, rec *protocol.Record) error {
+	if rec.Topic == cutTopic {
+		return r.dispatchCut(sc, rec)
+	}
 	table := r.s.queues
 	q := table.get(rec.Topic, rec.QueueID)
+	if r.kept[q] {
+		delete(r.kept, q)
+		if rec.QueueOffset != q.max {
+			if err := r.removeQueue(q); err != nil {
+				return err
+			}
+			q = nil
+		}
+	}
 	next := int64(0)
 	if q != nil {
 		next = q.max
@@ -256,18 +318,26 @@ func (r *recovery) dispatch(sc *scanner, rec *protocol.Record) error {
 		if err := r.removeQueue(q); err != nil {
 			return err
 		}
+	case r.cut && rec.QueueOffset > next:
+		if err := r.fillLost(sc, table.getOrAdd(rec.Topic, rec.QueueID), rec.QueueOffset); err != nil {
+			return err
+		}
 	default:
 		return sc.damage(rec.PhysicalOffset, "queue offset %d of topic %s queue %d, where %d is next",
 			rec.QueueOffset, rec.Topic, rec.QueueID, next)
 	}
 	q = table.getOrAdd(rec.Topic, rec.QueueID)
-	entry := appendEntry(nil, rec.PhysicalOffset, rec.Size, r.s.opt.TagsCode(rec), checksum(sc.raw))
+	return r.enter(q, appendEntry(nil, rec.PhysicalOffset, rec.Size, r.s.opt.TagsCode(rec), checksum(sc.raw)))
+}
+
+// enter adds an entry.
+func (r *recovery) enter(q *queue, entry []byte) error {
 	dirty, full := q.publish(entry)
 	if dirty {
 		r.dirty = append(r.dirty, q)
 	}
 	if full {
-		if err := table.writeOut(q); err != nil {
+		if err := r.s.queues.writeOut(q); err != nil {
 			return err
 		}
 		q.full = false

@@ -57,6 +57,11 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open store %s: %w", o.Dir, err)
 	}
+	return start(ctx, o, lock)
+}
+
+// start recovers a store whose locks are held, and begins to work.
+func start(ctx context.Context, o Options, lock io.Closer) (*Store, error) {
 	s := newStore(o, lock)
 	r := recovery{ctx: ctx, s: s}
 	if err := r.run(); err != nil {
