@@ -5,4 +5,5 @@
 //	rocketkit send -t <topic>              a message, or the lines of the input
 //	rocketkit consume -t <topic> -g <group>
 //	rocketkit topic create|list|route|status
+//	rocketkit store check|repair <dir>
 package main

@@ -43,11 +43,13 @@ func TestADamagedStoreIsReportedAndRepaired(t *testing.T) {
 		kind   ProblemKind
 		lost   []LostRange
 	}{
-		"nothing":      {damage: func(*vfs.Mem) {}},
-		"a timestamp":  {func(fs *vfs.Mem) { flipLog(fs, 10, 45) }, LogDamage, []LostRange{{"orders", 0, 5, 6}}},
-		"a size":       {func(fs *vfs.Mem) { flipLog(fs, 11, 2) }, LogDamage, []LostRange{{"orders", 1, 5, 6}}},
-		"a body":       {func(fs *vfs.Mem) { flipLog(fs, 12, 90) }, LogDamage, []LostRange{{"orders", 0, 6, 7}}},
-		"an entry":     {func(fs *vfs.Mem) { flip(t, fs, filepath.Join(testDir, consumeQueueDir, "orders", "0", offsetName(0)), 40) }, QueueDamage, nil},
+		"nothing":     {damage: func(*vfs.Mem) {}},
+		"a timestamp": {func(fs *vfs.Mem) { flipLog(fs, 10, 45) }, LogDamage, []LostRange{{"orders", 0, 5, 6}}},
+		"a size":      {func(fs *vfs.Mem) { flipLog(fs, 11, 2) }, LogDamage, []LostRange{{"orders", 1, 5, 6}}},
+		"a body":      {func(fs *vfs.Mem) { flipLog(fs, 12, 90) }, LogDamage, []LostRange{{"orders", 0, 6, 7}}},
+		"an entry": {func(fs *vfs.Mem) {
+			flip(t, fs, filepath.Join(testDir, consumeQueueDir, "orders", "0", offsetName(0)), 40)
+		}, QueueDamage, nil},
 		"a queue gone": {func(fs *vfs.Mem) { _ = vfs.RemoveTree(fs, filepath.Join(testDir, consumeQueueDir, "orders", "1")) }, QueueDamage, nil},
 	} {
 		o := o
