@@ -85,6 +85,11 @@ type Producer struct {
 	RetryUnknownOutcome bool `key:"retry_unknown_outcome"`
 	// MaxMessageSize limits a body; 4MiB by default.
 	MaxMessageSize Size `key:"max_message_size"`
+	// Linger is how long a message waits for others that share its request; 0s,
+	// the default, does not wait.
+	Linger time.Duration `key:"linger"`
+	// BatchBytes is how many bytes such a request gathers; 32KiB by default.
+	BatchBytes Size `key:"batch_bytes"`
 	// Compression is how bodies over CompressOver are packed: "zlib", the
 	// default, "lz4", "zstd" or "none".
 	Compression string `key:"compression"`

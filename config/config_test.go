@@ -53,7 +53,7 @@ func TestMistakesAreReportedTogether(t *testing.T) {
 		TLS:         config.TLS{CertFile: "c"},
 		Producer: config.Producer{
 			Group: "bad group", SendTimeout: -1, Retries: ptr(-1), MaxMessageSize: -1, MaxInFlight: -1, MaxInFlightBytes: -1,
-			Breaker: config.Breaker{Failures: -1, OpenFor: -1}, RateLimit: -1, Compression: "gzip", CompressOver: -1,
+			Breaker: config.Breaker{Failures: -1, OpenFor: -1}, RateLimit: -1, Linger: -1, BatchBytes: -1, Compression: "gzip", CompressOver: -1,
 		},
 		Consumers: []config.Consumer{
 			{},
@@ -69,7 +69,7 @@ func TestMistakesAreReportedTogether(t *testing.T) {
 	for _, want := range []string{
 		`"nowhere"`, `":9876"`, "access_key is missing", "both given", "tls: enabled is false", "cert_file and key_file",
 		"producer.group", "producer.send_timeout", "producer.retries", "producer.max_message_size", "producer.max_in_flight:", "producer.max_in_flight_bytes",
-		"producer.rate_limit", "producer.compression: \"gzip\"", "producer.compress_over is negative", "producer.breaker.failures", "producer.breaker.open_for", "consumers[0].group", "broadcasting is not supported", `from: "middle"`,
+		"producer.rate_limit", "producer.linger", "producer.batch_bytes is negative", "does nothing without linger", "producer.compression: \"gzip\"", "producer.compress_over is negative", "producer.breaker.failures", "producer.breaker.open_for", "consumers[0].group", "broadcasting is not supported", `from: "middle"`,
 		"consumers[group g].concurrency", "pull_batch", "max_retries", "consume_timeout", "shutdown_timeout", "handlers[0]: name is missing",
 		"handlers[1].concurrency", `"h" is configured twice`, "the group is configured twice", `model: "other"`,
 	} {

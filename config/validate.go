@@ -80,6 +80,9 @@ func (v *validator) producer(p Producer) {
 	}
 	v.check(p.MaxMessageSize >= 0, "producer.max_message_size is negative")
 	v.check(p.MaxInFlightBytes >= 0, "producer.max_in_flight_bytes is negative")
+	v.duration("producer.linger", p.Linger)
+	v.check(p.BatchBytes >= 0, "producer.batch_bytes is negative")
+	v.check(p.BatchBytes == 0 || p.Linger > 0, "producer.batch_bytes: it does nothing without linger")
 	v.check(p.RateLimit >= 0, "producer.rate_limit: %v is negative", p.RateLimit)
 	switch p.Compression {
 	case "", "zlib", "lz4", "zstd":

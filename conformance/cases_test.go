@@ -17,6 +17,8 @@ func cases() []testCase {
 		{name: "send after close", about: "one callback with ErrClosed, nothing stored", run: asyncClosed},
 		{name: "send in callback", about: "a callback may send, whatever the limit of sends in flight", run: callbackSends},
 		{name: "send oneway", about: "messages without an answer arrive", run: sendOneway},
+		{name: "send async in order", about: "what one goroutine sends to a queue is stored in order, from the first message on", run: asyncOrder, needs: orderedAsync},
+		{name: "send linger", about: "messages share requests, each with its own result", run: sendLinger},
 		{name: "send batch", about: "messages of two topics: an outcome for each, a run of offsets for each request", run: sendBatch},
 		{name: "send batch split", about: "a batch over the maximum goes in several requests", run: sendBatchSplit},
 		{name: "send batch invalid", about: "one message that cannot be batched: none is sent", run: sendBatchInvalid},

@@ -34,18 +34,19 @@ const (
 	transactions                     // half messages
 	exactRetries                     // retry.After to the second
 	roundedRetries
-	dialling    // the driver connects as the case says
-	ownServer   // a server for the case alone
-	realTime    // hours may not pass in an instant
-	virtualTime // they may
-	patience    // a quarter of a minute and more, unless time is virtual
-	faults      // a server that misbehaves when it is told to
-	v5          // a rule of 5.x
-	lostConns   // a driver that notices a lost connection
-	sendBacks   // a driver that reads the answer to a send-back
-	packings    // a driver that knows LZ4 and Zstandard
-	noPackings  // the opposite
-	sqlFilters  // a driver that subscribes by expressions
+	dialling     // the driver connects as the case says
+	ownServer    // a server for the case alone
+	realTime     // hours may not pass in an instant
+	virtualTime  // they may
+	patience     // a quarter of a minute and more, unless time is virtual
+	faults       // a server that misbehaves when it is told to
+	v5           // a rule of 5.x
+	lostConns    // a driver that notices a lost connection
+	sendBacks    // a driver that reads the answer to a send-back
+	packings     // a driver that knows LZ4 and Zstandard
+	noPackings   // the opposite
+	sqlFilters   // a driver that subscribes by expressions
+	orderedAsync // asynchronous sends keep their order
 )
 
 // missing says why a leg cannot run a case, for the table.
@@ -69,6 +70,7 @@ var missing = []struct {
 	{packings, "the driver knows zlib only"},
 	{noPackings, "the driver knows every kind"},
 	{sqlFilters, "the driver does not pull by expressions"},
+	{orderedAsync, "needs a server that stores the requests of a connection in their order, and a driver that writes them so"},
 	{sendBacks, "the driver does not read the answer to a send-back"},
 }
 
@@ -129,8 +131,8 @@ const native = transactions | dialling | sendBacks | lostConns | packings | sqlF
 
 func legs() []*leg {
 	return []*leg{
-		{name: "broker-lite", driver: "native", has: native | v5 | timers | exactRetries | ownServer | faults | realTime},
-		{name: "broker-lite in virtual time", driver: "native", has: native | v5 | timers | exactRetries | ownServer | faults | virtualTime | patience, bubble: true},
+		{name: "broker-lite", driver: "native", has: native | orderedAsync | v5 | timers | exactRetries | ownServer | faults | realTime},
+		{name: "broker-lite in virtual time", driver: "native", has: native | orderedAsync | v5 | timers | exactRetries | ownServer | faults | virtualTime | patience, bubble: true},
 		{name: "broker-lite, client-go driver", driver: "rocketmq-client-go", has: v5 | noTimers | noPackings | roundedRetries | ownServer | faults | realTime},
 		{name: "Apache 5.4.0", driver: "native", has: native | v5 | timers | exactRetries | realTime | patience},
 		{name: "Apache 4.9.7", driver: "native", has: native | noTimers | roundedRetries | realTime | patience},

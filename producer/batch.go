@@ -68,7 +68,7 @@ func (p *Producer) checkBatch(ms []*message.Message, out []Outcome) bool {
 		case err != nil:
 		case !m.Delay.IsZero():
 			err = fmt.Errorf("%w: topic %q: a delayed message cannot be part of a batch; send it alone", message.ErrInvalidMessage, m.Topic)
-		case strings.HasPrefix(m.Topic, message.RetryPrefix):
+		case isRetryTopic(m.Topic):
 			err = fmt.Errorf("%w: topic %q: a retry topic takes no batches", message.ErrInvalidTopic, m.Topic)
 		}
 		if err != nil {
@@ -236,20 +236,28 @@ func (p *Producer) sendPart(ctx context.Context, pt *part, out []Outcome) {
 	p.share(pt, r, err, out)
 }
 
+func isRetryTopic(topic string) bool { return strings.HasPrefix(topic, message.RetryPrefix) }
+
+// splitIDs takes the ids of n messages apart; they are empty when the broker gave
+// another number of them.
+func splitIDs(joined string, n int) []string {
+	if ids := strings.Split(joined, ","); len(ids) == n {
+		return ids
+	}
+	return make([]string, n)
+}
+
 // share gives each message of a request its outcome: a broker stores them in
 // their order, at consecutive offsets.
 func (p *Producer) share(pt *part, r message.SendResult, err error, out []Outcome) {
-	offsetIDs := strings.Split(r.OffsetMessageID, ",")
+	offsetIDs := splitIDs(r.OffsetMessageID, len(pt.items))
 	for i, it := range pt.items {
 		each := Outcome{Err: err}
 		if err == nil {
 			each.Result = r
 			each.Result.MessageID = it.out.ID
 			each.Result.QueueOffset = r.QueueOffset + int64(i)
-			each.Result.OffsetMessageID = ""
-			if len(offsetIDs) == len(pt.items) {
-				each.Result.OffsetMessageID = offsetIDs[i]
-			}
+			each.Result.OffsetMessageID = offsetIDs[i]
 			each.Result, each.Err = p.durable(each.Result)
 		}
 		out[it.at] = each

@@ -71,6 +71,13 @@ func (f *flow) begin() bool {
 	return true
 }
 
+// join counts in what helps sends that have begun.
+func (f *flow) join() {
+	f.mu.Lock()
+	f.pending++
+	f.mu.Unlock()
+}
+
 // acquire takes a place for o, waiting for one until ctx ends. o's time-out
 // counts from then.
 func (f *flow) acquire(ctx context.Context, o *op, timeout time.Duration) error {

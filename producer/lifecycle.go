@@ -44,6 +44,9 @@ func (p *Producer) Closed() <-chan struct{} { return p.closing.done }
 // it would wait for.
 func (p *Producer) Drain(ctx context.Context) error {
 	finished := p.flow.close()
+	if p.linger != nil {
+		p.linger.flush()
+	}
 	return p.end(ctx, func() error {
 		select {
 		case <-finished:
@@ -61,7 +64,7 @@ func (p *Producer) Drain(ctx context.Context) error {
 // what was written. It waits for callbacks that run, at most until ctx ends. A
 // driver may let what is written have its answer, within SendTimeout.
 func (p *Producer) Stop(ctx context.Context) error {
-	p.flow.stop() // also cuts a Drain short
+	p.stopFlow() // also cuts a Drain short
 	return p.end(ctx, func() error { return p.cutOff(ctx) }, stopGrace)
 }
 
@@ -96,9 +99,18 @@ func (p *Producer) end(ctx context.Context, how func() error, grace time.Duratio
 	return p.closing.err
 }
 
+// stopFlow cancels what is under way, and what waits for company.
+func (p *Producer) stopFlow() <-chan struct{} {
+	finished := p.flow.stop()
+	if p.linger != nil {
+		p.linger.cutOff()
+	}
+	return finished
+}
+
 // cutOff cancels what is under way and waits for it.
 func (p *Producer) cutOff(ctx context.Context) error {
-	finished := p.flow.stop()
+	finished := p.stopFlow()
 	if ctx.Err() != nil {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopGrace)
 		defer cancel()

@@ -54,6 +54,9 @@ type op struct {
 	state   driver.TxState
 	err     error
 
+	gathering *gathering // as the request of several messages
+	kept      bool       // the driver may still read it: not recycled
+
 	answered chan struct{}               // one token when an attempt has its answer
 	answer   func(driver.Receipt, error) // settled, bound once
 
@@ -73,6 +76,9 @@ func (p *Producer) newOp() *op {
 
 // recycle makes o ready for another send. Nobody may use it any more.
 func (p *Producer) recycle(o *op) {
+	if o.kept {
+		return
+	}
 	clear(o.out.Extra)
 	*o = op{
 		p: p, answered: o.answered, answer: o.answer, tried: o.tried[:0],
@@ -104,10 +110,15 @@ func (o *op) run() {
 // retry makes a further attempt of an asynchronous send, in its own goroutine:
 // it may have to wait, for a pause or a route, which the workers must not.
 func (o *op) retry(wait time.Duration) {
-	if o.rest(wait) {
+	switch {
+	case !o.rest(wait):
+		o.finish()
+	case o.gathering == nil:
 		o.attempt()
-	} else {
-		o.p.flow.finish(o)
+	case o.p.linger.begin(o):
+		o.p.linger.attempt(o)
+	default:
+		o.finish()
 	}
 }
 
@@ -139,6 +150,9 @@ func (o *op) attempt() {
 		return
 	}
 	o.tried = append(o.tried, o.queue.Broker)
+	if o.gathering != nil {
+		o.p.linger.goes(o.gathering, o.queue.Broker)
+	}
 	ctx := context.Context(o.ctx)
 	if d := o.p.cfg.attemptTimeout; d > 0 {
 		ctx = newSendContext(ctx, d) // which ends with o.ctx
@@ -231,12 +245,21 @@ func (o *op) settled(r driver.Receipt, err error) {
 		}
 		o.p.brokers.record(o.broker, o.verdict, h, err)
 	}
-	if o.cb == nil {
+	if o.cb == nil && o.gathering == nil {
 		o.answered <- struct{}{}
 		return
 	}
 	if wait, again := o.again(); again {
 		go o.retry(wait)
+		return
+	}
+	o.finish()
+}
+
+// finish ends a send that nobody waits for.
+func (o *op) finish() {
+	if o.gathering != nil {
+		o.p.linger.answered(o)
 		return
 	}
 	o.p.flow.finish(o)
@@ -258,7 +281,7 @@ func isContextError(err error) bool {
 
 // again decides whether another attempt follows the last, and after which pause.
 func (o *op) again() (wait time.Duration, again bool) {
-	if o.err == nil || o.attempts > o.p.cfg.retries || o.localRan || o.cb != nil && !o.p.cfg.retryAsync {
+	if o.err == nil || o.attempts > o.p.cfg.retries || o.localRan || (o.cb != nil || o.gathering != nil) && !o.p.cfg.retryAsync {
 		return 0, false
 	}
 	again, busy := retryable(o.err, o.p.cfg.retryUnknown)

@@ -81,6 +81,20 @@ func Select(sel QueueSelector) Option { return func(s *settings) { s.selector = 
 // a row up to 30 s, as long as there are others. It is on by default.
 func FaultAvoidance(on bool) Option { return func(s *settings) { s.faultAvoidance = on } }
 
+// Linger lets messages that go to one queue share a request: each waits for others
+// for at most d, until BatchBytes have gathered. It costs d of latency and gains
+// throughput where many goroutines send, or SendAsync is used. Every message keeps
+// its own result and callback, and its ctx: a request goes on without a message
+// whose ctx has ended. A request is stored as a whole or not at all, and is tried
+// again as a whole. Delayed and transactional messages, oneway sends and SendBatch
+// have requests of their own, and messages that share one are not packed. 0, the
+// default, does not wait.
+func Linger(d time.Duration) Option { return func(s *settings) { s.linger = d } }
+
+// BatchBytes is how many bytes Linger gathers, 32 KiB by default, as Java's
+// auto-batching does. MaxMessageSize bounds it.
+func BatchBytes(n int) Option { return func(s *settings) { s.batchBytes = n } }
+
 // Compress packs the bodies of messages that are sent one by one, by default
 // those of more than 4 KiB with zlib, as Java's producer does. A body that does
 // not get smaller travels as it is. Consumers unpack them: all clients read zlib,
@@ -154,6 +168,8 @@ type settings struct {
 	failFast         bool
 	selector         QueueSelector
 	faultAvoidance   bool
+	linger           time.Duration
+	batchBytes       int
 	compression      driver.Compression
 	compress         bool // it was asked for
 	breaker          *BreakerSettings
@@ -174,6 +190,7 @@ func defaults() settings {
 		maxInFlight:      1024,
 		maxInFlightBytes: 64 << 20,
 		faultAvoidance:   true,
+		batchBytes:       32 << 10,
 		compression:      driver.Compression{Over: 4 << 10},
 		breaker:          &BreakerSettings{},
 		callbackWorkers:  max(4, 2*runtime.GOMAXPROCS(0)),
@@ -224,6 +241,11 @@ func (s *settings) validate(group string, caps driver.Capabilities) error {
 	if b := s.breaker; b != nil {
 		refuse(b.Failures < 0, "Breaker: Failures %d is negative", b.Failures)
 		refuse(b.OpenFor < 0, "Breaker: OpenFor %s is negative", b.OpenFor)
+	}
+	refuse(s.linger < 0, "Linger(%s) is negative", s.linger)
+	refuse(s.batchBytes <= 0, "BatchBytes(%d) must be positive", s.batchBytes)
+	if s.linger > 0 && !caps.Batch {
+		errs = append(errs, fmt.Errorf("producer %q: Linger: batches are %w by this driver", group, message.ErrUnsupported))
 	}
 	if s.compress {
 		z := s.compression

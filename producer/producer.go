@@ -28,6 +28,7 @@ type Producer struct {
 	positions *table[position]
 	patience  time.Duration
 	ops       sync.Pool     // of *op
+	linger    *linger       // nil: every message has a request of its own
 	limiter   *rate.Limiter // nil: as fast as it can
 
 	closing closing
@@ -75,6 +76,9 @@ func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
 	if cfg.limited {
 		p.limiter = rate.NewLimiter(rate.Limit(cfg.rateLimit), max(1, int(cfg.rateLimit/10)))
 	}
+	if cfg.linger > 0 {
+		p.linger = newLinger(p)
+	}
 	p.closing.done = make(chan struct{})
 	return p, nil
 }
@@ -103,8 +107,10 @@ func (p *Producer) SendOneway(ctx context.Context, m *message.Message) error {
 // Callbacks come in no particular order. With a nil cb a failure is logged.
 //
 // SendAsync itself waits for a place in flight, until ctx ends, and for the
-// topic's route when it is not known yet. Messages sent by one goroutine to one
-// queue are stored in order as long as none of them needs a second attempt.
+// topic's route when it is not known yet. Messages that one goroutine sends to one
+// queue go out in order as long as none of them needs a second attempt. Apache's
+// broker, which serves a connection with several threads, may still store them in
+// another; broker-lite does not. Who needs the order there waits for each.
 // The message must not be changed before the callback.
 func (p *Producer) SendAsync(ctx context.Context, m *message.Message, cb Callback) {
 	if cb == nil {
@@ -122,7 +128,11 @@ func (p *Producer) SendAsync(ctx context.Context, m *message.Message, cb Callbac
 		p.flow.finish(o)
 		return
 	}
-	o.attempt()
+	if p.linger.takes(o) {
+		p.linger.add(o)
+	} else {
+		o.attempt()
+	}
 }
 
 func (p *Producer) logFailure(_ context.Context, _ message.SendResult, err error) {
@@ -151,7 +161,12 @@ func (p *Producer) sync(ctx context.Context, k kind, m *message.Message) (messag
 	o := p.newOp()
 	o.kind, o.out.Message = k, m
 	if o.err = p.open(ctx, o); o.err == nil {
-		o.run()
+		if p.linger.takes(o) {
+			p.linger.add(o)
+			<-o.answered
+		} else {
+			o.run()
+		}
 	}
 	r, err := o.conclude()
 	p.flow.vacateAndLeave(o)

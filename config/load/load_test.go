@@ -26,7 +26,7 @@ func full() config.Config {
 		Credentials: config.Credentials{AccessKey: "ak", SecretKey: "sk"},
 		TLS:         config.TLS{Enabled: true, CAFile: "/ca.pem"},
 		Producer: config.Producer{
-			Group: "pay_group", SendTimeout: 10 * time.Second, Retries: ptr(0), MaxMessageSize: 1 << 20, MaxInFlight: 64, FailFast: true, Compression: "zstd", CompressOver: 2 << 10, RetryAsync: ptr(false), RateLimit: 2.5, RequireDurable: true,
+			Group: "pay_group", SendTimeout: 10 * time.Second, Retries: ptr(0), MaxMessageSize: 1 << 20, MaxInFlight: 64, FailFast: true, Compression: "zstd", CompressOver: 2 << 10, RetryAsync: ptr(false), RateLimit: 2.5, Linger: 5 * time.Millisecond, BatchBytes: 64 << 10, RequireDurable: true,
 			Breaker: config.Breaker{Enabled: ptr(false), OpenFor: 500 * time.Millisecond},
 		},
 		Consumers: []config.Consumer{
@@ -55,6 +55,8 @@ rocketmq:
     compress_over: 2KiB
     retry_async: false
     rate_limit: 2.5
+    linger: 5ms
+    batch_bytes: 64KiB
     require_durable: true
     breaker: {enabled: false, open_for: 500ms}
   consumers:
@@ -90,6 +92,8 @@ compression = "zstd"
 compress-over = "2KiB"
 retry-async = false
 rate-limit = 2.5
+linger = "5ms"
+batch-bytes = 65536
 require-durable = true
 [producer.breaker]
 enabled = false
@@ -116,7 +120,7 @@ traces = true
 const fullJSON = `{"rocketmq": {"name-server": "ns1:9876;ns2:9876", "driver": "rocketmq-client-go",
  "producer": {"access-key": "ak", "secret-key": "sk", "tls-enable": true, "group": "pay_group", "send-message-timeout": 10000,
   "retry-times-when-send-failed": 0, "retry-times-when-send-async-failed": 0, "max-message-size": 1048576, "max_in_flight": 64, "fail_fast": true,
-  "compression": "zstd", "compress-message-body-threshold": 2048, "retry_async": false, "rate-limit": 2.5, "require-durable": true,
+  "compression": "zstd", "compress-message-body-threshold": 2048, "retry_async": false, "rate-limit": 2.5, "linger": "5ms", "batch-bytes": "64KiB", "require-durable": true,
   "breaker": {"enabled": false, "open_for": "500ms"}},
  "tls": {"ca_file": "/ca.pem"},
  "consumers": [{"group": "pay_consumer_group", "model": "clustering", "from": "last", "concurrency": 20, "max_retries": 16, "consume_timeout": "15m",
@@ -141,6 +145,8 @@ rocketmq.producer.compression=zstd
 rocketmq.producer.compress-message-body-threshold=2048
 rocketmq.producer.retry-async=false
 rocketmq.producer.rate-limit=2.5
+rocketmq.producer.linger=5ms
+rocketmq.producer.batch-bytes=64KiB
 rocketmq.producer.require-durable=true
 rocketmq.producer.breaker.enabled=false
 rocketmq.producer.breaker.open-for=500\

@@ -57,8 +57,38 @@ type broker struct {
 	// the two on different threads, so the last word must wait for the others.
 	turn chan struct{}
 
+	queueing atomic.Int32 // sends in line: others line up behind them
+
 	mu      sync.Mutex // guards the following
 	opening *opening
+	last    chan struct{} // closed when the last send that lined up has started or failed; nil: none has
+}
+
+// lineUp takes a place in the line of sends that wait for a connection. The send
+// starts when before is closed, and closes started by stepOut.
+func (b *broker) lineUp() (before <-chan struct{}, started chan struct{}) {
+	started = make(chan struct{})
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.queueing.Add(1)
+	prev := b.last
+	if prev == nil {
+		prev = make(chan struct{})
+		close(prev)
+	}
+	b.last = started
+	return prev, started
+}
+
+// stepOut lets the next in line go on, once those before are gone too.
+func (b *broker) stepOut(before <-chan struct{}, started chan struct{}) {
+	<-before
+	close(started)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.queueing.Add(-1) == 0 {
+		b.last = nil
+	}
 }
 
 // opening is one attempt to connect that any number of callers wait for.

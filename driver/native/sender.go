@@ -282,19 +282,31 @@ func (o *sendOp) start() {
 		o.fail(err)
 		return
 	}
-	if conn := b.ready(); conn != nil {
+	if conn := b.ready(); conn != nil && b.queueing.Load() == 0 {
 		o.startOn(conn)
 		return
 	}
-	if !o.s.c.run(o.connectAndStart) {
+	before, started := b.lineUp()
+	if !o.s.c.run(func() { o.connectAndStart(b, before, started) }) {
+		b.stepOut(before, started)
 		o.fail(message.ErrClosed)
 	}
 }
 
-func (o *sendOp) connectAndStart() {
-	conn, err := o.b.connect(o.ctx)
+// connectAndStart starts it once there is a connection and those before it have
+// started: what one goroutine sends keeps its order.
+func (o *sendOp) connectAndStart(b *broker, before <-chan struct{}, started chan struct{}) {
+	defer b.stepOut(before, started)
+	conn, err := b.connect(o.ctx)
+	if err == nil {
+		select {
+		case <-before:
+		case <-o.ctx.Done():
+			err = o.ctx.Err()
+		}
+	}
 	if err != nil {
-		o.fail(sendError(o.name(), o.q.Broker, o.b.addr, err))
+		o.fail(sendError(o.name(), o.q.Broker, b.addr, err))
 		return
 	}
 	o.startOn(conn)
