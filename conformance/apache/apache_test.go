@@ -133,37 +133,6 @@ func TestRolesRunApart(t *testing.T) {
 	conn.Close()
 }
 
-func TestJavaPeerPassesOnApache(t *testing.T) {
-	versions(t, func(t *testing.T, version string) {
-		server := start(t, apache.Options{Version: version, TransactionCheck: time.Second})
-		for _, binary := range []bool{false, true} {
-			t.Run(fmt.Sprintf("binary=%t", binary), func(t *testing.T) {
-				t.Parallel()
-				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-				defer cancel()
-				began := time.Now()
-				results, err := apache.Peer(ctx, apache.PeerOptions{Client: version, Server: version,
-					NameServer: server.NameServer(), Binary: binary, TransactionWait: 30 * time.Second})
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, r := range results {
-					switch r.Outcome {
-					case apache.Fail:
-						t.Errorf("%s: %s", r.Name, r.Why)
-					case apache.Skip:
-						t.Logf("left out: %s: %s", r.Name, r.Why)
-					}
-				}
-				if len(results) < 25 {
-					t.Errorf("%d cases ran, want all of them", len(results))
-				}
-				t.Logf("%d cases in %s", len(results), time.Since(began).Round(time.Millisecond))
-			})
-		}
-	})
-}
-
 func TestPeerReportsFailedCases(t *testing.T) {
 	apache.Require(t)
 	results, err := apache.Peer(t.Context(), apache.PeerOptions{NameServer: "127.0.0.1:1", Cases: []string{"view-message"}})

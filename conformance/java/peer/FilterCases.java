@@ -178,7 +178,9 @@ final class FilterCases {
         env.awaitBodies(inbox, new TreeSet<>(Set.of("1", "3")));
         c.subscribe(env.topic(), "b");
         Thread.sleep(2500);
+        // Apache answers the pull that waits by the old subscription: it would pass 5 over, if 5 were there with 4
         env.send(p, env.message("a", "4"), queue);
+        Thread.sleep(3000);
         env.send(p, env.message("b", "5"), queue);
         env.awaitBodies(inbox, new TreeSet<>(Set.of("1", "3", "5")));
     }
