@@ -69,6 +69,8 @@ type client struct {
 	conn  *remoting.Conn
 	codec protocol.Codec
 
+	signer *protocol.Signer // nil: unsigned
+
 	mu        sync.Mutex                              // guards the following
 	asked     []protocol.Command                      // what the broker has asked
 	answering func(*remoting.Conn, *protocol.Command) // answers it; nil when it is oneway
@@ -90,7 +92,7 @@ func (c *client) connect() {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.conn = remoting.NewConn(nc, remoting.Options{Handler: func(conn *remoting.Conn, cmd *protocol.Command) {
+	c.conn = remoting.NewConn(nc, remoting.Options{Signer: c.signer, Handler: func(conn *remoting.Conn, cmd *protocol.Command) {
 		kept := *cmd
 		kept.Fields = append(protocol.Fields(nil), cmd.Fields...)
 		kept.Body = append([]byte(nil), cmd.Body...)

@@ -136,6 +136,15 @@ func TransactionChecks(immunity, interval time.Duration) Option {
 	}
 }
 
+// ACLFile has the broker check every request by the rules of a plain_acl.yml, which it
+// reads again when the file changes. The name server asks for no signature, as
+// Apache's. The file is on the machine's disk, also for a server in memory.
+func ACLFile(path string) Option {
+	return func(s *settings) {
+		s.edit(func(c *config.Config) { c.ACLEnable, c.ACLFile = true, path })
+	}
+}
+
 // StrictConsumeFrom lets a consumer group that has no offset begin where it asks
 // to begin. By default a group that asks for the end of a young queue, whose first
 // message is still there and in memory, gets all of it, as on Apache.

@@ -345,7 +345,7 @@ func TestTheConfigurationIsPrintedAsBrokerConf(t *testing.T) {
 		t.Errorf("%s, %v", dir, err)
 	}
 	var l logs
-	if err := PrintConfig(&again, Conf("aclEnable=true"), WithLogger(l.logger())); err != nil || !strings.Contains(l.String(), "aclEnable has no effect") {
+	if err := PrintConfig(&again, Conf("authenticationEnabled=true"), WithLogger(l.logger())); err != nil || !strings.Contains(l.String(), "authenticationEnabled has no effect") {
 		t.Errorf("%v, and it warned: %s", err, l.String())
 	}
 	if err := PrintConfig(&text, Conf("x=y")); err == nil {

@@ -341,7 +341,7 @@ func secondServer(t *testing.T, p program) {
 }
 
 func printsConfig(t *testing.T, p program) {
-	conf := local(t, "aclEnable=true", "namesrvAddr=10.0.0.1:9876")
+	conf := local(t, "authenticationEnabled=true", "namesrvAddr=10.0.0.1:9876")
 	value := func(o outcome, key string) string {
 		t.Helper()
 		for line := range strings.Lines(o.out) {
@@ -362,7 +362,7 @@ func printsConfig(t *testing.T, p program) {
 		if got := value(o, "namesrvAddr"); o.err != nil || got != want {
 			t.Errorf("%q: name servers %s, %v", args, got, o.err)
 		}
-		if len(args) > 2 != strings.Contains(o.notes, "line 5: aclEnable has no effect: only Apache RocketMQ has it") {
+		if len(args) > 2 != strings.Contains(o.notes, "line 5: authenticationEnabled has no effect: only Apache RocketMQ has it") {
 			t.Errorf("%q warned of %q", args, o.notes)
 		}
 		if len(args) > 6 && (value(o, "listenPort") != "4711" || value(o, "storePathRootDir") != "/somewhere" || value(o, "brokerName") != "broker-a") {

@@ -16,7 +16,14 @@ import (
 // the process: the server allocates the request's header and its answer's, the
 // client the answer's header. The driver itself allocates nothing.
 func TestSendsAllocateLittle(t *testing.T) {
-	s := newSender(t, newInstant(t).open())
+	t.Run("unsigned", func(t *testing.T) { sendsAllocateLittle(t) })
+	t.Run("signed", func(t *testing.T) {
+		sendsAllocateLittle(t, driver.Credentials{AccessKey: "service", SecretKey: "secret-of-it"})
+	})
+}
+
+func sendsAllocateLittle(t *testing.T, creds ...driver.Credentials) {
+	s := newSender(t, newInstant(t).open(creds...))
 	m := outgoing(s, "orders", "body", message.Tag("paid"), message.Key("k"))
 	if _, err := s.sendTest(t, m); err != nil {
 		t.Fatal(err)

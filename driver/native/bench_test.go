@@ -40,8 +40,12 @@ func newInstant(t testing.TB) *instant {
 	return s
 }
 
-func (s *instant) open() *client {
-	d, err := Factory(s.t.Context(), driver.Config{NameServers: []string{s.addr}})
+func (s *instant) open(creds ...driver.Credentials) *client {
+	cfg := driver.Config{NameServers: []string{s.addr}}
+	for _, c := range creds {
+		cfg.Credentials = c
+	}
+	d, err := Factory(s.t.Context(), cfg)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -26,6 +26,8 @@ type server struct {
 	t   *testing.T
 	b   *brokerlite.Broker
 	net *brokerlite.Network
+
+	creds driver.Credentials // of clients that open from now on
 }
 
 // withServer runs a test in virtual time, beside a server.
@@ -43,14 +45,14 @@ func withServer(t *testing.T, f func(t *testing.T, s *server), opts ...brokerlit
 				t.Error(err)
 			}
 		})
-		f(t, &server{t, b, net})
+		f(t, &server{t: t, b: b, net: net})
 	})
 }
 
 func (s *server) open() driver.Driver {
 	s.t.Helper()
 	d, err := native.Factory(s.t.Context(), driver.Config{
-		NameServers: s.b.NameServers(), Dial: s.net.Dial,
+		NameServers: s.b.NameServers(), Dial: s.net.Dial, Credentials: s.creds,
 		Logger: slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {

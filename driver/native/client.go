@@ -47,7 +47,7 @@ func Factory(_ context.Context, cfg driver.Config) (driver.Driver, error) {
 	}
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.net = remoting.NewClient(remoting.ClientOptions{
-		Options: remoting.Options{Logger: cfg.Logger, Handler: c.serve, OnClose: c.connectionLost},
+		Options: remoting.Options{Logger: cfg.Logger, Handler: c.serve, OnClose: c.connectionLost, Signer: signer(cfg.Credentials)},
 		Dial:    cfg.Dial, TLS: cfg.TLS,
 	})
 	c.asks = workers{c: c, limit: 2, waiting: maxAsked}
@@ -90,13 +90,19 @@ func validate(cfg driver.Config) error {
 			errs = append(errs, errors.New("a name server's address is empty"))
 		}
 	}
-	if cfg.Credentials != (driver.Credentials{}) {
-		errs = append(errs, &UnsupportedError{
-			Op: "connect with credentials", Why: "this driver does not sign requests",
-			Remedy: "use the rocketmq-client-go driver for servers with ACL",
-		})
+	if c := cfg.Credentials; c != (driver.Credentials{}) && (c.AccessKey == "" || c.SecretKey == "") {
+		errs = append(errs, errors.New("credentials have no access key or no secret key; give both, or none for servers without ACL"))
 	}
 	return errors.Join(errs...)
+}
+
+// signer signs every request, to name servers too, as Java's client does; nil without
+// credentials.
+func signer(c driver.Credentials) *protocol.Signer {
+	if c == (driver.Credentials{}) {
+		return nil
+	}
+	return protocol.NewSigner(c.AccessKey, c.SecretKey, c.SecurityToken)
 }
 
 // client is one driver.Driver. Nothing of it is shared with another.

@@ -28,16 +28,15 @@ func TestRefusesConfigsThatCannotWork(t *testing.T) {
 	tests := []struct {
 		name string
 		cfg  driver.Config
-		want error
 	}{
-		{"no name server", driver.Config{}, nil},
-		{"an empty address", driver.Config{NameServers: []string{""}}, nil},
-		{"credentials, which nobody would sign with", driver.Config{NameServers: []string{"a:1"}, Credentials: driver.Credentials{AccessKey: "k"}}, message.ErrUnsupported},
+		{"no name server", driver.Config{}},
+		{"an empty address", driver.Config{NameServers: []string{""}}},
+		{"an access key without its secret", driver.Config{NameServers: []string{"a:1"}, Credentials: driver.Credentials{AccessKey: "k"}}},
+		{"a secret without its access key", driver.Config{NameServers: []string{"a:1"}, Credentials: driver.Credentials{SecretKey: "s", SecurityToken: "t"}}},
 	}
 	for _, tt := range tests {
-		_, err := Factory(t.Context(), tt.cfg)
-		if err == nil || tt.want != nil && !errors.Is(err, tt.want) {
-			t.Errorf("%s: %v", tt.name, err)
+		if _, err := Factory(t.Context(), tt.cfg); err == nil {
+			t.Errorf("%s was taken", tt.name)
 		}
 	}
 }

@@ -106,14 +106,19 @@ func callError(op, broker, addr string, err error) error {
 func refusal(op, broker, addr string, resp *protocol.Command) error {
 	return &message.BrokerError{
 		Code: int(resp.Code), Name: protocol.ResponseName(resp.Code), Remark: resp.Remark,
-		Broker: broker, Addr: addr, Op: op, Remedy: remedy(resp.Code),
+		Broker: broker, Addr: addr, Op: op, Remedy: remedy(resp),
 	}
 }
 
 // remedy is what to do about a response code, "" where the server's remark says
 // it all.
-func remedy(code protocol.Code) string {
-	switch code {
+func remedy(resp *protocol.Command) string {
+	// Servers with ACL name the access key. 4.9 refuses with SYSTEM_ERROR and the
+	// exception's name, 5.x and broker-lite with NO_PERMISSION.
+	if strings.Contains(resp.Remark, "accessKey") || strings.Contains(resp.Remark, "AclException") || strings.Contains(resp.Remark, "No acl config") {
+		return "check the client's credentials (access key and secret key) and the rights of their account in the broker's ACL"
+	}
+	switch resp.Code {
 	case protocol.SystemBusy, protocol.FlowControl:
 		return "the broker is overloaded; try again later or on another broker"
 	case protocol.ServiceNotAvailable:

@@ -39,14 +39,24 @@ type Encoder struct{ w FieldWriter }
 
 // AppendFrame is the function of that name.
 func (e *Encoder) AppendFrame(dst []byte, c *Command, h Header, body ...[]byte) ([]byte, error) {
+	return e.appendFrame(dst, c, h, nil, body)
+}
+
+// AppendSigned is AppendFrame for a request that s signs.
+func (e *Encoder) AppendSigned(dst []byte, c *Command, h Header, s *Signer, body ...[]byte) ([]byte, error) {
+	return e.appendFrame(dst, c, h, s, body)
+}
+
+// appendFrame signs unless sign is nil.
+func (e *Encoder) appendFrame(dst []byte, c *Command, h Header, sign *Signer, body [][]byte) ([]byte, error) {
 	start := len(dst)
 	dst = append(dst, 0, 0, 0, 0, 0, 0, 0, 0)
 	switch c.Codec {
 	case JSON:
-		dst = e.appendJSONHeader(dst, c, h)
+		dst = e.appendJSONHeader(dst, c, h, sign, body)
 	case Binary:
 		var err error
-		if dst, err = e.appendBinaryHeader(dst, c, h); err != nil {
+		if dst, err = e.appendBinaryHeader(dst, c, h, sign, body); err != nil {
 			return dst[:start], err
 		}
 	default:
@@ -73,11 +83,15 @@ type FieldWriter struct {
 	dst   []byte
 	codec Codec
 	count int
+	notes notes // for a signature
 }
 
 // String writes a field. An empty value is written: in JSON Java tells "" from
 // absent. In the binary codec it does not, so a peer sees no field.
 func (w *FieldWriter) String(key, value string) {
+	if w.notes.on && !note(w, key, value) {
+		return
+	}
 	w.key(key)
 	if w.codec == JSON {
 		w.dst = appendJSONString(w.dst, value)
@@ -96,6 +110,10 @@ func (w *FieldWriter) OptString(key, value string) {
 
 // Int writes a number as Java does, in decimal.
 func (w *FieldWriter) Int(key string, value int64) {
+	if w.notes.on {
+		var digits [20]byte
+		note(w, key, strconv.AppendInt(digits[:0], value, 10))
+	}
 	w.key(key)
 	if w.codec == JSON {
 		w.dst = append(w.dst, '"')
@@ -121,6 +139,9 @@ func (w *FieldWriter) Bool(key string, value bool) {
 // Bytes writes a value that the caller holds as bytes, such as the properties
 // that it just built.
 func (w *FieldWriter) Bytes(key string, value []byte) {
+	if w.notes.on && !note(w, key, value) {
+		return
+	}
 	w.key(key)
 	if w.codec == JSON {
 		w.dst = appendJSONString(w.dst, value)
@@ -145,14 +166,21 @@ func (w *FieldWriter) key(key string) {
 }
 
 // appendFields writes the fields of c, then those of h.
-func (e *Encoder) appendFields(dst []byte, c *Command, h Header) []byte {
+func (e *Encoder) appendFields(dst []byte, c *Command, h Header, sign *Signer, body [][]byte) []byte {
 	w := &e.w
-	*w = FieldWriter{dst: dst, codec: c.Codec}
+	*w = FieldWriter{dst: dst, codec: c.Codec, notes: w.notes}
+	if sign != nil {
+		w.notes.begin()
+		defer w.notes.end()
+	}
 	for i := range c.Fields {
 		w.String(c.Fields[i].Key, c.Fields[i].Value)
 	}
 	if h != nil {
 		h.AppendFields(w)
+	}
+	if sign != nil {
+		w.sign(sign, body)
 	}
 	dst, w.dst = w.dst, nil
 	return dst
@@ -160,11 +188,11 @@ func (e *Encoder) appendFields(dst []byte, c *Command, h Header) []byte {
 
 // appendJSONHeader writes the members in the order of Java's fastjson. ext is
 // written even when empty: client-go 2.1 dereferences it.
-func (e *Encoder) appendJSONHeader(dst []byte, c *Command, h Header) []byte {
+func (e *Encoder) appendJSONHeader(dst []byte, c *Command, h Header, sign *Signer, body [][]byte) []byte {
 	dst = append(dst, `{"code":`...)
 	dst = strconv.AppendInt(dst, int64(c.Code), 10)
 	dst = append(dst, `,"extFields":{`...)
-	dst = e.appendFields(dst, c, h)
+	dst = e.appendFields(dst, c, h, sign, body)
 	dst = append(dst, `},"flag":`...)
 	dst = strconv.AppendInt(dst, int64(c.Flag), 10)
 	dst = append(dst, `,"language":"`...)
@@ -180,7 +208,7 @@ func (e *Encoder) appendJSONHeader(dst []byte, c *Command, h Header) []byte {
 	return append(dst, '}')
 }
 
-func (e *Encoder) appendBinaryHeader(dst []byte, c *Command, h Header) ([]byte, error) {
+func (e *Encoder) appendBinaryHeader(dst []byte, c *Command, h Header, sign *Signer, body [][]byte) ([]byte, error) {
 	for i := range c.Fields {
 		if len(c.Fields[i].Key) > 32767 {
 			return dst, fmt.Errorf("header field name of %d bytes, at most 32767", len(c.Fields[i].Key))
@@ -195,7 +223,7 @@ func (e *Encoder) appendBinaryHeader(dst []byte, c *Command, h Header) ([]byte, 
 	dst = append(dst, c.Remark...)
 	at := len(dst)
 	dst = append(dst, 0, 0, 0, 0)
-	dst = e.appendFields(dst, c, h)
+	dst = e.appendFields(dst, c, h, sign, body)
 	binary.BigEndian.PutUint32(dst[at:], uint32(len(dst)-at-4))
 	return dst, nil
 }

@@ -139,7 +139,7 @@ func (c *Conn) submit(ctx context.Context, cmd *protocol.Command, h protocol.Hea
 
 // enqueue encodes a request and queues it, once there is room.
 func (c *Conn) enqueue(ctx context.Context, cmd *protocol.Command, h protocol.Header, opaque int32, stop func() bool, body [][]byte) error {
-	e, err := c.encode(cmd, h, body)
+	e, err := c.encode(cmd, h, c.Signer, body)
 	if err != nil {
 		return fmt.Errorf("request to %s: %w", c.addr, err)
 	}
@@ -193,7 +193,7 @@ func (c *Conn) Oneway(ctx context.Context, cmd *protocol.Command, h protocol.Hea
 	c.mu.Lock()
 	cmd.Opaque = c.pending.skip()
 	c.mu.Unlock()
-	e, err := c.encode(cmd, h, body)
+	e, err := c.encode(cmd, h, c.Signer, body)
 	if err != nil {
 		return fmt.Errorf("request to %s: %w", c.addr, err)
 	}
@@ -220,7 +220,7 @@ func (c *Conn) Oneway(ctx context.Context, cmd *protocol.Command, h protocol.Hea
 // leaves MaxUnwritten bytes of answers unread (on a client's connection, next to
 // as many of requests) is closed.
 func (c *Conn) Reply(resp *protocol.Command, h protocol.Header, body ...[]byte) error {
-	e, err := c.encode(resp, h, body)
+	e, err := c.encode(resp, h, nil, body)
 	if err != nil {
 		return fmt.Errorf("answer to %s: %w", c.addr, err)
 	}

@@ -41,6 +41,8 @@ type Options struct {
 	// OnClose is called once for each connection, after its last Handler and
 	// after its pending calls have ended. It must not block.
 	OnClose func(c *Conn, err error)
+	// Signer signs requests, not answers; nil sends them unsigned.
+	Signer *protocol.Signer
 	// MaxFrame limits a received frame, in bytes. At most and by default
 	// protocol.MaxFrameSize, 16 MiB.
 	MaxFrame int

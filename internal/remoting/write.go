@@ -74,20 +74,21 @@ func (o *outbox) waitRoom() <-chan struct{} {
 	return o.room
 }
 
-// encode builds a frame. The body is cmd.Body unless pieces are given.
-func (c *Conn) encode(cmd *protocol.Command, h protocol.Header, body [][]byte) (*encoder, error) {
+// encode builds a frame, signed unless sign is nil. The body is cmd.Body unless pieces
+// are given.
+func (c *Conn) encode(cmd *protocol.Command, h protocol.Header, sign *protocol.Signer, body [][]byte) (*encoder, error) {
 	e := c.encoder()
 	var err error
 	if len(body) == 0 {
 		e.buf = slices.Grow(e.buf[:0], 512+len(cmd.Body))
-		e.buf, err = e.AppendFrame(e.buf, cmd, h, cmd.Body)
+		e.buf, err = e.AppendSigned(e.buf, cmd, h, sign, cmd.Body)
 	} else {
 		size := 512
 		for _, b := range body {
 			size += len(b)
 		}
 		e.buf = slices.Grow(e.buf[:0], size)
-		e.buf, err = e.AppendFrame(e.buf, cmd, h, body...)
+		e.buf, err = e.AppendSigned(e.buf, cmd, h, sign, body...)
 	}
 	if err != nil {
 		c.release(e)

@@ -69,6 +69,35 @@ func (r *Rules) Check(remote netip.Addr, cmd *protocol.Command) error {
 	return a.resources(cmd)
 }
 
+// CheckTopic is for a request that Check let pass and that turns out to be about a
+// topic that it does not name.
+func (r *Rules) CheckTopic(remote netip.Addr, cmd *protocol.Command, topic string, needed Perm) error {
+	key := r.Account(remote, cmd)
+	if key == "" {
+		return nil // white-listed for all
+	}
+	a := r.accounts[key]
+	switch {
+	case a == nil: // the rules have changed since
+		return &Refusal{Reason: UnknownAccessKey, AccessKey: key, Request: cmd.Code}
+	case a.white.Match(remote.Unmap().WithZone("")), a.admin && !a.restricted:
+		return nil
+	}
+	return a.topic(cmd, topic, needed)
+}
+
+// Account is the access key of a request that Check let pass, "" when it came from an
+// address that is white-listed for all: then nobody has checked the key.
+func (r *Rules) Account(remote netip.Addr, cmd *protocol.Command) string {
+	remote = remote.Unmap().WithZone("")
+	for i := range r.white {
+		if r.white[i].Match(remote) {
+			return ""
+		}
+	}
+	return cmd.Fields.Value(FieldAccessKey)
+}
+
 // String tells how many rules there are, and nothing that is secret.
 func (r *Rules) String() string {
 	return fmt.Sprintf("%d accounts, %d white-listed address patterns", len(r.accounts), len(r.white))

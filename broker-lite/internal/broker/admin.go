@@ -23,6 +23,11 @@ func (b *Broker) conf() *config.Config { return b.live.Load() }
 
 // audit logs that an operator changes something: who, from where, and what.
 func (b *Broker) audit(p *peer, cmd *protocol.Command, attrs ...any) {
+	if b.acl != nil {
+		if key := b.acl.guard.Rules().Account(p.born.Addr(), cmd); key != "" {
+			attrs = append([]any{"accessKey", key}, attrs...)
+		}
+	}
 	audit.Log(b.logger, p.conn, cmd, attrs...)
 }
 

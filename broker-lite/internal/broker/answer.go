@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/rocketkit/rocketkit/broker-lite/internal/acl"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/session"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/store"
@@ -31,7 +32,10 @@ func refuse(code protocol.Code, format string, args ...any) answer {
 func failed(err error) answer {
 	var name *meta.NameError
 	var refusal *session.Refusal
+	var denied *acl.Refusal
 	switch {
+	case errors.As(err, &denied):
+		return answer{code: denied.Code(), remark: denied.Remark()}
 	case errors.As(err, &refusal):
 		return answer{code: refusal.Code, remark: refusal.Remark}
 	case errors.As(err, &name):

@@ -83,6 +83,7 @@ type Broker struct {
 	stats         stats
 	fs            vfs.FS
 	handlers      handlers // made once, read only
+	acl           *access  // nil without aclEnable
 
 	store     *store.Store
 	meta      *meta.Meta
@@ -152,6 +153,9 @@ func Open(ctx context.Context, o Options) (*Broker, error) {
 	b.stamp = protocol.AppendProperty(b.stamp, protocol.PropTraceOn, b.traceOn)
 	b.stamp = protocol.AppendProperty(b.stamp, protocol.PropCluster, o.Config.ClusterName)
 	b.ctx, b.cancel = context.WithCancel(context.Background())
+	if b.acl, err = openACL(&b.config, o.Logger); err != nil {
+		return nil, errors.Join(err, b.Close(ctx))
+	}
 	if err := b.open(ctx, o); err != nil {
 		return nil, errors.Join(err, b.Close(ctx))
 	}
@@ -327,6 +331,12 @@ func (b *Broker) Handle(c *remoting.Conn, cmd *protocol.Command) {
 func (b *Broker) HandleLater(c *remoting.Conn, cmd *protocol.Command) { b.handle(newPeer(c), cmd) }
 
 func (b *Broker) handle(p *peer, cmd *protocol.Command) {
+	if b.acl != nil {
+		if err := b.acl.guard.Check(p.born.Addr(), cmd); err != nil {
+			b.reply(p.conn, cmd, failed(err))
+			return
+		}
+	}
 	if h := b.handlers[cmd.Code]; h != nil {
 		h(p, cmd)
 		return

@@ -63,6 +63,9 @@ func (b *Broker) Close(ctx context.Context) error {
 	if b.sessions != nil {
 		b.sessions.Close()
 	}
+	if b.acl != nil {
+		b.acl.alarm.Stop()
+	}
 	b.stats.stop()
 	if b.store != nil {
 		errs = append(errs, b.store.Close())

@@ -34,6 +34,9 @@ type Config struct {
 	Role        string   // brokerRole
 	Permission  int      // brokerPermission: 4 read + 2 write
 
+	ACLEnable bool   // aclEnable: requests must be signed, as the rules in ACLFile say
+	ACLFile   string // aclFile; "" is config/plain_acl.yml under StorePath, where Apache has conf under its home
+
 	AutoCreateTopic       bool   // autoCreateTopicEnable
 	AutoCreateGroup       bool   // autoCreateSubscriptionGroup
 	DefaultTopicQueueNums int    // defaultTopicQueueNums: of TBW102; an auto-created topic gets min(client's, this)
@@ -216,6 +219,14 @@ func (c *Config) IndexDir() string {
 		return c.IndexPath
 	}
 	return filepath.Join(c.StorePath, "index")
+}
+
+// ACLPath is where the ACL's rules are.
+func (c *Config) ACLPath() string {
+	if c.ACLFile != "" {
+		return c.ACLFile
+	}
+	return filepath.Join(c.StorePath, "config", "plain_acl.yml")
 }
 
 // QueueFileEntries is ConsumeQueueSize in entries, rounded up as Apache does.

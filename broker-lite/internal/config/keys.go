@@ -44,6 +44,9 @@ func keys() []key {
 			get:  func(c *Config) string { return c.HTTPAddress },
 		},
 
+		flag("aclEnable", func(c *Config) *bool { return &c.ACLEnable }),
+		text("aclFile", func(c *Config) *string { return &c.ACLFile }), // ours, not Apache's
+
 		flag("autoCreateTopicEnable", func(c *Config) *bool { return &c.AutoCreateTopic }).atRunTime(),
 		flag("autoCreateSubscriptionGroup", func(c *Config) *bool { return &c.AutoCreateGroup }).atRunTime(),
 		number("defaultTopicQueueNums", 1, 1024, func(c *Config) *int { return &c.DefaultTopicQueueNums }),
