@@ -101,6 +101,7 @@ func cases() []testCase {
 		{name: "dead host", about: "a dial that hangs holds up no send to another broker", run: deadHost, needs: dialling, opts: own()},
 		{name: "unknown code", about: "response code 3, and the connection stays", run: unknownCode},
 		{name: "unknown code at a name server", about: "the same there", run: unknownCodeAtNameServer, needs: v5},
+		{name: "signed requests", about: "with ACL the right key works, retries included; no key, a wrong secret, an unknown key and a missing right are refused, named and stored nowhere", run: signedRequests, needs: plainACL},
 		{name: "hostile frames", about: "malformed, truncated, oversized: the servers live on, and senseless requests are refused", run: hostile},
 		{name: "restart", about: "producer and consumer go on, and what was acknowledged arrives", run: restartRecovers, needs: realTime | lostConns, opts: own()},
 		{name: "restart keeps", about: "delayed, timed, half, retried and unread messages, and offsets", run: restartKeeps, needs: realTime | timers | transactions, opts: own()},

@@ -86,7 +86,12 @@ func (s *stand) dialOptions(dial func(ctx context.Context, network, address stri
 // openAt is open for other name servers.
 func (s *stand) openAt(nameServers []string, opts ...rocketkit.Option) *rocketkit.Client {
 	s.Helper()
-	c, err := rocketkit.Open(s.Context(), rocketkit.Config{NameServers: nameServers}, append(opts, rocketkit.WithLogger(s.log))...)
+	return s.openConfig(rocketkit.Config{NameServers: nameServers}, opts...)
+}
+
+func (s *stand) openConfig(cfg rocketkit.Config, opts ...rocketkit.Option) *rocketkit.Client {
+	s.Helper()
+	c, err := rocketkit.Open(s.Context(), cfg, append(opts, rocketkit.WithLogger(s.log))...)
 	if err != nil {
 		s.Fatal(err)
 	}
