@@ -133,9 +133,9 @@ func (b *Broker) startNameServer() error {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	b.nameServer = &server{l: l, served: make(chan error, 1), Server: remoting.NewServer(remoting.ServerOptions{
+	b.nameServer = &server{l: l, served: make(chan error, 1), Server: remoting.NewServer(b.limited(remoting.ServerOptions{
 		Options: remoting.Options{Logger: b.logger, Handler: b.faults.handler(true, b.names.Handle, b.names.Handle), OnClose: b.names.ConnClosed, IdleTimeout: idleTimeout},
-	})}
+	}))}
 	b.nameServer.serve()
 	return nil
 }
@@ -195,13 +195,13 @@ func (b *Broker) startBroker(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.server.Server = remoting.NewServer(remoting.ServerOptions{
+	b.server.Server = remoting.NewServer(b.limited(remoting.ServerOptions{
 		Options: remoting.Options{
 			Logger: b.logger, Handler: b.faults.handler(false, b.broker.Handle, b.broker.HandleLater),
 			OnClose: b.broker.ConnClosed, IdleTimeout: c.ClientExpiry,
 		},
 		OnOpen: b.broker.ConnOpened,
-	})
+	}))
 	b.server.serve()
 	if b.nameAddr == "" {
 		return b.broker.TryRegister(ctx, registerPatience) // others' name servers may come later

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 )
 
 // ErrMalformedFrame is wrapped by every error about bytes that are not a frame
@@ -32,8 +33,8 @@ func FrameSize(b []byte) (int, error) {
 }
 
 // DecodeFrame reads one whole frame, length field included, into c. c.Fields is
-// reused. All strings share one copy of the header and stay valid; c.Body
-// aliases frame.
+// reused. All strings share one copy of the header, unless that is large, and
+// stay valid; c.Body aliases frame.
 func DecodeFrame(frame []byte, c *Command) error {
 	size, err := FrameSize(frame)
 	if err != nil {
@@ -63,10 +64,25 @@ func DecodeFrame(frame []byte, c *Command) error {
 	if err != nil {
 		return err
 	}
+	if headerLen > maxSharedHeader {
+		c.unshare()
+	}
 	if body := frame[8+headerLen:]; len(body) > 0 {
 		c.Body = body
 	}
 	return nil
+}
+
+// maxSharedHeader is the largest header that its strings may keep in memory. Who
+// keeps one of them, a topic's name say, must not keep megabytes with it.
+const maxSharedHeader = 8 << 10
+
+// unshare gives each string its own memory.
+func (c *Command) unshare() {
+	c.Remark = strings.Clone(c.Remark)
+	for i, f := range c.Fields {
+		c.Fields[i] = Field{strings.Clone(f.Key), strings.Clone(f.Value)}
+	}
 }
 
 func decodeBinaryHeader(h string, c *Command) error {

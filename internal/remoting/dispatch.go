@@ -20,9 +20,7 @@ func (c *Conn) readLoop() {
 	defer c.end()
 	var cmd protocol.Command
 	for {
-		if cap(cmd.Fields) > maxKeptFields {
-			cmd.Fields = nil
-		}
+		forget(&cmd)
 		frame, err := c.in.next()
 		if err != nil {
 			c.readFailed(err)
@@ -43,6 +41,17 @@ func (c *Conn) readLoop() {
 			return
 		}
 	}
+}
+
+// forget keeps of a command the room for its fields only: header and body can
+// have megabytes each, and the next frame may be long in coming.
+func forget(cmd *protocol.Command) {
+	fields := cmd.Fields
+	clear(fields)
+	if cap(fields) > maxKeptFields {
+		fields = nil
+	}
+	*cmd = protocol.Command{Fields: fields[:0]}
 }
 
 // respond completes the call that a response belongs to.
@@ -137,6 +146,9 @@ func (c *Conn) readFailed(err error) {
 		c.shut(errRemote, false)
 	case errors.Is(err, errTruncated), errors.Is(err, protocol.ErrFrameTooLarge), errors.Is(err, protocol.ErrMalformedFrame):
 		c.refuse(err, c.in.buf[c.in.r:c.in.w])
+	case errors.Is(err, errSlowFrame):
+		c.Logger.Warn("closing a connection: "+err.Error(), "peer", c.addr)
+		c.shut(fmt.Errorf("%w: %w", ErrClosed, err), false)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		c.Logger.Info("closing an idle connection", "peer", c.addr, "after", c.IdleTimeout)
 		c.shut(fmt.Errorf("%w: nothing came for %v", ErrClosed, c.IdleTimeout), false)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/rocketkit/rocketkit/internal/protocol"
 )
@@ -33,6 +34,9 @@ type frameReader struct {
 	r, w  int    // unread bytes are buf[r:w]
 	full  bool   // the last read filled the buffer
 	large []byte // the current frame, when it does not fit buf
+
+	partial int       // the size of the frame that has begun, at least 1; 0: none has
+	since   time.Time // the source's: when it first waited for the rest; zero: it has not
 }
 
 // next returns the next frame, its length field included, valid until the
@@ -51,10 +55,15 @@ func (f *frameReader) next() ([]byte, error) {
 		case size > 0 && size <= have:
 			frame := f.buf[f.r : f.r+size : f.r+size]
 			f.r += size
+			f.partial, f.since = 0, time.Time{}
 			return frame, nil
 		case size > maxReadBuffer:
+			f.partial = size
 			return f.readLarge(size)
 		default:
+			if have > 0 {
+				f.partial = max(size, 1)
+			}
 			if err := f.fill(size); err != nil {
 				return nil, f.truncated(err, have, size)
 			}
@@ -119,6 +128,7 @@ func (f *frameReader) readLarge(size int) ([]byte, error) {
 		}
 		if have == size {
 			f.large = b
+			f.partial, f.since = 0, time.Time{}
 			return b, nil
 		}
 		bigger := make([]byte, min(size, 2*len(b)))
@@ -168,6 +178,12 @@ func roundUp(n int) int {
 	return p
 }
 
+// minFrameRate is how fast a frame must come after its IdleTimeout, in bytes a
+// second: slower than any network in use.
+const minFrameRate = 16 << 10
+
+var errSlowFrame = errors.New("a frame comes too slowly")
+
 // source reads from the network and keeps the idle deadline.
 type source struct {
 	c      *Conn
@@ -177,6 +193,11 @@ type source struct {
 func (s *source) Read(b []byte) (int, error) {
 	c := s.c
 	if c.IdleTimeout > 0 {
+		if c.in.partial > 0 {
+			if err := s.waitsFor(&c.in); err != nil {
+				return 0, err
+			}
+		}
 		if at, ok := s.readBy.move(c.IdleTimeout); ok {
 			if err := c.nc.SetReadDeadline(at); err != nil {
 				return 0, err
@@ -187,4 +208,19 @@ func (s *source) Read(b []byte) (int, error) {
 		}
 	}
 	return c.nc.Read(b)
+}
+
+// waitsFor ends a connection whose peer sends a frame byte by byte, none late
+// enough for the idle deadline. A large frame has longer.
+func (s *source) waitsFor(f *frameReader) error {
+	now := time.Now()
+	if f.since.IsZero() {
+		f.since = now
+		return nil
+	}
+	limit := s.c.IdleTimeout + time.Duration(f.partial)*time.Second/minFrameRate
+	if took := now.Sub(f.since); took > limit {
+		return fmt.Errorf("%w: one of %d bytes is not complete after %v", errSlowFrame, f.partial, took.Round(time.Second))
+	}
+	return nil
 }

@@ -20,6 +20,8 @@ type ServerOptions struct {
 	OnOpen func(*Conn)
 	// MaxConns limits the connections; more are closed as they come. 0: no limit.
 	MaxConns int
+	// MaxConnsHint, in the log of that, says how to have more.
+	MaxConnsHint string
 	// TLS, when set, lets clients speak TLS too, on the same port: it is told by
 	// the first byte.
 	TLS *tls.Config
@@ -38,6 +40,7 @@ type Server struct {
 	shared   *shared
 	onOpen   func(*Conn)
 	maxConns int
+	maxHint  string
 	tls      *tls.Config
 	stop     chan struct{} // closed when Shutdown begins
 	// running counts accept loops and handshakes. It grows only while mu is held
@@ -56,7 +59,7 @@ type Server struct {
 // NewServer makes a Server.
 func NewServer(o ServerOptions) *Server {
 	s := &Server{
-		onOpen: o.OnOpen, maxConns: o.MaxConns, tls: o.TLS,
+		onOpen: o.OnOpen, maxConns: o.MaxConns, maxHint: o.MaxConnsHint, tls: o.TLS,
 		stop:      make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*Conn]struct{}),
@@ -194,7 +197,7 @@ func (s *Server) full() bool {
 	}
 	s.refusals++
 	if now := time.Now(); now.Sub(s.refusedAt) >= time.Second {
-		s.shared.Logger.Warn("refusing connections: the limit is reached", "limit", s.maxConns, "refused", s.refusals)
+		s.shared.Logger.Warn("refusing connections: the limit is reached", "limit", s.maxConns, "refused", s.refusals, "remedy", s.maxHint)
 		s.refusedAt, s.refusals = now, 0
 	}
 	return true

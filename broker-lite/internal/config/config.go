@@ -31,8 +31,12 @@ type Config struct {
 	ListenPort  int      // listenPort; 0 picks a free one
 	NameServers []string // namesrvAddr, host:port each
 	HTTPAddress string   // httpAddress: where metrics and health are served, host:port; "" nowhere
-	Role        string   // brokerRole
-	Permission  int      // brokerPermission: 4 read + 2 write
+	// MaxConnections is maxConnections, for the name server and the broker each. A
+	// process that may open few files has fewer.
+	MaxConnections int
+	MaxFrame       int    // frameMaxLength: bytes of a frame; Apache's com.rocketmq.remoting.frameMaxLength
+	Role           string // brokerRole
+	Permission     int    // brokerPermission: 4 read + 2 write
 
 	ACLEnable bool   // aclEnable: requests must be signed, as the rules in ACLFile say
 	ACLFile   string // aclFile; "" is config/plain_acl.yml under StorePath, where Apache has conf under its home
@@ -140,12 +144,14 @@ func Embedded(dir string) Config {
 // the field's comment says so.
 func defaults() Config {
 	return Config{
-		ClusterName: "DefaultCluster",
-		BrokerName:  "DEFAULT_BROKER",
-		BindAddress: "0.0.0.0",
-		ListenPort:  10911,
-		Role:        RoleAsyncMaster,
-		Permission:  6,
+		ClusterName:    "DefaultCluster",
+		BrokerName:     "DEFAULT_BROKER",
+		BindAddress:    "0.0.0.0",
+		ListenPort:     10911,
+		MaxConnections: 1 << 16,
+		MaxFrame:       protocol.MaxFrameSize,
+		Role:           RoleAsyncMaster,
+		Permission:     6,
 
 		AutoCreateTopic:       true,
 		AutoCreateGroup:       true,

@@ -38,6 +38,8 @@ func keys() []key {
 		oneOf("brokerRole", []string{RoleAsyncMaster, RoleSyncMaster, RoleSlave}, func(c *Config) *string { return &c.Role }),
 		number("brokerPermission", 0, 7, func(c *Config) *int { return &c.Permission }).atRunTime(),
 
+		number("maxConnections", 1, 1<<20, func(c *Config) *int { return &c.MaxConnections }),              // ours, not Apache's
+		size("frameMaxLength", 64<<10, protocol.MaxFrameSize, func(c *Config) *int { return &c.MaxFrame }), // Apache's system property com.rocketmq.remoting.frameMaxLength
 		{
 			name: "httpAddress", // ours, not Apache's
 			set:  setHTTPAddress,
