@@ -26,7 +26,10 @@
 //     connection: its peer sends but does not read. (A client, whose requests may
 //     take all of it, answers until twice as much is queued.)
 //   - A peer that takes no byte for Options.WriteTimeout, or sends none for
-//     Options.IdleTimeout, is closed.
+//     Options.IdleTimeout, is closed; so is one whose frame is not complete after
+//     that, and a second more for each 16 KiB of it.
+//   - An idle connection keeps a read buffer of 4 to 64 KiB, and nothing of the
+//     frames that came. Strings of a header over 8 KiB have memory of their own.
 //
 // # Locks
 //
