@@ -78,6 +78,8 @@ func cases() []testCase {
 		{name: "delay levels", about: "1, 2, 16 (30 m by default) and beyond the last", run: delayLevels},
 		{name: "delay times", about: "delay.After (90 m), delay.At (3 h) and a moment in the past", run: delayTimes, needs: timers},
 		{name: "delay too far", about: "ErrUnsupported that names timerMaxDelaySec, nothing stored", run: delayTooFar, needs: timers},
+		{name: "delay cancel", about: "a scheduled message is called back; after its delivery ErrTooLate; of a level ErrUnsupported", run: delayCancelled, needs: timers},
+		{name: "delay cancel refused", about: "ErrUnsupported that names recallMessageEnable", run: delayCancelRefused, needs: timers, opts: own(brokerlite.Conf("recallMessageEnable=false"))},
 		{name: "delay times refused", about: "ErrUnsupported before anything is sent", run: delayRefused, needs: noTimers},
 		{name: "transaction decided", about: "a commit arrives, a roll-back does not", run: txnDecided, needs: transactions},
 		{name: "transaction asked about", about: "check-backs commit, roll back, and come again when nothing is known", run: txnAsked, needs: transactions},

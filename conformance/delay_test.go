@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"encoding/base64"
 	"errors"
 	"strings"
 	"time"
@@ -67,6 +68,56 @@ func delayTooFar(s *stand) {
 		s.Errorf("error %v, want %v that names timerMaxDelaySec", err, message.ErrUnsupported)
 	}
 	s.holds(topic, 0)
+}
+
+func delayCancelled(s *stand) {
+	c, topic := s.open(), s.topic()
+	in := s.receive(c, topic)
+	p := s.producer(c)
+	schedule := func(body string, when message.Option) delay.Handle {
+		h, err := delay.Schedule(s.soon(), p, message.New(topic, []byte(body)), when)
+		if err != nil {
+			s.Fatal(err)
+		}
+		return h
+	}
+	called, kept := schedule("called back", delay.After(4*time.Second)), schedule("kept", delay.At(time.Now().Add(6*time.Second)))
+	if err := delay.Cancel(s.soon(), p, called); err != nil {
+		s.Errorf("cancel: %v", err)
+	}
+	if d := in.next(); d.ID != kept.MessageID || string(d.Body) != "kept" {
+		s.Errorf("arrived: %s %q", d.ID, d.Body)
+	}
+	if err := delay.Cancel(s.soon(), p, kept); !errors.Is(err, message.ErrTooLate) || !message.SafeToRetry(err) {
+		s.Errorf("after the delivery: %v", err)
+	}
+	level := schedule("level", delay.Level(1))
+	if err := delay.Cancel(s.soon(), p, level); !errors.Is(err, message.ErrUnsupported) || !strings.Contains(err.Error(), "recallMessageEnable") {
+		s.Errorf("of a level: %v", err)
+	}
+	called.Topic = "other"
+	if err := delay.Cancel(s.soon(), p, called); !errors.Is(err, message.ErrInvalidMessage) {
+		s.Errorf("of another topic: %v", err)
+	}
+	in.next() // the level's
+	in.none()
+}
+
+// delayCancelRefused: Apache's default.
+func delayCancelRefused(s *stand) {
+	topic := s.topic()
+	p := s.producer(s.open())
+	h, err := delay.Schedule(s.soon(), p, message.New(topic, []byte("b")), delay.After(time.Second))
+	if err != nil {
+		s.Fatal(err)
+	}
+	for range 2 {
+		if err := delay.Cancel(s.soon(), p, h); !errors.Is(err, message.ErrUnsupported) || !strings.Contains(err.Error(), "recallMessageEnable=true") {
+			s.Errorf("%v", err)
+		}
+		// As if another broker had given it.
+		h.Recall = base64.URLEncoding.EncodeToString([]byte("v1 " + topic + " broker-a 4102444800000 " + h.MessageID))
+	}
 }
 
 // delayRefused: a server before 5.0 would deliver at once.

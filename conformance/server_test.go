@@ -92,7 +92,7 @@ func closeLite(b *brokerlite.Broker) error {
 func startApache(t *testing.T, version string) *server {
 	t.Helper()
 	a := startApacheWith(t, apache.Options{
-		Version: version, TransactionCheck: shortCheck, BrokerConf: map[string]string{"messageDelayLevel": shortLevels},
+		Version: version, TransactionCheck: shortCheck, BrokerConf: map[string]string{"messageDelayLevel": shortLevels, "recallMessageEnable": "true"},
 	})
 	return &server{
 		nameServers: []string{a.NameServer()}, broker: a.BrokerAddr(), dial: new(net.Dialer).DialContext,

@@ -177,6 +177,16 @@ type Sender interface {
 	Close(ctx context.Context) error
 }
 
+// Recaller is a Sender that can call timer messages back.
+type Recaller interface {
+	Sender
+	// Recall asks the broker of a Receipt's RecallHandle not to deliver the message.
+	// nil says that it has noted it. The error is message.ErrTooLate when the message
+	// is delivered or about to be, message.ErrUnsupported where the server does not
+	// recall, and message.ErrInvalidMessage for a handle that is none of topic's.
+	Recall(ctx context.Context, topic, handle string) error
+}
+
 // WithoutTimer returns ctx in a cheaper form for drivers that keep deadlines
 // themselves: its Deadline and Err are ctx's, but its Done closes only when the
 // caller of the send cancels, not at the deadline. So it needs no timer and no

@@ -38,6 +38,8 @@ var (
 	ErrClosed = errors.New("closed")
 	// ErrUnsupported: the driver or the server cannot do this.
 	ErrUnsupported = errors.New("not supported")
+	// ErrTooLate: a delayed message cannot be called back any more.
+	ErrTooLate = errors.New("too late")
 	// ErrBreakerOpen: the producer's circuit breaker for the broker is open.
 	ErrBreakerOpen = errors.New("circuit breaker open")
 )
@@ -165,7 +167,7 @@ func safeToRetry(err error) (safe, known bool) {
 	switch err { //nolint:errorlint // they wrap nothing
 	case ErrOutcomeUnknown:
 		return false, true
-	case ErrInvalidMessage, ErrInvalidTopic, ErrEmptyBody, ErrBodyTooLarge, ErrNoRoute, ErrNoNameServer, ErrUnreachable, ErrOverloaded, ErrClosed, ErrUnsupported, ErrBreakerOpen:
+	case ErrInvalidMessage, ErrInvalidTopic, ErrEmptyBody, ErrBodyTooLarge, ErrNoRoute, ErrNoNameServer, ErrUnreachable, ErrOverloaded, ErrClosed, ErrUnsupported, ErrTooLate, ErrBreakerOpen:
 		return true, true
 	}
 	return false, false

@@ -1,0 +1,28 @@
+package producer
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// Recall asks the broker not to deliver a message that is postponed to a moment;
+// handle is the SendResult's RecallHandle. nil says that the broker has noted it.
+// The error is message.ErrTooLate when the message is delivered or about to be,
+// and message.ErrUnsupported where the driver or the broker does not recall.
+// Package delay is the way to use it. It takes SendTimeout at most.
+func (p *Producer) Recall(ctx context.Context, topic, handle string) error {
+	r, ok := p.sender.(driver.Recaller)
+	if !ok {
+		return fmt.Errorf("producer %s: recalling messages is %w by this driver", p.group, message.ErrUnsupported)
+	}
+	if !p.flow.begin() {
+		return p.closedError()
+	}
+	defer p.flow.leave()
+	bounded := newSendContext(ctx, p.cfg.sendTimeout)
+	defer bounded.end(context.Canceled)
+	return r.Recall(bounded, topic, handle)
+}
