@@ -32,6 +32,10 @@
 // whether the server is alive and ready; HTTPHandler is the same for a server of
 // yours.
 //
+// WithTLS, RequireTLS and NameServerTLS encrypt connections, and ask clients for
+// certificates; the keys of a broker.conf are those of Apache's tls.properties.
+// VIPChannel listens two ports below the broker's too.
+//
 // # What it is not
 //
 // It has no replicas and no access control, and is not meant to replace a cluster.

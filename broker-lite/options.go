@@ -1,6 +1,7 @@
 package brokerlite
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,6 +38,8 @@ type settings struct {
 	clock      clock.Clock
 	network    *Network
 	nameServer int // port
+	tls        *tls.Config
+	dialTLS    *tls.Config // for name servers elsewhere
 	strict     bool
 	debug      http.Handler
 	confFile   string                                                // of the last ConfFile

@@ -33,7 +33,8 @@ type Broker struct {
 
 	names      *namesrv.NameServer
 	nameServer *server
-	nameAddr   string // host:port, for clients
+	nameAddr   string            // host:port, for clients
+	dialInside remoting.DialFunc // reaches the name server past TLS; nil where plain connections do
 	client     *remoting.Client
 	broker     *broker.Broker
 	server     *server
@@ -46,16 +47,28 @@ type Broker struct {
 	closeErr error
 }
 
-// server is a remoting.Server with its accept loop.
+// server is a remoting.Server with its accept loops.
 type server struct {
 	*remoting.Server
 	l      net.Listener
-	served chan error // of capacity 1: what Serve returned
+	vip    net.Listener // nil without a VIP channel
+	inside net.Listener // see listenInside; nil without
+	served chan error   // of capacity 1: what the accept loops returned
 }
 
 // serve begins to accept.
 func (s *server) serve() {
-	go func() { s.served <- s.Serve(s.l) }()
+	vip, inside := make(chan error, 1), make(chan error, 1)
+	loop := func(l net.Listener, serve func(net.Listener) error, served chan<- error) {
+		if l == nil {
+			served <- nil
+			return
+		}
+		served <- serve(l)
+	}
+	go loop(s.vip, s.Serve, vip)
+	go loop(s.inside, s.ServePlain, inside)
+	go func() { s.served <- errors.Join(s.Serve(s.l), <-vip, <-inside) }()
 }
 
 // Start starts a server, and returns when clients can use it: the broker has
@@ -64,7 +77,7 @@ func (s *server) serve() {
 // Close, whatever becomes of ctx.
 func Start(ctx context.Context, opts ...Option) (*Broker, error) {
 	p, err := validate(opts)
-	if err != nil {
+	if err := errors.Join(err, p.secure()); err != nil {
 		return nil, fmt.Errorf("broker-lite: %w", err)
 	}
 	b := &Broker{plan: p, logger: p.logger, faults: newFaults(p.logger)}
@@ -133,8 +146,13 @@ func (b *Broker) startNameServer() error {
 	if err != nil {
 		return errors.Join(err, l.Close())
 	}
-	b.nameServer = &server{l: l, served: make(chan error, 1), Server: remoting.NewServer(b.limited(remoting.ServerOptions{
+	inside, err := b.listenInside()
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	b.nameServer = &server{l: l, inside: inside, served: make(chan error, 1), Server: remoting.NewServer(b.limited(remoting.ServerOptions{
 		Options: remoting.Options{Logger: b.logger, Handler: b.faults.handler(true, b.names.Handle, b.names.Handle), OnClose: b.names.ConnClosed, IdleTimeout: idleTimeout},
+		TLS:     b.plan.tls, RequireTLS: b.plan.tlsOnly(),
 	}))}
 	b.nameServer.serve()
 	return nil
@@ -180,7 +198,7 @@ func (b *Broker) startBroker(ctx context.Context) error {
 	if b.nameAddr != "" {
 		c.NameServers = append([]string{b.nameAddr}, without(c.NameServers, b.nameAddr)...)
 	}
-	b.client = remoting.NewClient(remoting.ClientOptions{Options: remoting.Options{Logger: b.logger}, Dial: b.dial})
+	b.client = b.newClient()
 	clk := b.plan.clock
 	if clk == nil {
 		clk = clock.System()
@@ -201,7 +219,9 @@ func (b *Broker) startBroker(ctx context.Context) error {
 			OnClose: b.broker.ConnClosed, IdleTimeout: c.ClientExpiry,
 		},
 		OnOpen: b.broker.ConnOpened,
+		TLS:    b.plan.tls, RequireTLS: b.plan.tlsOnly(),
 	}))
+	b.server.vip = b.listenVIP(c, port)
 	b.server.serve()
 	if b.nameAddr == "" {
 		return b.broker.TryRegister(ctx, registerPatience) // others' name servers may come later

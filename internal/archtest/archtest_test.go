@@ -46,6 +46,7 @@ var mayImport = map[string][]string{
 	"examples/...":               {"", "config", "config/load", "message", "codec", "producer", "consumer", "txn", "delay", "retry", "trace", "broker-lite", "examples/..."},
 	"internal/archtest":          {},
 	"internal/testall":           {},
+	"internal/testcert":          {},
 }
 
 // sdkMustNotLink are import path prefixes that a program which imports only the

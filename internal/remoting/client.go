@@ -23,6 +23,8 @@ type ClientOptions struct {
 	// TLS, when set, is used for every connection; the server's name is taken
 	// from the address where the config names none.
 	TLS *tls.Config
+	// Plain, when set, says which addresses are dialled without TLS.
+	Plain func(addr string) bool
 	// DialTimeout bounds connecting, the TLS handshake included; 3 s.
 	DialTimeout time.Duration
 }
@@ -32,6 +34,7 @@ type Client struct {
 	shared      *shared
 	dial        DialFunc
 	tls         *tls.Config
+	plain       func(addr string) bool
 	dialTimeout time.Duration
 	ctx         context.Context // ends the dials
 	cancel      context.CancelFunc
@@ -57,7 +60,7 @@ type dial struct {
 // NewClient makes a Client. It must be closed.
 func NewClient(o ClientOptions) *Client {
 	c := &Client{
-		dial: o.Dial, tls: o.TLS, dialTimeout: o.DialTimeout,
+		dial: o.Dial, tls: o.TLS, plain: o.Plain, dialTimeout: o.DialTimeout,
 		dialing: make(map[string]*dial), all: make(map[*Conn]string),
 	}
 	if c.dial == nil {
@@ -147,7 +150,7 @@ func (c *Client) connect(addr string, d *dial) {
 // handshake dials and, where it is asked for, negotiates TLS.
 func (c *Client) handshake(ctx context.Context, addr string) (net.Conn, error) {
 	nc, err := c.dial(ctx, "tcp", addr)
-	if err != nil || c.tls == nil {
+	if err != nil || c.tls == nil || c.plain != nil && c.plain(addr) {
 		return nc, err
 	}
 	cfg := c.tls
@@ -163,7 +166,7 @@ func (c *Client) handshake(ctx context.Context, addr string) (net.Conn, error) {
 	t := tls.Client(nc, cfg)
 	if err := t.HandshakeContext(ctx); err != nil {
 		_ = nc.Close() // the handshake's error is the one to report
-		return nil, fmt.Errorf("TLS handshake: %w", err)
+		return nil, fmt.Errorf("TLS handshake: %w; %s", err, tlsRemedy(err))
 	}
 	return t, nil
 }

@@ -207,7 +207,14 @@ func (s *source) Read(b []byte) (int, error) {
 			return 0, ErrClosed
 		}
 	}
-	return c.nc.Read(b)
+	n, err := c.nc.Read(b)
+	if err != nil && !c.serving {
+		// A TLS 1.3 server refuses a client after the client's side of the handshake.
+		if tlsAlert(err) {
+			err = fmt.Errorf("%w; %s", err, tlsRemedy(err))
+		}
+	}
+	return n, err
 }
 
 // waitsFor ends a connection whose peer sends a frame byte by byte, none late

@@ -25,6 +25,8 @@ type ServerOptions struct {
 	// TLS, when set, lets clients speak TLS too, on the same port: it is told by
 	// the first byte.
 	TLS *tls.Config
+	// RequireTLS closes connections that do not speak TLS. It needs TLS.
+	RequireTLS bool
 }
 
 const (
@@ -42,6 +44,7 @@ type Server struct {
 	maxConns int
 	maxHint  string
 	tls      *tls.Config
+	tlsOnly  bool
 	stop     chan struct{} // closed when Shutdown begins
 	// running counts accept loops and handshakes. It grows only while mu is held
 	// and down is not set.
@@ -59,7 +62,7 @@ type Server struct {
 // NewServer makes a Server.
 func NewServer(o ServerOptions) *Server {
 	s := &Server{
-		onOpen: o.OnOpen, maxConns: o.MaxConns, maxHint: o.MaxConnsHint, tls: o.TLS,
+		onOpen: o.OnOpen, maxConns: o.MaxConns, maxHint: o.MaxConnsHint, tls: o.TLS, tlsOnly: o.RequireTLS,
 		stop:      make(chan struct{}),
 		listeners: make(map[net.Listener]struct{}),
 		conns:     make(map[*Conn]struct{}),
@@ -82,7 +85,15 @@ func NewServer(o ServerOptions) *Server {
 // Serve accepts from l until Shutdown, which makes it return nil even when it
 // came first, or until l fails for good. It closes l. Several may run, one for
 // each listener.
-func (s *Server) Serve(l net.Listener) error {
+func (s *Server) Serve(l net.Listener) error { return s.serve(l, s.accept) }
+
+// ServePlain is Serve without TLS, whatever the options say, for a listener that
+// only this process reaches.
+func (s *Server) ServePlain(l net.Listener) error {
+	return s.serve(l, func(nc net.Conn) { s.open(nc, nil) })
+}
+
+func (s *Server) serve(l net.Listener, accept func(net.Conn)) error {
 	s.mu.Lock()
 	if s.down {
 		s.mu.Unlock()
@@ -99,7 +110,7 @@ func (s *Server) Serve(l net.Listener) error {
 		nc, err := l.Accept()
 		if err == nil {
 			pause = 0
-			s.accept(nc)
+			accept(nc)
 			continue
 		}
 		select {
@@ -156,7 +167,7 @@ func (s *Server) accept(nc net.Conn) {
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()
-		out, read, err := greet(nc, s.tls)
+		out, read, err := greet(nc, s.tls, s.tlsOnly)
 		s.mu.Lock()
 		delete(s.greeting, nc)
 		s.mu.Unlock()

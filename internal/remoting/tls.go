@@ -2,6 +2,8 @@ package remoting
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -12,9 +14,13 @@ import (
 // field it would announce a frame of more than 350 MB.
 const tlsRecord = 0x16
 
-// greet reads a connection's first byte and speaks TLS if it says so. It returns
-// the connection to use, and what was read of it already.
-func greet(nc net.Conn, cfg *tls.Config) (net.Conn, []byte, error) {
+// errPlain: a client speaks plain where only TLS is taken.
+var errPlain = errors.New("the client does not speak TLS, which this server requires; turn TLS on in the client")
+
+// greet reads a connection's first byte and speaks TLS if it says so; only is
+// whether it must. It returns the connection to use, and what was read of it
+// already.
+func greet(nc net.Conn, cfg *tls.Config, only bool) (net.Conn, []byte, error) {
 	if err := nc.SetDeadline(time.Now().Add(handshakeTimeout)); err != nil {
 		return nil, nil, err
 	}
@@ -22,7 +28,10 @@ func greet(nc net.Conn, cfg *tls.Config) (net.Conn, []byte, error) {
 	if _, err := io.ReadFull(nc, first); err != nil {
 		return nil, nil, fmt.Errorf("waiting for the first byte: %w", err)
 	}
-	if first[0] != tlsRecord {
+	switch {
+	case first[0] != tlsRecord && only:
+		return nil, nil, errPlain
+	case first[0] != tlsRecord:
 		return nc, first, nc.SetDeadline(time.Time{})
 	}
 	t := tls.Server(&peeked{Conn: nc, first: first}, cfg)
@@ -46,4 +55,33 @@ func (p *peeked) Read(b []byte) (int, error) {
 		return n, nil
 	}
 	return p.Conn.Read(b)
+}
+
+// tlsAlert reports whether the other side has refused a TLS connection.
+func tlsAlert(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error"
+}
+
+// tlsRemedy says what to do about a client's handshake that has failed.
+func tlsRemedy(err error) string {
+	var (
+		unknown x509.UnknownAuthorityError
+		name    x509.HostnameError
+		expired x509.CertificateInvalidError
+		record  tls.RecordHeaderError
+	)
+	switch {
+	case errors.As(err, &unknown):
+		return "trust the CA that has signed the server's certificate (RootCAs of the TLS configuration)"
+	case errors.As(err, &name):
+		return "dial the server by a name or address that its certificate has, or expect another (ServerName of the TLS configuration)"
+	case errors.As(err, &expired):
+		return "give the server a certificate that is valid now"
+	case tlsAlert(err):
+		return "the server has refused: does it ask for a client certificate (Certificates of the TLS configuration) of a CA that it trusts?"
+	case errors.As(err, &record), errors.Is(err, io.EOF):
+		return "does the server speak TLS on this port?"
+	}
+	return "see the server's log"
 }

@@ -29,6 +29,7 @@ type Config struct {
 	BrokerIP1   string   // brokerIP1: the host that clients are told to dial; "" lets Advertise choose
 	BindAddress string   // bindAddress
 	ListenPort  int      // listenPort; 0 picks a free one
+	VIPChannel  string   // vipChannel: whether clients are served two ports below listenPort too; see the constants
 	NameServers []string // namesrvAddr, host:port each
 	HTTPAddress string   // httpAddress: where metrics and health are served, host:port; "" nowhere
 	// MaxConnections is maxConnections, for the name server and the broker each. A
@@ -37,6 +38,7 @@ type Config struct {
 	MaxFrame       int    // frameMaxLength: bytes of a frame; Apache's com.rocketmq.remoting.frameMaxLength
 	Role           string // brokerRole
 	Permission     int    // brokerPermission: 4 read + 2 write
+	TLS            TLS
 
 	ACLEnable bool   // aclEnable: requests must be signed, as the rules in ACLFile say
 	ACLFile   string // aclFile; "" is config/plain_acl.yml under StorePath, where Apache has conf under its home
@@ -131,6 +133,7 @@ func Embedded(dir string) Config {
 	c.BrokerIP1 = "127.0.0.1"
 	c.BindAddress = "127.0.0.1"
 	c.ListenPort = 0
+	c.VIPChannel = VIPOff
 	c.StorePath = dir
 	c.CommitLogFileSize = 64 << 20
 	c.ConsumeQueueSize = 15_000 * ConsumeQueueEntry
@@ -148,10 +151,12 @@ func defaults() Config {
 		BrokerName:     "DEFAULT_BROKER",
 		BindAddress:    "0.0.0.0",
 		ListenPort:     10911,
+		VIPChannel:     VIPFixed,
 		MaxConnections: 1 << 16,
 		MaxFrame:       protocol.MaxFrameSize,
 		Role:           RoleAsyncMaster,
 		Permission:     6,
+		TLS:            TLS{NeedClientAuth: ClientAuthNone, VerifyServers: true},
 
 		AutoCreateTopic:       true,
 		AutoCreateGroup:       true,

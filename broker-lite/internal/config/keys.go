@@ -23,6 +23,10 @@ type key struct {
 
 // keys are all of them, in the order in which Print writes them.
 func keys() []key {
+	return append(brokerKeys(), tlsKeys()...)
+}
+
+func brokerKeys() []key {
 	return []key{
 		{
 			name: "namesrvAddr",
@@ -35,6 +39,7 @@ func keys() []key {
 		text("brokerIP1", func(c *Config) *string { return &c.BrokerIP1 }),
 		text("bindAddress", func(c *Config) *string { return &c.BindAddress }),
 		number("listenPort", 0, 65535, func(c *Config) *int { return &c.ListenPort }),
+		oneOf("vipChannel", []string{VIPFixed, VIPOn, VIPOff}, func(c *Config) *string { return &c.VIPChannel }), // ours, not Apache's
 		oneOf("brokerRole", []string{RoleAsyncMaster, RoleSyncMaster, RoleSlave}, func(c *Config) *string { return &c.Role }),
 		number("brokerPermission", 0, 7, func(c *Config) *int { return &c.Permission }).atRunTime(),
 

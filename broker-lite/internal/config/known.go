@@ -2,7 +2,8 @@ package config
 
 // apacheKeys are the keys of broker.conf that Apache RocketMQ 4.9.7 or 5.4.0
 // reads (every setter of BrokerConfig, BrokerIdentity, MessageStoreConfig,
-// NettyServerConfig, NettyClientConfig and AuthConfig) or that its guides name,
+// NettyServerConfig, NettyClientConfig and AuthConfig; of TlsSystemConfig, which
+// Apache reads from tls.properties and JVM flags) or that its guides name,
 // and that broker-lite does not act on.
 const apacheKeys = `
 abortFile accessMessageInMemoryHotRatio accessMessageInMemoryMaxRatio accountStatsEnable accountStatsPrintZeroValues
@@ -101,7 +102,8 @@ timerInterceptDelayLevel timerMetricSmallThreshold timerPrecisionMs timerProgres
 timerPutMessageThreadNum timerRecallToTimeWheelEnable timerRecallToTimelineEnable timerRocksDBEnable
 timerRocksDBPrecisionMs timerRocksDBRollIntervalHours timerRocksDBRollMaxTps timerRocksDBRollRangeHours
 timerRocksDBStopScan timerRocksDBTimeExpiredMaxTps timerRollWindowSlot timerSkipUnknownError timerStopEnqueue
-timerWheelSnapshotFlush timerWheelSnapshotIntervalMs topicQueueLockNum totalReplicas transRocksDBEnable
+timerWheelSnapshotFlush timerWheelSnapshotIntervalMs tls.ciphers tls.client.keyPassword tls.config.file tls.protocols
+tls.server.authClient tls.server.keyPassword tls.test.mode.enable topicQueueLockNum totalReplicas transRocksDBEnable
 transWriteOriginTransHalfEnable transactionMetricFlushInterval transactionOpBatchInterval transactionOpMsgMaxSize
 transferMsgByHeap transientStorePoolEnable transientStorePoolSize travelCqFileNumWhenGetMessage
 updateNameServerAddrPeriod useABSLock useEpollNativeSelector usePIDColdCtrStrategy useReentrantLockWhenPutMessage
