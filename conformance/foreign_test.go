@@ -14,9 +14,9 @@ import (
 
 // foreignServer is a broker-lite with its defaults, but for how soon it asks about
 // half messages.
-func foreignServer(t *testing.T) *brokerlite.Broker {
+func foreignServer(t *testing.T, opts ...brokerlite.Option) *brokerlite.Broker {
 	t.Helper()
-	b, err := brokerlite.Start(t.Context(), brokerlite.WithLogger(newLog(t)), brokerlite.TransactionChecks(time.Second, time.Second))
+	b, err := brokerlite.Start(t.Context(), append(opts, brokerlite.WithLogger(newLog(t)), brokerlite.TransactionChecks(time.Second, time.Second))...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +79,47 @@ func TestJavaClient(t *testing.T) {
 				t.Logf("%d cases in %s", len(got), time.Since(begun).Round(time.Millisecond))
 			})
 		}
+	}
+}
+
+// signedColumn names the runs whose requests are signed: one codec each, since the
+// signatures of both are known to be the same.
+func signedColumn(version string) (column string, binary bool) {
+	if version == apache.V4 {
+		return version + ", binary, signed", true
+	}
+	return version + ", JSON, signed", false
+}
+
+// The account is an admin whose topics and groups are checked all the same.
+func TestJavaClientThatSigns(t *testing.T) {
+	apache.Require(t)
+	names, err := javaCases()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, version := range []string{apache.V5, apache.V4} {
+		t.Run(version, func(t *testing.T) {
+			b := foreignServer(t, brokerlite.ACLFile(rulesFile))
+			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+			defer cancel()
+			column, binary := signedColumn(version)
+			o := apache.PeerOptions{
+				Client: version, Server: apache.V5, NameServer: b.NameServer(), Binary: binary, TransactionWait: 30 * time.Second,
+				AccessKey: "java-peer", SecretKey: "java-peer-secret",
+			}
+			got, err := apache.Peer(ctx, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			report(t, javaTable, column, names, got)
+
+			o.SecretKey, o.Cases = "another-secret", []string{"send-sync"}
+			got, err = apache.Peer(ctx, o)
+			if err != nil || len(got) != 1 || got[0].Outcome != apache.Fail || !strings.Contains(got[0].Why, "Check signature failed for accessKey=java-peer") {
+				t.Errorf("with a wrong secret key: %v, %v", got, err)
+			}
+		})
 	}
 }
 

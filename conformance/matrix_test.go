@@ -120,7 +120,8 @@ func rowsOf(names []string) []row {
 func javaColumns() []string {
 	var columns []string
 	for _, version := range []string{apache.V5, apache.V4} {
-		columns = append(columns, version+", JSON", version+", binary")
+		signed, _ := signedColumn(version)
+		columns = append(columns, version+", JSON", version+", binary", signed)
 	}
 	return append(columns, javaOnApache(apache.V5), javaOnApache(apache.V4))
 }

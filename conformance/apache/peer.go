@@ -24,6 +24,8 @@ type PeerOptions struct {
 	Server string
 	// Cases names the cases; none means all of them.
 	Cases []string
+	// AccessKey and SecretKey sign every request, for servers with ACL.
+	AccessKey, SecretKey string
 	// Binary makes the client write binary headers.
 	Binary bool
 	// TransactionWait is how long the check-back of a half message may take; 0
@@ -61,6 +63,9 @@ func Peer(ctx context.Context, o PeerOptions) ([]CaseResult, error) {
 	}
 	if len(o.Cases) > 0 {
 		args = append(args, "--cases", strings.Join(o.Cases, ","))
+	}
+	if o.AccessKey != "" {
+		args = append(args, "--access-key", o.AccessKey, "--secret-key", o.SecretKey)
 	}
 	if o.TransactionWait > 0 {
 		args = append(args, "--transaction-ms", strconv.FormatInt(o.TransactionWait.Milliseconds(), 10))

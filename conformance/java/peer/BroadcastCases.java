@@ -18,7 +18,7 @@ final class BroadcastCases {
     }
 
     private static DefaultMQPushConsumer consumer(Env env, String instance, Inbox inbox) throws Exception {
-        DefaultMQPushConsumer c = new DefaultMQPushConsumer(env.group());
+        DefaultMQPushConsumer c = env.newConsumer(env.group());
         c.setInstanceName(env.group() + instance); // or the two are one client
         BroadcastCases.broadcasting(c);
         c.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);

@@ -14,11 +14,14 @@ import java.util.Objects;
 import java.util.Set;
 import java.util.concurrent.Callable;
 import java.util.concurrent.TimeUnit;
+import org.apache.rocketmq.acl.common.AclClientRPCHook;
+import org.apache.rocketmq.acl.common.SessionCredentials;
 import org.apache.rocketmq.client.ClientConfig;
 import org.apache.rocketmq.client.consumer.DefaultLitePullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPullConsumer;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
+import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragely;
 import org.apache.rocketmq.client.exception.MQClientException;
 import org.apache.rocketmq.client.producer.DefaultMQProducer;
 import org.apache.rocketmq.client.producer.SendResult;
@@ -27,6 +30,7 @@ import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
+import org.apache.rocketmq.remoting.RPCHook;
 
 /** What one case works with; close shuts down every client that the case started, the newest first. */
 final class Env implements AutoCloseable {
@@ -64,8 +68,32 @@ final class Env implements AutoCloseable {
         client.setHeartbeatBrokerInterval(1000);
     }
 
+    /** Signs requests, as the options say; null: nobody does. */
+    RPCHook hook() {
+        if (options.accessKey.isEmpty()) {
+            return null;
+        }
+        return new AclClientRPCHook(new SessionCredentials(options.accessKey, options.secretKey));
+    }
+
+    DefaultMQProducer newProducer(String group) {
+        return new DefaultMQProducer(group, hook());
+    }
+
+    DefaultMQProducer newProducer(String group, boolean trace, String traceTopic) {
+        return new DefaultMQProducer(group, hook(), trace, traceTopic);
+    }
+
+    DefaultMQPushConsumer newConsumer(String group) {
+        return new DefaultMQPushConsumer(group, hook(), new AllocateMessageQueueAveragely());
+    }
+
+    DefaultMQPushConsumer newConsumer(String group, boolean trace, String traceTopic) {
+        return new DefaultMQPushConsumer(group, hook(), new AllocateMessageQueueAveragely(), trace, traceTopic);
+    }
+
     DefaultMQProducer producer() throws MQClientException {
-        DefaultMQProducer p = new DefaultMQProducer(options.prefix + "_p_" + name);
+        DefaultMQProducer p = newProducer(options.prefix + "_p_" + name);
         return start(p);
     }
 
@@ -79,7 +107,7 @@ final class Env implements AutoCloseable {
 
     DefaultMQPushConsumer consumer(String expression, ConsumeFromWhere from, MessageListenerConcurrently listener)
         throws MQClientException {
-        DefaultMQPushConsumer c = new DefaultMQPushConsumer(group());
+        DefaultMQPushConsumer c = newConsumer(group());
         c.setConsumeFromWhere(from);
         c.subscribe(topic(), expression);
         c.registerMessageListener(listener);
@@ -96,14 +124,14 @@ final class Env implements AutoCloseable {
     }
 
     DefaultLitePullConsumer litePull() throws MQClientException {
-        DefaultLitePullConsumer c = new DefaultLitePullConsumer(group());
+        DefaultLitePullConsumer c = new DefaultLitePullConsumer(group(), hook());
         configure(c);
         closers.push(c::shutdown);
         return c;
     }
 
     DefaultMQPullConsumer pull(String group) throws MQClientException {
-        DefaultMQPullConsumer c = new DefaultMQPullConsumer(group);
+        DefaultMQPullConsumer c = new DefaultMQPullConsumer(group, hook());
         configure(c);
         c.start();
         closers.push(c::shutdown);

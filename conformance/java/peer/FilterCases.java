@@ -55,7 +55,7 @@ final class FilterCases {
     }
 
     private static DefaultMQPushConsumer consumer(Env env, String expression, Inbox inbox) throws Exception {
-        DefaultMQPushConsumer c = new DefaultMQPushConsumer(env.group());
+        DefaultMQPushConsumer c = env.newConsumer(env.group());
         c.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         c.subscribe(env.topic(), MessageSelector.bySql(expression));
         c.registerMessageListener(inbox);
@@ -158,7 +158,7 @@ final class FilterCases {
         DefaultMQProducer p = env.producer();
         MessageQueue queue = env.createTopic(p, 1).get(0);
         Inbox inbox = new Inbox();
-        DefaultMQPushConsumer c = new DefaultMQPushConsumer(env.group());
+        DefaultMQPushConsumer c = env.newConsumer(env.group());
         Method v2;
         try {
             v2 = c.getClass().getMethod("setUseHeartbeatV2", boolean.class);

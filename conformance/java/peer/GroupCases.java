@@ -106,7 +106,7 @@ final class GroupCases {
         Map<MessageQueue, Long> table = fresh(env).invokeBrokerToResetOffset(r.broker, env.topic(), env.group(), -1, true, TIMEOUT);
         Env.equal("where the broker says that the group goes on", Map.of(r.queue, 8L), table);
         Inbox late = new Inbox();
-        DefaultMQPushConsumer c = new DefaultMQPushConsumer(env.group());
+        DefaultMQPushConsumer c = env.newConsumer(env.group());
         c.setInstanceName("late");
         c.subscribe(env.topic(), "*");
         c.registerMessageListener(late);
@@ -118,7 +118,7 @@ final class GroupCases {
 
     /** The calls of a client that runs. */
     private static MQClientAPIImpl fresh(Env env) throws Exception {
-        DefaultMQPushConsumer c = new DefaultMQPushConsumer(env.group() + "_fresh");
+        DefaultMQPushConsumer c = env.newConsumer(env.group() + "_fresh");
         c.setInstanceName("fresh");
         c.subscribe(env.topic(), "none");
         c.registerMessageListener(new Inbox());
@@ -131,7 +131,7 @@ final class GroupCases {
         r.api.cloneGroupOffset(r.broker, env.group(), copy, env.topic(), true, TIMEOUT);
         Env.equal("offset of the copy", 5L, r.committed(copy));
         Inbox inbox = new Inbox();
-        DefaultMQPushConsumer c = new DefaultMQPushConsumer(copy);
+        DefaultMQPushConsumer c = env.newConsumer(copy);
         c.setInstanceName("copy");
         c.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         c.subscribe(env.topic(), "*");

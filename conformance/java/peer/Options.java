@@ -18,6 +18,9 @@ final class Options {
     long transactionMillis;
     /** The version that the server is or behaves like; cases of later versions are left out. */
     String server = "5.4.0";
+    /** The account that signs requests; empty for servers without ACL. */
+    String accessKey = "";
+    String secretKey = "";
     /** Cases at once; they wait most of their time. */
     int parallel = 12;
     long totalSeconds = 180;
@@ -29,6 +32,8 @@ final class Options {
                 case "--list": o.list = true; break;
                 case "--name-server": o.nameServer = args[++i]; break;
                 case "--server": o.server = args[++i]; break;
+                case "--access-key": o.accessKey = args[++i]; break;
+                case "--secret-key": o.secretKey = args[++i]; break;
                 case "--prefix": o.prefix = args[++i]; break;
                 case "--cases": o.cases.addAll(Arrays.asList(args[++i].split(","))); break;
                 case "--timeout-ms": o.timeoutMillis = Long.parseLong(args[++i]); break;

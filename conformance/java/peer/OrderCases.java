@@ -92,7 +92,7 @@ final class OrderCases {
     }
 
     private static DefaultMQPushConsumer consumer(Env env, MessageListenerOrderly listener) throws Exception {
-        DefaultMQPushConsumer c = new DefaultMQPushConsumer(env.group());
+        DefaultMQPushConsumer c = env.newConsumer(env.group());
         c.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         c.subscribe(env.topic(), "*");
         c.registerMessageListener(listener);
@@ -164,7 +164,7 @@ final class OrderCases {
         env.await("3 messages", () -> book.size() == 3);
         book.check(sent);
         Inbox dead = new Inbox();
-        DefaultMQPushConsumer letters = new DefaultMQPushConsumer(env.group() + "_dead");
+        DefaultMQPushConsumer letters = env.newConsumer(env.group() + "_dead");
         letters.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         letters.subscribe("%DLQ%" + env.group(), "*");
         letters.registerMessageListener(dead);

@@ -142,11 +142,11 @@ final class QueryCases {
 
     /** topic null: the default one. */
     private static void trace(Env env, String topic) throws Exception {
-        DefaultMQProducer p = env.start(new DefaultMQProducer(env.group() + "_p", true, topic));
+        DefaultMQProducer p = env.start(env.newProducer(env.group() + "_p", true, topic));
         env.createTopic(p, 1);
         SendResult sent = env.send(p, keyed(env, "key1 key2", "traced"));
         Inbox inbox = new Inbox();
-        DefaultMQPushConsumer c = new DefaultMQPushConsumer(env.group(), true, topic);
+        DefaultMQPushConsumer c = env.newConsumer(env.group(), true, topic);
         c.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         c.subscribe(env.topic(), "*");
         c.registerMessageListener(inbox);

@@ -29,7 +29,7 @@ final class ReplyCases {
 
     /** Answers each request with its body and more. */
     private static void replier(Env env, String more) throws Exception {
-        DefaultMQProducer p = env.start(new DefaultMQProducer(env.group() + "_replies"));
+        DefaultMQProducer p = env.start(env.newProducer(env.group() + "_replies"));
         env.consumer("*", ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET, (batch, context) -> {
             for (MessageExt m : batch) {
                 try {

@@ -81,7 +81,7 @@ final class RetryCases {
         DefaultMQProducer p = env.producer();
         env.createTopic(p, 4);
         Failing inbox = new Failing(Integer.MAX_VALUE);
-        DefaultMQPushConsumer c = new DefaultMQPushConsumer(env.group());
+        DefaultMQPushConsumer c = env.newConsumer(env.group());
         c.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         c.setMaxReconsumeTimes(1);
         c.subscribe(env.topic(), "*");

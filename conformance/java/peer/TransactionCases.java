@@ -43,7 +43,7 @@ final class TransactionCases {
     }
 
     private static TransactionMQProducer producer(Env env, Listener listener) throws Exception {
-        TransactionMQProducer p = new TransactionMQProducer(env.group() + "_tx");
+        TransactionMQProducer p = new TransactionMQProducer(env.group() + "_tx", env.hook());
         p.setTransactionListener(listener);
         return env.start(p);
     }

@@ -200,7 +200,7 @@ final class Five {
     private static DefaultMQPushConsumer popConsumer(Env env, Raw raw, String tags, MessageListenerConcurrently listener)
         throws Exception {
         raw.api.setMessageRequestMode(raw.addr, env.topic(), env.group(), MessageRequestMode.POP, 0, 5000);
-        DefaultMQPushConsumer c = new DefaultMQPushConsumer(env.group());
+        DefaultMQPushConsumer c = env.newConsumer(env.group());
         c.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
         c.subscribe(env.topic(), tags);
         c.registerMessageListener(listener);
