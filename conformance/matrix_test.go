@@ -90,7 +90,7 @@ func tables() ([]table, error) {
 	for _, c := range cases() {
 		sdk.rows = append(sdk.rows, row{c.name, c.about})
 	}
-	javaPeer := table{title: javaTable, about: "The cases of conformance/java/peer, by both versions and in both header codecs; the last two columns are the same program on Apache's own server.", columns: javaColumns()}
+	javaPeer := table{title: javaTable, about: "The cases of conformance/java/peer, by both versions and in both header codecs, and signed on a broker-lite with ACL; the last two columns are the same program on Apache's own server.", columns: javaColumns()}
 	names, err := javaCases()
 	javaPeer.rows = rowsOf(names)
 	admin := table{title: mqadminTable, columns: []string{apache.V5, apache.V4}, about: "The tools of both versions print the same lines about broker-lite as about Apache 5.4.0 that is prepared alike, but for values that differ from run to run and for what the row says."}
