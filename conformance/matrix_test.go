@@ -78,6 +78,7 @@ const (
 	mqadminTable  = "Apache's mqadmin on broker-lite"
 	clientGoTable = "rocketmq-client-go on broker-lite"
 	clusterTable  = "broker-lite and Apache in one cluster"
+	tlsTable      = "TLS and the VIP channel"
 	killTable     = "A standalone broker that is killed"
 )
 
@@ -101,12 +102,13 @@ func tables() ([]table, error) {
 	clientGo := table{title: clientGoTable, columns: peers.ClientGoVersions(), about: "The cases of conformance/peers/clientgo.", rows: rowsOf(goNames)}
 	kill := table{title: killTable, columns: []string{"broker-lite"}, about: "`rocketkit server` is killed with SIGKILL under load and started again on its directory: 3 rounds here, 20 with `make soak`.", rows: []row{{killCase, killAbout}}}
 	cluster := table{title: clusterTable, columns: []string{apache.V5, apache.V4}, about: "A name server and a broker of each kind.", rows: []row{{clusterCase, clusterAbout}}}
+	secure := table{title: tlsTable, columns: []string{apache.V5, apache.V4}, about: "The Java client, or the server, is Apache's of the column.", rows: tlsRows()}
 	for _, err := range []error{err, err2} {
 		if err != nil {
 			return nil, err
 		}
 	}
-	return []table{sdk, javaPeer, admin, clientGo, cluster, kill}, nil
+	return []table{sdk, javaPeer, admin, clientGo, cluster, secure, kill}, nil
 }
 
 func rowsOf(names []string) []row {

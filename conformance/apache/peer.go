@@ -31,6 +31,8 @@ type PeerOptions struct {
 	// TransactionWait is how long the check-back of a half message may take; 0
 	// leaves that case out.
 	TransactionWait time.Duration
+	// JVM holds further flags of the client's JVM, such as "-Dtls.enable=true".
+	JVM []string
 }
 
 // Outcome of one case.
@@ -70,7 +72,7 @@ func Peer(ctx context.Context, o PeerOptions) ([]CaseResult, error) {
 	if o.TransactionWait > 0 {
 		args = append(args, "--transaction-ms", strconv.FormatInt(o.TransactionWait.Milliseconds(), 10))
 	}
-	p := Program{Version: o.Client, JVM: shortLived(), Main: "peer.Peer", Args: args}
+	p := Program{Version: o.Client, JVM: append(shortLived(), o.JVM...), Main: "peer.Peer", Args: args}
 	if o.Binary {
 		p.JVM = append(p.JVM, BinaryHeaders)
 	}

@@ -1,0 +1,122 @@
+package conformance_test
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/rocketkit/rocketkit"
+	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
+	"github.com/rocketkit/rocketkit/conformance/apache"
+	"github.com/rocketkit/rocketkit/internal/testcert"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// The rows of tlsTable.
+const (
+	tlsVerified = "Java client, mutual TLS"
+	tlsTestMode = "Java client, TLS in test mode"
+	vipClient   = "Java client, VIP channel"
+	tlsSDK      = "SDK by TLS on Apache"
+)
+
+func tlsRows() []row {
+	cases := strings.Join(tlsCases(), ", ")
+	return []row{
+		{tlsVerified, "broker-lite with tls.server.mode=enforcing and client certificates required; each side verifies the other: " + cases},
+		{tlsTestMode, "broker-lite with both kinds of clients on one port; the client verifies nothing, its default: " + cases},
+		{vipClient, "broker-lite with a fixed port, com.rocketmq.sendMessageWithVIPChannel=true: " + cases},
+		{tlsSDK, "Apache's server in its TLS test mode, whose certificate nobody can verify; the SDK sends and receives"},
+	}
+}
+
+// tlsCases are the Java cases that run by TLS: each way to send, receive and ask.
+func tlsCases() []string {
+	return []string{"send-sync", "send-oneway", "send-compressed", "push-all", "pull-blocks", "order-push", "lite-pull-subscribe", "request-reply", "transaction-commit", "create-topic"}
+}
+
+func TestJavaClientByTLS(t *testing.T) {
+	apache.Require(t)
+	ca := testcert.New(t)
+	cert, key := testcert.Files(t, ca.Server())
+	pair := "\ntls.server.certPath=" + cert + "\ntls.server.keyPath=" + key
+	clientCert, clientKey := testcert.Files(t, ca.Client())
+	for _, c := range []struct {
+		row, conf string
+		jvm       []string
+	}{
+		{
+			tlsVerified, "tls.server.mode=enforcing\ntls.server.need.client.auth=require\ntls.server.trustCertPath=" + ca.File() + pair,
+			[]string{"-Dtls.enable=true", "-Dtls.test.mode.enable=false", "-Dtls.client.authServer=true", "-Dtls.client.trustCertPath=" + ca.File(), "-Dtls.client.certPath=" + clientCert, "-Dtls.client.keyPath=" + clientKey},
+		},
+		{tlsTestMode, "tls.server.mode=permissive" + pair, []string{"-Dtls.enable=true", "-Dtls.test.mode.enable=true"}},
+		{vipClient, fmt.Sprintf("vipChannel=auto\nlistenPort=%d", freePort(t)), []string{"-Dcom.rocketmq.sendMessageWithVIPChannel=true"}},
+	} {
+		for _, version := range []string{apache.V5, apache.V4} {
+			t.Run(c.row+" "+version, func(t *testing.T) {
+				results.track(t, tlsTable, version, c.row)
+				b := foreignServer(t, brokerlite.Conf(c.conf))
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+				defer cancel()
+				got, err := apache.Peer(ctx, apache.PeerOptions{Client: version, Server: apache.V5, NameServer: b.NameServer(), Cases: tlsCases(), JVM: c.jvm})
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(got) != len(tlsCases()) {
+					t.Errorf("%d results of %d cases", len(got), len(tlsCases()))
+				}
+				for _, r := range got {
+					if r.Outcome != apache.Pass {
+						t.Errorf("%s %s: %s", r.Outcome, r.Name, r.Why)
+					}
+				}
+			})
+		}
+	}
+}
+
+// freePort is one that nobody listens on now, nor two below.
+func freePort(t *testing.T) int {
+	t.Helper()
+	for range 20 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := l.Addr().(*net.TCPAddr).Port
+		below, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", fmt.Sprint(port-2)))
+		if cerr := l.Close(); cerr != nil {
+			t.Fatal(cerr)
+		}
+		if err != nil {
+			continue
+		}
+		if err := below.Close(); err != nil {
+			t.Fatal(err)
+		}
+		return port
+	}
+	t.Fatal("no two ports are free")
+	return 0
+}
+
+func TestSDKByTLSOnApache(t *testing.T) {
+	apache.Require(t)
+	for _, version := range []string{apache.V5, apache.V4} {
+		t.Run(version, func(t *testing.T) {
+			results.track(t, tlsTable, version, tlsSDK)
+			a := startApacheWith(t, apache.Options{Version: version, JVM: []string{"-Dtls.server.mode=enforcing", "-Dtls.enable=true"}})
+			s := &stand{T: t, leg: legNamed("broker-lite"), c: testCase{name: "tls " + strings.ReplaceAll(version, ".", "")}, log: newLog(t)}
+			client := s.openAt([]string{a.NameServer()}, rocketkit.WithTLSConfig(&tls.Config{InsecureSkipVerify: true})) // it signs itself anew at each start
+			topic := "by-tls"
+			sent := s.send(s.producer(client), message.New(topic, []byte("x")))
+			if s.receive(client, topic).ids(1)[sent.MessageID] == nil {
+				t.Error("it did not arrive")
+			}
+		})
+	}
+}
