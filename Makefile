@@ -29,6 +29,7 @@ conformance: ## every case on every server, into docs/conformance.md
 
 soak: ## what takes too long for every change: an hour and more
 	go test -count=1 -v -timeout 90m -run SurvivesEveryPowerCut ./broker-lite -crash-seeds 200
+	ROCKETKIT_SOCKFUZZ=10m go test -count=1 -v -timeout 20m -run HostilePeers ./broker-lite
 	ROCKETKIT_KILL_ROUNDS=50 go test -count=1 -v -timeout 60m -run TestAKilledServer ./conformance
 	go run ./bench -accumulate 10000000 -body 100
 
