@@ -39,12 +39,61 @@ func goldenBytes(t testing.TB, patterns ...string) (list [][]byte) {
 	return list
 }
 
+// honestFrames are requests that make a state that hostile ones can harm: members
+// of a group, messages, waiting pulls and pops.
+func honestFrames(t testing.TB) (list [][]byte) {
+	t.Helper()
+	add := func(code protocol.Code, hd protocol.Header, body string) {
+		list = append(list, encoded(t, &protocol.Command{Code: code, Codec: protocol.Binary, Version: protocol.VersionV5_4_0}, hd, []byte(body)))
+	}
+	for i, topic := range []string{"t1", "t2", "t1", "%RETRY%g1"} {
+		beat := protocol.HeartbeatData{ClientID: fmt.Sprint("c", i), Consumers: []protocol.ConsumerData{{
+			GroupName: "g1", ConsumeType: protocol.ConsumePassively, MessageModel: protocol.Clustering,
+			ConsumeFromWhere: protocol.ConsumeFromLastOffset, Subscriptions: []protocol.SubscriptionData{subscription(t, topic, "*"), subscription(t, "t3", "a||b")},
+		}}, Producers: []protocol.ProducerData{{GroupName: "g1"}}}
+		body, err := protocol.EncodeBody(beat)
+		if err != nil {
+			t.Fatal(err)
+		}
+		add(protocol.Heartbeat, nil, string(body))
+		add(protocol.UpdateAndCreateTopic, &protocol.CreateTopicRequest{
+			Topic: topic, DefaultTopic: protocol.DefaultTopic, ReadQueueNums: 4, WriteQueueNums: 4,
+			Perm: protocol.PermRead | protocol.PermWrite, TopicFilterType: protocol.SingleTag,
+		}, "")
+		add(protocol.SendMessageV2, sending(topic, "TAGS", "a", "KEYS", "k", "UNIQ_KEY", "u"), "hello")
+		add(protocol.SendMessageV2, sending(topic, "TIMER_DELAY_MS", "30"), "hello")
+		add(protocol.SendMessageV2, sending(topic, "DELAY", "1"), "hello")
+		add(protocol.SendMessageV2, sending(topic, "TRAN_MSG", "true", "PGROUP", "g1"), "hello")
+		for _, expr := range []string{"*", "a||b"} {
+			pull := suspending(topic, int64(i), expr, time.Second)
+			pull.ConsumerGroup = "g1"
+			add(protocol.PullMessage, pull, "")
+		}
+		pop := popping(topic)
+		pop.ConsumerGroup, pop.InvisibleTime, pop.PollTime = "g1", 1000, 500
+		add(protocol.PopMessage, pop, "")
+		pop.Order, pop.AttemptID = true, "x"
+		add(protocol.PopMessage, pop, "")
+		receipt := fmt.Sprintf("%d %d 60000 0 0 broker-a 0 %d", i, time.Now().UnixMilli(), i)
+		add(protocol.AckMessage, &protocol.AckRequest{ConsumerGroup: "g1", Topic: topic, Receipt: receipt, Offset: int64(i)}, "")
+		add(protocol.ChangeInvisibleTime, &protocol.ChangeInvisibleRequest{AckRequest: protocol.AckRequest{ConsumerGroup: "g1", Topic: topic, Receipt: receipt, Offset: int64(i)}, InvisibleTime: 1000}, "")
+		add(protocol.SendMessageBack, &protocol.SendBackRequest{Group: "g1", OriginTopic: topic, Offset: int64(i) * 100, DelayLevel: 1}, "")
+		add(protocol.UpdateConsumerOffset, &protocol.ConsumerOffsetRequest{Code: protocol.UpdateConsumerOffset, ConsumerGroup: "g1", Topic: topic, CommitOffset: int64(i)}, "")
+		add(protocol.GetConsumerConnections, &protocol.ConsumerListRequest{ConsumerGroup: "g1"}, "")
+		add(protocol.EndTransaction, &protocol.EndTransactionRequest{ProducerGroup: "g1", TranStateTableOffset: int64(i), CommitLogOffset: int64(i) * 100}, "")
+		for _, strategy := range []string{"AVG", "AVG_BY_CIRCLE"} {
+			add(protocol.QueryAssignment, nil, fmt.Sprintf(`{"topic":%q,"consumerGroup":"g1","clientId":"c%d","strategyName":%q,"messageModel":"CLUSTERING"}`, topic, i, strategy))
+		}
+	}
+	return list
+}
+
 // next is one frame, mostly one that is a frame.
 func (h *hostileFrames) next() []byte {
 	switch h.IntN(8) {
 	case 0:
 		return h.mutated()
-	case 1, 2:
+	case 1, 2, 3, 4:
 		return h.resent()
 	}
 	return h.grammar()
@@ -81,15 +130,16 @@ func (h *hostileFrames) resent() []byte {
 	if protocol.DecodeFrame(h.frames[h.IntN(len(h.frames))], &c) != nil {
 		return h.grammar()
 	}
+	often := []int{1 << 20, 30, 6}[h.IntN(3)]
 	for i := range c.Fields {
-		if h.IntN(6) == 0 {
+		if h.IntN(often) == 0 {
 			c.Fields[i].Value = h.value(c.Fields[i].Key)
 		}
 	}
-	if h.IntN(4) == 0 {
+	if h.IntN(often) == 0 {
 		c.Code = h.code()
 	}
-	if h.IntN(3) == 0 {
+	if h.IntN(often) == 0 {
 		c.Body = h.body()
 	}
 	return h.encode(&c)
