@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -234,13 +235,15 @@ func (a *attack) calm(routines int) {
 	}
 }
 
-// again sends the frames that a failure has left.
+// again sends the frames that a failure has left, to a server that has topics and
+// members by honest ones.
 func (a *attack) again(addr, name string) {
 	all, err := os.ReadFile(name)
 	if err != nil {
 		a.t.Error(err)
 		return
 	}
+	all = append(slices.Concat(honestFrames(a.t)...), all...)
 	for len(all) > 0 {
 		nc, err := net.Dial("tcp", addr)
 		if err != nil {
