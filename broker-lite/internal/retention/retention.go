@@ -113,6 +113,9 @@ func (c *Cleaner) CleanQueues(ctx context.Context) error {
 
 // pass deletes some of what has expired, or of the oldest.
 func (c *Cleaner) pass(ctx context.Context, force bool) (files int, err error) {
+	if c.o.Store.Young() {
+		return 0, nil
+	}
 	s := c.settings.Load()
 	e := store.Expiry{Before: c.o.Clock.Now().Add(-s.Reserved), Force: force}
 	if !force {

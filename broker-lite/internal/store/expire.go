@@ -60,6 +60,13 @@ func (s *Store) DeleteExpired(ctx context.Context, e Expiry) (Expired, error) {
 	}
 }
 
+// Young reports whether the log is its first file still, so that nothing can
+// expire. It costs next to nothing.
+func (s *Store) Young() bool {
+	firsts := s.log.segments()
+	return len(firsts) == 0 || len(firsts) == 1 && firsts[0] == 0
+}
+
 // expire runs on the indexer, which alone removes files of the log and of queues.
 func (s *Store) expire(e Expiry) (done Expired, err error) {
 	firsts := s.log.segments()
