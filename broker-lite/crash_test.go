@@ -13,7 +13,7 @@ import (
 )
 
 // crashSeeds is how many workloads TestWhatIsAcknowledgedSurvivesEveryPowerCut plays.
-var crashSeeds = flag.Uint64("crash-seeds", 3, "workloads after whose every file operation the power is cut")
+var crashSeeds = flag.Uint64("crash-seeds", crashSeedsByDefault, "workloads after whose every file operation the power is cut")
 
 // crashOps is how many operations a workload has.
 const crashOps = 60

@@ -1,0 +1,5 @@
+//go:build !race
+
+package brokerlite
+
+const crashSeedsByDefault = 3
