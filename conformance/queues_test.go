@@ -39,9 +39,8 @@ func fewerReadQueues(s *stand) {
 		s.Errorf("with 4 of 8 queues (-want +got)\n%s", diff)
 	}
 	for q := 4; q < 8; q++ {
-		if n := s.stored(topic, q); n != 1 {
-			s.Errorf("queue %d holds %d messages", q, n)
-		}
+		// Apache's brokers count a message a little after its send was answered.
+		s.eventually("queue "+strconv.Itoa(q)+" holds its message", func() bool { return s.stored(topic, q) == 1 })
 	}
 	in.none()
 	s.alterTopic(topic, 8, 8)
