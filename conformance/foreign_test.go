@@ -134,6 +134,7 @@ func TestJavaClientOnApache(t *testing.T) {
 	}
 	for _, version := range []string{apache.V5, apache.V4} {
 		t.Run(version, func(t *testing.T) {
+			t.Parallel()
 			server := startApacheWith(t, apache.Options{
 				Version: version, TransactionCheck: time.Second, // as foreignServer
 				BrokerConf: map[string]string{"enablePropertyFilter": "true", "recallMessageEnable": "true"},

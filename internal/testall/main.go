@@ -38,7 +38,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	fs.BoolVar(&o.race, "race", false, "run with the race detector")
 	fs.BoolVar(&o.requireAll, "require-all", false, "fail when any test is left out")
 	fs.StringVar(&o.apache, "apache", "auto", "legs against the real Apache RocketMQ: auto (when java and mvn are there), on, off")
-	fs.DurationVar(&o.timeout, "timeout", 10*time.Minute, "limit for each package")
+	fs.DurationVar(&o.timeout, "timeout", 15*time.Minute, "limit for each package")
 	if err := fs.Parse(args); err != nil {
 		return 2
 	}
