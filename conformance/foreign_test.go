@@ -100,6 +100,7 @@ func TestJavaClientThatSigns(t *testing.T) {
 	}
 	for _, version := range []string{apache.V5, apache.V4} {
 		t.Run(version, func(t *testing.T) {
+			t.Parallel()
 			b := foreignServer(t, brokerlite.ACLFile(rulesFile))
 			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 			defer cancel()
