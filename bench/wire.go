@@ -17,7 +17,6 @@ const (
 	codeSend         = 10
 	codePull         = 11
 	codeCreateTopic  = 17
-	codeCreateTopics = 18
 	codeRuntimeInfo  = 28
 	codeGetMaxOffset = 30
 	codeGetRoute     = 105

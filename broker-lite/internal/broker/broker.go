@@ -237,7 +237,7 @@ func (b *Broker) open(ctx context.Context, o Options) (err error) {
 	b.registrar = register.Start(register.Options{
 		Client: o.Client, NameServers: c.NameServers, Logger: o.Logger, ClusterName: c.ClusterName, BrokerName: c.BrokerName,
 		Addr: net.JoinHostPort(o.Host, strconv.Itoa(o.Port)), Permission: func() int32 { return int32(b.conf().Permission) },
-		Topics: b.meta.Topics.Snapshot, OnOrderTopics: b.meta.Topics.MarkOrdered, Period: c.RegisterPeriod, Timeout: c.RegisterTimeout,
+		Topics: b.meta.Topics.Snapshot, ChangedSince: b.meta.Topics.ChangedSince, OnOrderTopics: b.meta.Topics.MarkOrdered, Period: c.RegisterPeriod, Timeout: c.RegisterTimeout,
 	})
 	// After the registrar, which it tells of retry topics that it makes.
 	return b.openPops(o)
@@ -274,7 +274,9 @@ func (b *Broker) topicsChanged() {
 	}
 }
 
-func (b *Broker) announce(ctx context.Context) error { return b.registrar.Announce(ctx) }
+func (b *Broker) announce(ctx context.Context, topics ...string) error {
+	return b.registrar.Announce(ctx, topics...)
+}
 
 // WaitRegistered waits until a name server knows the broker.
 func (b *Broker) WaitRegistered(ctx context.Context) error { return b.registrar.WaitRegistered(ctx) }

@@ -48,13 +48,13 @@ func (b *Broker) createTopic(p *peer, cmd *protocol.Command) {
 		return
 	}
 	b.audit(p, cmd, "topic", h.Topic, "read", h.ReadQueueNums, "write", h.WriteQueueNums, "perm", h.Perm, "order", h.Order, "attributes", h.Attributes)
-	b.announced(p, cmd)
+	b.announced(p, cmd, []string{strings.Clone(h.Topic)})
 }
 
 // announced answers with success when the name servers know of the topics.
-func (b *Broker) announced(p *peer, cmd *protocol.Command) {
+func (b *Broker) announced(p *peer, cmd *protocol.Command, topics []string) {
 	b.later(p, cmd, func(ctx context.Context) answer {
-		if err := b.announce(ctx); err != nil {
+		if err := b.announce(ctx, topics...); err != nil {
 			b.logger.Warn("topics have changed, but name servers do not know it yet", "err", err)
 		}
 		return answer{}
@@ -77,14 +77,16 @@ func (b *Broker) createTopics(p *peer, cmd *protocol.Command) {
 			return
 		}
 	}
+	var names []string
 	for _, c := range list.Topics {
+		names = append(names, c.TopicName)
 		if _, err := b.meta.Topics.Update(c, attributeText(c.Attributes)); err != nil {
 			b.reply(p.conn, cmd, failed(err))
 			return
 		}
 		b.audit(p, cmd, "topic", c.TopicName, "read", c.ReadQueueNums, "write", c.WriteQueueNums, "perm", c.Perm, "order", c.Order, "attributes", c.Attributes)
 	}
-	b.announced(p, cmd)
+	b.announced(p, cmd, names)
 }
 
 // attributeText writes changes of attributes, which code 18 has as a table, as code 17

@@ -13,6 +13,14 @@ import (
 	"github.com/rocketkit/rocketkit/broker-lite/internal/vfs"
 )
 
+// A table that changes all the time is written no more than a fifth of the time, so
+// that making many topics is not writing all of them as often. A write is late by
+// maxRest at most.
+const (
+	restFactor = 4
+	maxRest    = time.Second
+)
+
 // file keeps one table's file. The alarm's goroutine is its only writer while
 // it runs; before and after, it is who opens and closes.
 type file struct {
@@ -27,6 +35,7 @@ type file struct {
 	changes uint64     // made so far
 	saved   uint64     // of these, on disk
 	err     error      // of the last write
+	rest    time.Time  // no write that nobody waits for begins before
 	ended   chan struct{}
 }
 
@@ -63,10 +72,19 @@ func (f *file) touch() {
 	f.mu.Lock()
 	clean := f.changes == f.saved
 	f.changes++
+	at := f.next(time.Now())
 	f.mu.Unlock()
 	if clean && f.alarm != nil {
-		f.alarm.Set(time.Now().Add(f.delay))
+		f.alarm.Set(at)
 	}
+}
+
+// next is when a change made now is written. mu is held.
+func (f *file) next(now time.Time) time.Time {
+	if at := now.Add(f.delay); at.After(f.rest) {
+		return at
+	}
+	return f.rest
 }
 
 // save writes the table if it has changed and returns when to come again.
@@ -77,12 +95,15 @@ func (f *file) save(now time.Time) time.Time {
 	if !dirty {
 		return time.Time{}
 	}
+	began := time.Now()
 	data, err := f.encode()
 	if err == nil {
 		err = vfs.WriteFileAtomic(f.fs, f.path, data)
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	ended := time.Now()
+	f.rest = ended.Add(min(restFactor*ended.Sub(began), maxRest))
 	switch {
 	case err != nil && f.err == nil:
 		f.logger.Error("broker state is not saved; it is tried again until it works", "file", f.path, "every", retryAfter, "err", err)
@@ -99,7 +120,7 @@ func (f *file) save(now time.Time) time.Time {
 	case err != nil:
 		return now.Add(retryAfter)
 	case f.changes != f.saved:
-		return now.Add(f.delay)
+		return f.next(now)
 	}
 	return time.Time{}
 }

@@ -41,6 +41,7 @@ type Topics struct {
 	mu      sync.RWMutex // guards the following
 	configs map[string]protocol.TopicConfig
 	version protocol.DataVersion
+	recent  recent
 }
 
 func newTopics(o Options) *Topics {
@@ -273,6 +274,7 @@ func (t *Topics) MarkOrdered(topics []string) {
 func (t *Topics) NewVersion() {
 	t.mu.Lock()
 	t.next()
+	t.recent = recent{from: t.version.Counter}
 	t.mu.Unlock()
 	t.file.touch()
 	t.options.OnTopicsChanged()
@@ -295,6 +297,7 @@ func (t *Topics) SetAutoCreate(on bool) {
 func (t *Topics) put(c protocol.TopicConfig) {
 	t.configs[c.TopicName] = c
 	t.next()
+	t.recent.add(t.version.Counter, c.TopicName)
 }
 
 // next raises the data version. mu is held.
@@ -328,6 +331,7 @@ func (t *Topics) open(f *file) error {
 			t.configs[name] = c
 		}
 		t.version = v.DataVersion
+		t.recent = recent{from: t.version.Counter}
 		return nil
 	})
 }

@@ -40,6 +40,10 @@ type Options struct {
 	Permission func() int32
 	// Topics returns what to register. It is called before each registration.
 	Topics func() protocol.TopicConfigTable
+	// ChangedSince returns the topics that have changed after that data version, with
+	// those named besides, or false: a name server that has the rest gets only these,
+	// as from Apache (registerIncrementBrokerData). nil: it gets all each time.
+	ChangedSince func(v protocol.DataVersion, besides []string) (protocol.TopicConfigTable, bool)
 	// OnOrderTopics is told the topics that a name server calls ordered, at each
 	// registration; nil is not. It must not block.
 	OnOrderTopics func(topics []string)
@@ -88,7 +92,7 @@ func Start(o Options) *Registrar {
 // registration is under way are one. It does not block.
 func (r *Registrar) TopicsChanged() {
 	for _, s := range r.servers {
-		s.want()
+		s.want(nil)
 	}
 }
 
@@ -96,11 +100,12 @@ func (r *Registrar) TopicsChanged() {
 // reached has the topics as they are now: an answer that a topic was made must
 // not come before its route. ctx bounds the wait for a name server that has
 // become slow. It fails, with ErrNotRegistered, only when no name server has
-// taken them.
-func (r *Registrar) Announce(ctx context.Context) error {
+// taken them. The topics named are sent even when they have not changed: a name
+// server may have lost one.
+func (r *Registrar) Announce(ctx context.Context, topics ...string) error {
 	targets := make([]uint64, len(r.servers))
 	for i, s := range r.servers {
-		targets[i] = s.want()
+		targets[i] = s.want(topics)
 	}
 	var errs []error
 	for i, s := range r.servers {
@@ -162,8 +167,8 @@ func (r *Registrar) Stop(ctx context.Context) error {
 }
 
 // body renders what is registered.
-func (r *Registrar) body() ([]byte, error) {
-	b := protocol.RegisterBrokerBody{Topics: r.o.Topics()}
+func (r *Registrar) body(topics protocol.TopicConfigTable) ([]byte, error) {
+	b := protocol.RegisterBrokerBody{Topics: topics}
 	const all = protocol.PermRead | protocol.PermWrite
 	if perm := r.o.Permission(); perm&all != all {
 		masked := make(map[string]protocol.TopicConfig, len(b.Topics.Configs))

@@ -18,8 +18,12 @@ type server struct {
 	r    *Registrar
 	addr string
 	wake chan struct{} // capacity 1: wanted has grown
+	// has is what the server took last; only run's goroutine uses it.
+	has registered
 
 	mu     sync.Mutex    // guards the following
+	named  []string      // topics to send even when they have not changed, up to maxNamed
+	many   bool          // there were more: all are to be sent
 	wanted uint64        // counts the calls that want a registration
 	done   uint64        // of these, how many have got it
 	err    error         // of the last attempt
@@ -27,10 +31,26 @@ type server struct {
 	ended  chan struct{} // closed after each attempt, then replaced
 }
 
+// maxNamed bounds what is remembered for a name server that is slow.
+const maxNamed = 4096
+
+// registered is what a name server knows, as long as the connection lasts. One that
+// lost the connection has forgotten the broker.
+type registered struct {
+	conn    *remoting.Conn // nil: nothing
+	version protocol.DataVersion
+}
+
 // want asks for a registration and returns the number to await.
-func (s *server) want() uint64 {
+func (s *server) want(topics []string) uint64 {
 	s.mu.Lock()
 	s.wanted++
+	if s.err == nil { // else all are sent next
+		s.named = append(s.named, topics...)
+	}
+	if len(s.named) > maxNamed {
+		s.named, s.many = nil, true
+	}
 	target := s.wanted
 	s.mu.Unlock()
 	select {
@@ -63,9 +83,10 @@ func (s *server) await(ctx context.Context, target uint64) error {
 
 // run registers until ctx ends.
 func (s *server) run(ctx context.Context) {
-	pause := minPause
+	pause, all := minPause, true // all: of the topics
+	var full time.Time           // when all were registered last
 	for {
-		conn, err := s.attempt(ctx)
+		conn, err := s.attempt(ctx, all)
 		if ctx.Err() != nil {
 			return
 		}
@@ -73,14 +94,18 @@ func (s *server) run(ctx context.Context) {
 			if !sleep(ctx, pause, nil, nil) {
 				return
 			}
-			pause = min(2*pause, s.r.o.Period)
+			pause, all = min(2*pause, s.r.o.Period), true
 			continue
 		}
 		pause = minPause
+		if all {
+			full = time.Now()
+		}
 		lost := conn.Closed()
-		if !sleep(ctx, s.r.o.Period, s.wake, lost) {
+		if !sleep(ctx, time.Until(full.Add(s.r.o.Period)), s.wake, lost) {
 			return
 		}
+		all = time.Since(full) >= s.r.o.Period
 		select {
 		case <-lost:
 			// The server has forgotten the broker. One that closes every connection
@@ -108,11 +133,13 @@ func sleep(ctx context.Context, d time.Duration, wake, lost <-chan struct{}) boo
 }
 
 // attempt registers once and notes how it went.
-func (s *server) attempt(ctx context.Context) (*remoting.Conn, error) {
+func (s *server) attempt(ctx context.Context, all bool) (*remoting.Conn, error) {
 	s.mu.Lock()
-	wanted := s.wanted
+	wanted, named := s.wanted, s.named
+	all = all || s.many
+	s.named, s.many = nil, false
 	s.mu.Unlock()
-	conn, err := s.register(ctx)
+	conn, err := s.register(ctx, all, named)
 	if ctx.Err() != nil {
 		return nil, err
 	}
@@ -143,14 +170,31 @@ func (s *server) log(err error) {
 	}
 }
 
-func (s *server) register(ctx context.Context) (*remoting.Conn, error) {
+// topics returns what to register on a connection. part reports that it is not all.
+func (s *server) topics(conn *remoting.Conn, all bool, named []string) (t protocol.TopicConfigTable, part bool) {
+	if !all && s.has.conn == conn && s.r.o.ChangedSince != nil {
+		t, part = s.r.o.ChangedSince(s.has.version, named)
+	}
+	if !part {
+		t = s.r.o.Topics()
+	}
+	return t, part
+}
+
+// register sends all topics, or those that the server does not have yet.
+func (s *server) register(ctx context.Context, all bool, named []string) (*remoting.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, s.r.o.Timeout)
 	defer cancel()
 	conn, err := s.r.o.Client.Conn(ctx, s.addr)
 	if err != nil {
 		return nil, fmt.Errorf("register with name server %s: %w", s.addr, err)
 	}
-	body, err := s.r.body()
+	topics, part := s.topics(conn, all, named)
+	if part && len(topics.Configs) == 0 && topics.DataVersion == s.has.version {
+		return conn, nil // it has them
+	}
+	s.has = registered{}
+	body, err := s.r.body(topics)
 	if err != nil {
 		return nil, fmt.Errorf("register with name server %s: %w", s.addr, err)
 	}
@@ -162,6 +206,7 @@ func (s *server) register(ctx context.Context) (*remoting.Conn, error) {
 	}
 	told, err := s.call(ctx, conn, protocol.RegisterBroker, &h, body)
 	if err == nil {
+		s.has = registered{conn, topics.DataVersion}
 		s.ordered(told)
 	}
 	if errors.Is(err, context.DeadlineExceeded) {
