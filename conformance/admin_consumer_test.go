@@ -48,14 +48,14 @@ func offline(r *adminRun) {
 	if a := r.askOn(r.dial(r.server.broker), frame(codeUpdateGroup, nil, body)); a.Code != answerOK {
 		r.Fatalf("make the group: %d %s", a.Code, a.Remark)
 	}
-	r.commit(2)
+	r.commit(0, 2)
 }
 
-// commit commits the group's offset in the first queue.
-func (r *adminRun) commit(offset int) {
+// commit commits the group's offset in a queue.
+func (r *adminRun) commit(queue, offset int) {
 	r.Helper()
 	a := r.ask(r.server.broker, codeUpdateOffset, map[string]string{
-		"consumerGroup": r.group, "topic": r.topic, "queueId": "0", "commitOffset": strconv.Itoa(offset),
+		"consumerGroup": r.group, "topic": r.topic, "queueId": strconv.Itoa(queue), "commitOffset": strconv.Itoa(offset),
 	})
 	if a.Code != answerOK {
 		r.Fatalf("commit an offset: %d %s", a.Code, a.Remark)
