@@ -308,7 +308,8 @@ func (h *hostileFrames) json(depth int) string {
 	case depth == 0 || n == 0:
 		return []string{"null", "0", "-1", "1e400", "9223372036854775808", `"x"`, "true", `"\ud800"`, "[]", "{}", "t1", `"t1"`, `"g1"`, `"c1"`}[h.IntN(14)]
 	case n == 1:
-		return "[" + strings.TrimSuffix(strings.Repeat(h.json(depth-1)+",", h.IntN(200)), ",") + "]"
+		one := h.json(depth-1) + ","
+		return "[" + strings.TrimSuffix(strings.Repeat(one, min(h.IntN(200), 1<<20/len(one))), ",") + "]"
 	case n < 4:
 		return "[" + h.json(depth-1) + "]"
 	}

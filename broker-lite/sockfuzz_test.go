@@ -6,11 +6,14 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"runtime"
+	"runtime/metrics"
+	"runtime/pprof"
 	"slices"
 	"strconv"
 	"strings"
@@ -30,6 +33,11 @@ const (
 	// fuzzHeap is what may live after an attack: topics, groups and offsets that
 	// the frames have made, which the names in them bound.
 	fuzzHeap = 128 << 20
+	// fuzzPeak is what the process may hold while it is attacked, this test's own
+	// frames and everything the servers answer included.
+	fuzzPeak = 256 << 20
+	// fuzzKept is how many bytes of a sender's last frames are kept.
+	fuzzKept = 4 << 20
 	// fuzzPatience is how long a server that was attacked may take for anything.
 	fuzzPatience = 20 * time.Second
 )
@@ -39,9 +47,11 @@ type attack struct {
 	t    *testing.T
 	b    *Broker
 	sent atomic.Int64
+	peak uint64 // bytes held; watch's until it has ended
 
 	mu     sync.Mutex           // guards the following
 	recent map[string]*[][]byte // the last frames by the sender's address
+	ended  []string             // senders that are gone, of whom a failure may still be logged
 	kept   int                  // files of frames
 }
 
@@ -105,11 +115,13 @@ func (a *attack) strike(ctx context.Context, addr string, h *hostileFrames) {
 func (a *attack) connection(ctx context.Context, nc net.Conn, h *hostileFrames) {
 	me := nc.LocalAddr().String()
 	var frames [][]byte
+	size := 0 // of frames, in bytes
 	a.mu.Lock()
 	a.recent[me] = &frames
 	a.mu.Unlock()
 	var reading sync.WaitGroup
 	reading.Go(func() { _, _ = io.Copy(io.Discard, nc) }) // until nc is closed
+	defer a.gone(me)
 	defer reading.Wait()
 	defer nc.Close()
 	for range 1 + h.IntN(400) {
@@ -118,8 +130,10 @@ func (a *attack) connection(ctx context.Context, nc net.Conn, h *hostileFrames) 
 		}
 		f := h.next()
 		a.mu.Lock()
-		if frames = append(frames, f); len(frames) > 100 {
-			frames = frames[len(frames)-50:]
+		frames, size = append(frames, f), size+len(f)
+		for len(frames) > 100 || size > fuzzKept && len(frames) > 1 {
+			size -= len(frames[0])
+			frames = frames[1:]
 		}
 		a.mu.Unlock()
 		_ = nc.SetWriteDeadline(time.Now().Add(fuzzPatience)) // a closed connection: Write tells
@@ -135,6 +149,16 @@ func (a *attack) connection(ctx context.Context, nc net.Conn, h *hostileFrames) 
 			return // closed for what it has sent
 		}
 		a.sent.Add(1)
+	}
+}
+
+// gone forgets a sender's frames a few connections later.
+func (a *attack) gone(peer string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.ended = append(a.ended, peer); len(a.ended) > 16 {
+		delete(a.recent, a.ended[0])
+		a.ended = a.ended[1:]
 	}
 }
 
@@ -204,13 +228,50 @@ func TestHostilePeersDoNoHarm(t *testing.T) {
 			}
 		})
 	}
+	wg.Go(func() { a.watch(ctx, cancel) })
 	rounds := a.honest(ctx)
 	wg.Wait()
 	if rounds == 0 {
 		t.Error("the honest client was not served once")
 	}
 	a.calm(routines)
-	t.Logf("%d hostile frames, %d rounds of an honest client, %d MB live", a.sent.Load(), rounds, living()>>20)
+	t.Logf("%d hostile frames, %d rounds of an honest client, %d MiB live, at most %d MiB held", a.sent.Load(), rounds, living()>>20, a.peak>>20)
+}
+
+// watch ends the attack when the process holds more than it may: the heap's profile
+// and every peer's last frames tell why.
+func (a *attack) watch(ctx context.Context, end context.CancelFunc) {
+	held := []metrics.Sample{{Name: "/memory/classes/total:bytes"}, {Name: "/memory/classes/heap/released:bytes"}}
+	every := time.NewTicker(20 * time.Millisecond)
+	defer every.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-every.C:
+		}
+		metrics.Read(held)
+		n := held[0].Value.Uint64() - held[1].Value.Uint64()
+		if a.peak = max(a.peak, n); n < fuzzPeak {
+			continue
+		}
+		end()
+		stacks := make([]byte, 1<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		name := filepath.Join(os.TempDir(), fmt.Sprintf("sockfuzz-heap-%d.pprof", os.Getpid()))
+		f, err := os.Create(name)
+		if err == nil {
+			err = errors.Join(pprof.Lookup("allocs").WriteTo(f, 0), f.Close())
+		}
+		a.mu.Lock()
+		peers := slices.Collect(maps.Keys(a.recent))
+		a.mu.Unlock()
+		for _, peer := range peers {
+			a.failed(peer, fmt.Sprintf("%d MiB are held under attack, at most %d may be; %s has the profile (%v)", n>>20, fuzzPeak>>20, name, err))
+		}
+		a.t.Logf("goroutines:\n%s", stacks)
+		return
+	}
 }
 
 // calm waits for a server that is as it was before.
