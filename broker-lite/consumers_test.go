@@ -343,3 +343,20 @@ func TestAResetOfTheOldKindTellsTheMembers(t *testing.T) {
 		}
 	}, Conf("useServerSideResetOffset=false\n"))
 }
+
+func TestOffsetsAreOfQueuesThatATopicHasOrHad(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *Broker, c *client) {
+		c.createTopic("orders", 8)
+		c.heartbeat("me", "", "consumers", subscription(t, "orders", "*"))
+		h := sending("orders")
+		h.QueueID = 6
+		c.send(h, "hello")
+		c.createTopic("orders", 4)
+		for queue, want := range map[int32]string{3: "1", 6: "1", 5: "QUERY_NOT_FOUND", 8: "QUERY_NOT_FOUND", math.MaxInt32: "QUERY_NOT_FOUND"} {
+			resp := c.commit("consumers", "orders", queue, 1)
+			if got := c.offset("consumers", "orders", queue); got != want || (resp.Code == protocol.Success) != (want == "1") {
+				t.Errorf("queue %d: %s, and offset %s, want %s", queue, answered(resp), got, want)
+			}
+		}
+	})
+}

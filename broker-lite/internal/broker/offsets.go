@@ -76,11 +76,16 @@ func (b *Broker) updateOffset(_ *peer, cmd *protocol.Command) answer {
 	if _, ok := b.meta.Groups.Get(h.ConsumerGroup); !ok {
 		return refuse(protocol.GroupNotExist, "Group %s not exist!", h.ConsumerGroup)
 	}
-	if _, ok := b.meta.Topics.Get(h.Topic); !ok {
+	topic, ok := b.meta.Topics.Get(h.Topic)
+	if !ok {
 		return refuse(protocol.TopicNotExist, "Topic %s not exist!", h.Topic)
 	}
 	if h.QueueID < 0 || h.CommitOffset < 0 {
 		return refuse(protocol.InvalidParameter, "queueId %d and commitOffset %d of topic %s must not be negative", h.QueueID, h.CommitOffset, h.Topic)
+	}
+	if h.QueueID >= max(topic.ReadQueueNums, topic.WriteQueueNums) && b.store.MaxOffset(h.Topic, h.QueueID) == 0 {
+		// Apache keeps it. But there are two thousand million such queues.
+		return refuse(protocol.InvalidParameter, "topic %s has no queue %d, and never had messages in one", h.Topic, h.QueueID)
 	}
 	if !b.meta.Offsets.Commit(h.ConsumerGroup, h.Topic, h.QueueID, h.CommitOffset) {
 		return answer{remark: "Offset has been previously reset"}

@@ -59,13 +59,8 @@ func (o *Offsets) Commit(group, topic string, queueID int32, offset int64) bool 
 		o.mu.Unlock()
 		return false
 	}
-	queues := o.offsets[key]
-	if queues == nil {
-		queues = map[int32]int64{}
-		o.offsets[key] = queues
-	}
-	before, known := queues[queueID]
-	queues[queueID] = offset
+	before, known := o.offsets[key][queueID]
+	set(o.offsets, key, queueID, offset)
 	o.mu.Unlock()
 	if known && before == offset {
 		return true

@@ -96,9 +96,12 @@ const (
 	heldByExpression   = 16
 )
 
-// size is about what a group's subscriptions hold, in bytes.
-func size(c *protocol.ConsumerData) int {
-	n := heldByGroup + len(c.GroupName)
+// producerSize is about what a member of a producer group holds, in bytes.
+func producerSize(group, id string) int { return heldByGroup + len(group) + len(id) }
+
+// size is about what a member of a group and its subscriptions hold, in bytes.
+func size(c *protocol.ConsumerData, id string) int {
+	n := heldByGroup + len(c.GroupName) + len(c.ConsumeType) + len(c.MessageModel) + len(c.ConsumeFromWhere) + len(id)
 	for i := range c.Subscriptions {
 		s := &c.Subscriptions[i]
 		n += heldBySubscription + len(s.Topic) + len(s.SubString) + len(s.ExpressionType) + heldByTag*(len(s.CodeSet)+len(s.TagsSet))
@@ -114,24 +117,28 @@ func size(c *protocol.ConsumerData) int {
 
 // admit refuses a heartbeat of a connection that would hold too much.
 func (m *Manager) admit(c *remoting.Conn, hb *protocol.HeartbeatData) error {
-	held := heldByGroup * len(hb.Producers)
+	held := 0
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	of := m.conns[c]
 	if of == nil {
 		of = &groups{}
 	}
-	held += heldByGroup * len(of.producer)
-	for _, n := range of.consumer {
-		held += n
+	for _, table := range []map[string]int{of.producer, of.consumer} {
+		for _, n := range table {
+			held += n
+		}
+	}
+	for _, p := range hb.Producers {
+		held += producerSize(p.GroupName, hb.ClientID) - of.producer[p.GroupName]
 	}
 	for i := range hb.Consumers {
-		held += size(&hb.Consumers[i]) - of.consumer[hb.Consumers[i].GroupName]
+		held += size(&hb.Consumers[i], hb.ClientID) - of.consumer[hb.Consumers[i].GroupName]
 	}
 	if held <= maxHeld {
 		return nil
 	}
 	m.logger.Error("a heartbeat is refused: its connection has too many groups and subscriptions", "client", hb.ClientID, "bytes", held, "limit", maxHeld)
-	return &Refusal{protocol.SystemError, fmt.Sprintf("the groups and subscriptions of client %s take about %d bytes, more than the %d that one connection may; use several clients",
+	return &Refusal{protocol.SystemError, fmt.Sprintf("the groups and subscriptions of client %.100s take about %d bytes, more than the %d that one connection may; use several clients",
 		hb.ClientID, held, maxHeld)}
 }

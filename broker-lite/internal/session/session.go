@@ -61,8 +61,8 @@ type Manager struct {
 
 // groups are what one connection is a member of.
 type groups struct {
-	consumer map[string]int // and about how many bytes its last heartbeat has brought
-	producer map[string]struct{}
+	consumer, producer map[string]int // and about how many bytes its last heartbeat has brought
+	id                 string         // in Manager.byID, unless producer is empty
 }
 
 // New makes a manager. It must be closed.
@@ -139,10 +139,10 @@ func (m *Manager) enterConsumer(data *protocol.ConsumerData, hb *protocol.Heartb
 	resubscribed := false
 	if hb.Fingerprint != 0 && hb.WithoutSub {
 		stale = stale || len(g.subscriptions) == 0
-		of.consumer[data.GroupName] = max(of.consumer[data.GroupName], size(data))
+		of.consumer[data.GroupName] = max(of.consumer[data.GroupName], size(data, who.ID))
 	} else {
 		resubscribed = g.subscribe(data.Subscriptions, filters)
-		of.consumer[data.GroupName] = size(data)
+		of.consumer[data.GroupName] = size(data, who.ID)
 	}
 	if !joined && !resubscribed {
 		return nil, stale
@@ -158,15 +158,17 @@ func (m *Manager) enterProducer(group string, who Client) {
 		g = &producerGroup{members: map[*remoting.Conn]*Client{}}
 		m.producers[group] = g
 	}
-	if before := g.members[who.Conn]; before != nil && before.ID != who.ID {
-		m.forgetID(before)
-	}
-	m.byID[who.ID] = who.Conn
 	if m.enterMember(group, g.members, who) {
 		g.order = append(g.order, who.Conn)
 		m.logger.Info("producer joined", "group", group, "client", who.ID, "members", len(g.members))
 	}
-	m.groupsOf(who.Conn).producer[group] = struct{}{}
+	of := m.groupsOf(who.Conn)
+	of.producer[group] = producerSize(group, who.ID)
+	if of.id != who.ID {
+		m.forgetID(who.Conn, of.id)
+		of.id = who.ID
+	}
+	m.byID[who.ID] = who.Conn
 }
 
 // enterMember enters or refreshes a member and reports whether it is new.
@@ -182,7 +184,7 @@ func (m *Manager) enterMember(group string, members map[*remoting.Conn]*Client, 
 func (m *Manager) groupsOf(c *remoting.Conn) *groups {
 	g := m.conns[c]
 	if g == nil {
-		g = &groups{consumer: map[string]int{}, producer: map[string]struct{}{}}
+		g = &groups{consumer: map[string]int{}, producer: map[string]int{}}
 		m.conns[c] = g
 	}
 	return g
@@ -242,15 +244,14 @@ func (m *Manager) leaveProducer(c *remoting.Conn, group, why string) bool {
 		return false
 	}
 	m.logger.Info("producer left", "group", group, "client", g.members[c].ID, "why", why, "members", len(g.members)-1)
-	who := g.members[c]
 	delete(g.members, c)
 	g.order = slices.DeleteFunc(g.order, func(o *remoting.Conn) bool { return o == c })
 	if len(g.members) == 0 {
 		delete(m.producers, group)
 	}
 	delete(m.conns[c].producer, group)
-	if len(m.conns[c].producer) == 0 {
-		m.forgetID(who)
+	if of := m.conns[c]; len(of.producer) == 0 {
+		m.forgetID(c, of.id)
 	}
 	m.forget(c)
 	return true
@@ -258,9 +259,9 @@ func (m *Manager) leaveProducer(c *remoting.Conn, group, why string) bool {
 
 // forgetID drops a producer's id, unless it has another connection by now. mu is
 // held.
-func (m *Manager) forgetID(who *Client) {
-	if m.byID[who.ID] == who.Conn {
-		delete(m.byID, who.ID)
+func (m *Manager) forgetID(c *remoting.Conn, id string) {
+	if m.byID[id] == c {
+		delete(m.byID, id)
 	}
 }
 
