@@ -212,3 +212,52 @@ func TestFramesAreAsLongAsTheConfigurationSays(t *testing.T) {
 		}
 	}, Conf("frameMaxLength=100000"), WithLogger(l.logger()))
 }
+
+// A request that waits keeps what is still needed of it, not what its header had
+// besides.
+func TestWhatARequestThatWaitsKeepsIsBounded(t *testing.T) {
+	pop := popping("orders")
+	pop.PollTime, pop.BrokerName = time.Minute.Milliseconds(), strings.Repeat("x", 1<<20)
+	pull := suspending("orders", 0, "*", time.Minute)
+	pull.Subscription = "*" + strings.Repeat(" ", 6<<10)
+	for name, c := range map[string]struct {
+		code  protocol.Code
+		h     protocol.Header
+		n     int
+		parts int // bytes of each that are counted, at most
+	}{
+		"pops":  {protocol.PopMessage, pop, 60, 16 << 10},
+		"pulls": {protocol.PullMessage, pull, 1000, 4 << 10},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				b := start(t, InMemory(), VirtualNetwork(NewNetwork()))
+				control := dial(t, b)
+				control.createTopic("orders", 1)
+				control.heartbeat("me", "", "group", subscription(t, "orders", "*"))
+				nc, err := b.Dial(t.Context(), "tcp", b.Addr())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer nc.Close()
+				frame := encoded(t, &protocol.Command{Code: c.code}, c.h, nil)
+				before := living()
+				for range c.n {
+					if _, err := nc.Write(frame); err != nil {
+						t.Fatal(err)
+					}
+				}
+				synctest.Wait()
+				if got := b.broker.ParkedPulls(); name == "pulls" && got != c.n {
+					t.Fatalf("%d pulls wait, want %d", got, c.n)
+				}
+				if got := control.call(protocol.PollingInfo, &protocol.PeekRequest{Code: protocol.PollingInfo, ConsumerGroup: "group", Topic: "orders", QueueID: -1}, nil).Fields.Value("pollingNum"); name == "pops" && got != fmt.Sprint(c.n) {
+					t.Fatalf("%s pops wait, want %d", got, c.n)
+				}
+				if each := (living() - before) / int64(c.n); each > int64(c.parts) {
+					t.Errorf("a request that waits keeps %d bytes of its %d, want at most %d", each, len(frame), c.parts)
+				}
+			})
+		})
+	}
+}

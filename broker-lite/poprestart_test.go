@@ -3,6 +3,7 @@ package brokerlite
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -311,6 +312,7 @@ func TestPopsAndAcknowledgementsAreChecked(t *testing.T) {
 			"no topic":       {pop(func(h *protocol.PopRequest) { h.Topic = "none" }), protocol.TopicNotExist},
 			"no queue":       {pop(func(h *protocol.PopRequest) { h.QueueID = 1 }), protocol.InvalidParameter},
 			"too many":       {pop(func(h *protocol.PopRequest) { h.MaxMessages = 33 }), protocol.InvalidParameter},
+			"long attempt":   {pop(func(h *protocol.PopRequest) { h.Order, h.AttemptID = true, strings.Repeat("x", 300) }), protocol.InvalidParameter},
 			"bad group":      {pop(func(h *protocol.PopRequest) { h.ConsumerGroup = "a b" }), protocol.GroupNotExist},
 			"ack no topic":   {ack(func(h *protocol.AckRequest) { h.Topic = "none" }), protocol.TopicNotExist},
 			"ack no queue":   {ack(func(h *protocol.AckRequest) { h.QueueID = 1 }), protocol.MessageIllegal},

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"container/heap"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -75,6 +76,7 @@ func newHolder(b *Broker) *holder {
 // connection wait already. It is called on the reader of the pull's connection.
 func (h *holder) park(pl *pull) bool {
 	p := &parked{pull: *pl, deadline: time.Now().Add(pl.suspend)}
+	p.group, p.topic = strings.Clone(pl.group), strings.Clone(pl.topic) // not the whole header
 	if !h.enter(p) {
 		return false
 	}

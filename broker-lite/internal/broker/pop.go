@@ -23,8 +23,12 @@ import (
 // Where a group without an offset begins is popStart's. Unlike Apache, where some
 // seconds pass, a message is visible again to the millisecond.
 
-// maxPopNums is how many messages a pop may ask for.
-const maxPopNums = 32
+// maxPopNums is how many messages a pop may ask for, and maxAttempt bounds its attempt
+// id, in bytes: Java's has 36. It is kept with the lock of an orderly queue.
+const (
+	maxPopNums = 32
+	maxAttempt = 255
+)
 
 // popping is a pop or a notification that was checked. It is copied when it waits.
 type popping struct {
@@ -100,6 +104,8 @@ func (b *Broker) checkPop(p *peer, pp *popping) *answer {
 		a = refuse(protocol.NoPermission, "the broker[%s] pop message is forbidden", b.host)
 	case pp.h.MaxMessages > maxPopNums:
 		a = refuse(protocol.InvalidParameter, "the broker[%s] pop message's num is greater than 32", b.host)
+	case len(pp.h.AttemptID) > maxAttempt:
+		a = refuse(protocol.InvalidParameter, "the attempt id of the pop has %d bytes, at most %d", len(pp.h.AttemptID), maxAttempt)
 	default:
 		if refused := b.checkPopTopic(p, &pp.h); refused != nil {
 			return refused

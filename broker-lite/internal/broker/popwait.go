@@ -2,6 +2,7 @@ package broker
 
 import (
 	"container/heap"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,7 +57,7 @@ type popWaiter struct {
 
 // size is about what a waiter holds, in bytes.
 func (w *popWaiter) size() int {
-	return 1024 + 4*len(w.filter.codes) + w.filter.holds + len(w.h.Expression) + len(w.h.AttemptID)
+	return 1024 + 4*len(w.filter.codes) + w.filter.holds + len(w.h.AttemptID)
 }
 
 func newPopWaits(b *Broker) *popWaits {
@@ -82,6 +83,9 @@ func newPopWaits(b *Broker) *popWaits {
 // park keeps a copy of a request that found nothing; false: too many wait already.
 func (w *popWaits) park(pp *popping) bool {
 	waiter := &popWaiter{popping: *pp}
+	h := &waiter.h // of the header only what is still needed
+	h.Topic, h.ConsumerGroup, h.AttemptID = strings.Clone(h.Topic), strings.Clone(h.ConsumerGroup), strings.Clone(h.AttemptID)
+	h.ExpressionType, h.Expression, h.BrokerName = "", "", ""
 	if !w.enter(waiter) {
 		return false
 	}
