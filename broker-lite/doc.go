@@ -34,9 +34,12 @@
 //
 // WithTLS, RequireTLS and NameServerTLS encrypt connections, and ask clients for
 // certificates; the keys of a broker.conf are those of Apache's tls.properties.
-// VIPChannel listens two ports below the broker's too.
+// ACLFile checks every request by the rules of a plain_acl.yml. VIPChannel listens
+// two ports below the broker's too.
+//
+// CheckStore and RepairStore are for the store of a server that does not run.
 //
 // # What it is not
 //
-// It has no replicas and no access control, and is not meant to replace a cluster.
+// It has no replicas, and is not meant to replace a cluster.
 package brokerlite
