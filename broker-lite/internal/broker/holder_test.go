@@ -9,7 +9,6 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/rocketkit/rocketkit/broker-lite/internal/alarm"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 )
 
@@ -20,14 +19,13 @@ func TestPullsLeaveTheHolderOnceHoweverTheyLeave(t *testing.T) {
 	left := map[*parked]int{}
 	h := &holder{
 		longPolling: func() bool { return true }, maxOffset: func(string, int32) int64 { return 0 }, reset: func(string, string, int32) bool { return false },
-		queues: map[parkedAt][]*parked{}, conns: map[*remoting.Conn]*waiting{},
-		resume: func(list []*parked) {
-			for _, p := range list {
-				left[p]++
-			}
-		},
+		queues: map[parkedAt][]*parked{},
 	}
-	h.alarm = alarm.Start(0, func(time.Time) time.Time { return time.Time{} })
+	h.open(h.unlist, func(list []*parked) {
+		for _, p := range list {
+			left[p]++
+		}
+	})
 	defer h.close()
 	conns := [4]*remoting.Conn{new(remoting.Conn), new(remoting.Conn), new(remoting.Conn), new(remoting.Conn)}
 	rnd := rand.New(rand.NewPCG(1, 2))
@@ -37,7 +35,7 @@ func TestPullsLeaveTheHolderOnceHoweverTheyLeave(t *testing.T) {
 		switch conn := conns[rnd.IntN(len(conns))]; rnd.IntN(20) {
 		case 0:
 			if w := h.conns[conn]; w != nil {
-				in -= len(w.pulls)
+				in -= len(w.all)
 			}
 			h.drop(conn)
 		case 1:
@@ -80,13 +78,13 @@ func check(t *testing.T, h *holder, in int) {
 	}
 	for _, w := range h.conns {
 		bytes := 0
-		for p := range w.pulls {
-			bytes += p.size()
+		for p := range w.all {
+			bytes += p.holds
 		}
 		if bytes != w.bytes {
 			t.Fatalf("%d bytes, want %d", w.bytes, bytes)
 		}
-		owned += len(w.pulls)
+		owned += len(w.all)
 	}
 	if listed != in || owned != in || len(h.deadlines) != in || int(h.count.Load()) != in {
 		t.Fatalf("%d pulls wait: %d in queues, %d of connections, %d deadlines, count %d", in, listed, owned, len(h.deadlines), h.count.Load())
@@ -122,8 +120,8 @@ func TestAnExpressionCountsAsWhatAParkedPullHolds(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := parked{pull: pull{filter: f}}
-	if p.size() < 16*60<<10 {
-		t.Errorf("%d bytes", p.size())
+	pl := pull{filter: f}
+	if pl.size() < 16*60<<10 {
+		t.Errorf("%d bytes", pl.size())
 	}
 }

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"time"
+
 	"github.com/rocketkit/rocketkit/broker-lite/internal/pop"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/store"
 	"github.com/rocketkit/rocketkit/internal/protocol"
@@ -119,7 +121,7 @@ func (b *Broker) handleNotification(p *peer, cmd *protocol.Command) {
 
 func (b *Broker) notification(pp *popping) {
 	h := protocol.NotificationResponse{HasMessage: b.popAvailable(pp)}
-	if !h.HasMessage && pp.left() > 0 && !b.closing.Load() {
+	if !h.HasMessage && time.Now().Before(pp.until) && !b.closing.Load() {
 		if b.popWaits.park(pp) {
 			return
 		}
