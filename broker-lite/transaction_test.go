@@ -398,3 +398,35 @@ func TestTransactionChecksCanBeMadeQuicker(t *testing.T) {
 		}
 	}, TransactionChecks(time.Second, time.Second))
 }
+
+func TestAProducerThatDoesNotReadHoldsUpNoOthersChecks(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *Broker, c *client) {
+		deaf, err := b.Dial(t.Context(), "tcp", b.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer deaf.Close()
+		body, err := protocol.EncodeBody(protocol.HeartbeatData{ClientID: "deaf", Producers: []protocol.ProducerData{{GroupName: "producers"}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := deaf.Write(encoded(t, &protocol.Command{Code: protocol.Heartbeat}, nil, body)); err != nil {
+			t.Fatal(err)
+		}
+		c.heartbeat("me", "others", "")
+		for range 16 {
+			c.half("orders", strings.Repeat("x", 1<<20))
+		}
+		h := sending("orders", "TRAN_MSG", "true", "PGROUP", "others")
+		h.SysFlag = protocol.SysPrepared
+		c.send(h, "mine")
+		time.Sleep(30 * time.Second) // the first checks
+		began := time.Now()
+		for len(c.checks()) == 0 && time.Since(began) < 30*time.Second {
+			time.Sleep(time.Second)
+		}
+		if took := time.Since(began); took > 5*time.Second {
+			t.Errorf("a check came %v late", took)
+		}
+	})
+}

@@ -28,6 +28,7 @@ type peer struct {
 
 	inFlight atomic.Int64  // bytes of appends not answered; any goroutine
 	replies  atomic.Int64  // bytes of replies to requests that are not answered; any goroutine
+	deafTill atomic.Int64  // it is asked nothing until then, ns since 1970: see askOutcome; any goroutine
 	waiting  atomic.Bool   // the reader waits for room
 	room     chan struct{} // of capacity 1: there may be room
 }

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/halfmsg"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
@@ -63,6 +64,10 @@ func (b *Broker) endTransaction(p *peer, cmd *protocol.Command) {
 // OpenTransactions is how many half messages have no outcome yet.
 func (b *Broker) OpenTransactions() int { return b.half.Count() }
 
+// deafness is how long a producer that does not read is asked nothing more, so that
+// other groups' transactions do not wait for it.
+const deafness = 10 * time.Second
+
 // askOutcome sends code 39 to a member of a producer group.
 func (b *Broker) askOutcome(group string, h *protocol.CheckTransactionRequest, record []byte) {
 	c, ok := b.sessions.ProducerConn(group)
@@ -70,10 +75,18 @@ func (b *Broker) askOutcome(group string, h *protocol.CheckTransactionRequest, r
 		b.logger.Warn("a transaction cannot be checked: its producer group has no members", "group", group, "message", h.MessageID)
 		return
 	}
+	p, ok := c.Attachment().(*peer)
+	if !ok || time.Now().UnixNano() < p.deafTill.Load() {
+		b.logger.Debug("a transaction is not checked now: its producer does not read", "group", group, "message", h.MessageID, "peer", c.RemoteAddr().String())
+		return
+	}
 	cmd := protocol.Command{Code: protocol.CheckTransactionState, Language: protocol.LanguageGo, Version: protocol.ServerVersion}
 	ctx, cancel := context.WithTimeout(b.ctx, pushTimeout)
 	defer cancel()
 	if err := c.Oneway(ctx, &cmd, h, record); err != nil {
+		if errors.Is(err, context.DeadlineExceeded) {
+			p.deafTill.Store(time.Now().Add(deafness).UnixNano())
+		}
 		b.logger.Warn("a transaction could not be checked", "group", group, "message", h.MessageID, "peer", c.RemoteAddr().String(), "err", err)
 	}
 }

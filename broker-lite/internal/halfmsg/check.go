@@ -11,8 +11,11 @@ import (
 	"github.com/rocketkit/rocketkit/internal/protocol"
 )
 
-// turnMessages is how many half messages are appended again at once.
-const turnMessages = 64
+// A turn appends so many half messages again, or so many bytes, and waits for them.
+const (
+	turnMessages = 64
+	turnBytes    = 4 << 20
+)
 
 // checked is a half message that is being checked.
 type checked struct {
@@ -27,8 +30,8 @@ type checked struct {
 func (s *Service) ring(now time.Time) (next time.Time) {
 	s.ops.write() // what failed before
 	group := redeliver.NewGroup(s.o.Store)
-	for turn := range slices.Chunk(s.claimDue(now), turnMessages) {
-		s.check(group, turn, now)
+	for due := s.claimDue(now); len(due) > 0; {
+		due = due[s.check(group, due, now):]
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -62,15 +65,19 @@ func (s *Service) claimDue(now time.Time) []*half {
 	return list
 }
 
-// check appends half messages again and asks for their outcome, or gives them up.
-func (s *Service) check(group *redeliver.Group, turn []*half, now time.Time) {
+// check appends half messages again and asks for their outcome, or gives them up. It
+// takes one turn of those that are due, and returns how many.
+func (s *Service) check(group *redeliver.Group, due []*half, now time.Time) (taken int) {
 	s.mu.Lock()
 	opFrom := s.opEnd // nothing of this turn can have ended before
 	s.mu.Unlock()
 	var list []*checked
-	for _, h := range turn {
+	bytes := 0
+	for ; taken < min(len(due), turnMessages) && bytes < turnBytes; taken++ {
+		h := due[taken]
 		c, err := s.read(h)
 		if err == nil {
+			bytes += len(c.rec.Body)
 			err = s.appendAgain(group, c)
 		}
 		switch {
@@ -103,6 +110,7 @@ func (s *Service) check(group *redeliver.Group, turn []*half, now time.Time) {
 			s.ask(c)
 		}
 	}
+	return taken
 }
 
 // read reads a half message and decides what becomes of it.

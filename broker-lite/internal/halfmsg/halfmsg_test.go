@@ -31,9 +31,10 @@ type world struct {
 	meta  *meta.Meta
 	half  *Service
 
-	mu    sync.Mutex // guards the following
-	asked []protocol.CheckTransactionRequest
-	body  map[int64]string // of what was asked about, by offset
+	mu      sync.Mutex // guards the following
+	onCheck func()
+	asked   []protocol.CheckTransactionRequest
+	body    map[int64]string // of what was asked about, by offset
 }
 
 func noTags(*protocol.Record) int64 { return 0 }
@@ -58,6 +59,10 @@ func open(t *testing.T, fs vfs.FS) *world {
 			}
 			w.mu.Lock()
 			defer w.mu.Unlock()
+			if w.onCheck != nil {
+				w.onCheck()
+				w.onCheck = nil
+			}
 			w.asked = append(w.asked, *h)
 			w.body[h.TranStateTableOffset] = string(r.Body)
 		},
