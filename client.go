@@ -103,11 +103,8 @@ func (c *Client) NewConsumer(mux *consumer.Mux, opts ...consumer.GroupOption) (*
 // adopt makes a member of the client.
 func adopt[M member](c *Client, newMember func() (M, error)) (M, error) {
 	var none M
-	c.mu.Lock()
-	closing := c.closing
-	c.mu.Unlock()
-	if closing {
-		return none, fmt.Errorf("client: %w", message.ErrClosed)
+	if err := c.open(); err != nil {
+		return none, err
 	}
 	m, err := newMember()
 	if err != nil {

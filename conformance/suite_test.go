@@ -48,6 +48,7 @@ const (
 	sqlFilters   // a driver that subscribes by expressions
 	orderedAsync // asynchronous sends keep their order
 	plainACL     // a server that reads plain_acl.yml
+	pulls        // a driver that pulls and commits as it is told
 )
 
 // missing says why a leg cannot run a case, for the table.
@@ -70,6 +71,7 @@ var missing = []struct {
 	{lostConns, "the driver notices a lost connection 30 s later"},
 	{packings, "the driver knows zlib only"},
 	{noPackings, "the driver knows every kind"},
+	{pulls, "the driver does not pull or commit as it is told"},
 	{sqlFilters, "the driver does not pull by expressions"},
 	{orderedAsync, "needs a server that stores the requests of a connection in their order, and a driver that writes them so"},
 	{plainACL, "5.x has users and ACLs of another kind"},
@@ -129,7 +131,7 @@ func (l *leg) one(t *testing.T, c testCase, shared *server) {
 }
 
 // native is what the native driver adds to any server.
-const native = transactions | dialling | sendBacks | lostConns | packings | sqlFilters
+const native = pulls | transactions | dialling | sendBacks | lostConns | packings | sqlFilters
 
 func legs() []*leg {
 	return []*leg{

@@ -88,6 +88,7 @@ type groupOptions struct {
 	maxUnsettledBytes choice[int64]
 	maxSpan           choice[int64]
 	shutdownTimeout   choice[time.Duration]
+	pullWait          choice[time.Duration]
 	strictRetryDelay  bool
 	logger            *slog.Logger
 	tracer            *trace.Tracer

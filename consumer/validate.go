@@ -51,6 +51,9 @@ func (p *plan) checkOptions() {
 	if d := o.shutdownTimeout; d.set && d.value <= 0 {
 		p.mistake("ShutdownTimeout(%s): must be positive", d.value)
 	}
+	if d := o.pullWait; d.set && d.value < 0 {
+		p.mistake("PullWait(%s): must not be negative; 0 does not wait", d.value)
+	}
 	if o.from != First && o.from != Last {
 		p.mistake("From(%d): use consumer.First or consumer.Last", o.from)
 	}

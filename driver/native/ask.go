@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -111,14 +110,7 @@ func (c *client) tellRunningInfo(conn *remoting.Conn, cmd *protocol.Command) {
 // inspect asks every queue of this member how it is. What has not answered when ctx
 // ends, or still looks for its offset, is left out.
 func (s *subscription) inspect(ctx context.Context) map[protocol.MessageQueue]protocol.ProcessQueue {
-	found := make(chan []*queue, 1)
-	s.post(func() { found <- slices.Collect(maps.Values(s.queues)) })
-	var queues []*queue
-	select {
-	case queues = <-found:
-	case <-s.done:
-	case <-ctx.Done():
-	}
+	queues, _ := s.owned(ctx) // none when the group is left
 	answers := make([]chan protocol.ProcessQueue, len(queues))
 	for i, q := range queues {
 		answers[i] = make(chan protocol.ProcessQueue, 1)

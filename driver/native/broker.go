@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
@@ -192,7 +193,12 @@ func (b *broker) sawVersion(resp *protocol.Command) {
 // response that is neither a success nor among allowed is an error; op and name
 // (the broker's) are for errors.
 func (b *broker) call(ctx context.Context, name, op string, code protocol.Code, h protocol.Header, allowed ...protocol.Code) (*protocol.Command, error) {
-	ctx = remoting.WithTimeout(ctx, b.c.cfg.RequestTimeout)
+	return b.callWithin(ctx, b.c.cfg.RequestTimeout, name, op, code, h, allowed...)
+}
+
+// callWithin is call for an answer that may take longer than the RequestTimeout.
+func (b *broker) callWithin(ctx context.Context, limit time.Duration, name, op string, code protocol.Code, h protocol.Header, allowed ...protocol.Code) (*protocol.Command, error) {
+	ctx = remoting.WithTimeout(ctx, limit)
 	conn, err := b.connect(ctx)
 	if err != nil {
 		return nil, callError(op, name, b.addr, err)

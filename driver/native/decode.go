@@ -78,13 +78,18 @@ func (b *batch) add(rec *protocol.Record, props, offsetID string, d *message.Del
 	b.out = append(b.out, d)
 }
 
-// records reads the records one after the other, up to the first that is not
-// one. Inner batches are taken apart.
+// records reads the records of the body.
 func (b *batch) records() ([]protocol.Record, error) {
 	recs := b.q.records[:0]
 	b.q.records = nil
-	for rest := b.body; len(rest) > 0; {
-		rec := protocol.Record{Topic: b.q.mq.Topic}
+	return readRecords(recs, b.q.mq.Topic, b.body)
+}
+
+// readRecords appends the records of a body, one after the other, up to the first
+// that is not one. Inner batches are taken apart.
+func readRecords(recs []protocol.Record, topic string, body []byte) ([]protocol.Record, error) {
+	for rest := body; len(rest) > 0; {
+		rec := protocol.Record{Topic: topic}
 		n, err := protocol.DecodeRecord(rest, &rec)
 		if err != nil {
 			return recs, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
@@ -22,6 +23,8 @@ type queue struct {
 	f    *filter
 	box  mailbox
 	done chan struct{} // closed when the goroutine ends
+	// begun: it knows where it is, so that it has something to commit.
+	begun atomic.Bool
 	// handOver is how long to wait for another member to commit first.
 	handOver time.Duration
 
@@ -42,6 +45,7 @@ type queue struct {
 	committed  int64 // the broker's last word; -1 before
 	committing bool
 	commitAt   time.Time
+	urgent     []chan error // who waits for a commit, see subscription.Commit
 	complaints seldom
 	waiting    int       // slots in slotWaiting
 	consumed   time.Time // when messages were settled last
@@ -223,6 +227,7 @@ func (q *queue) begin() bool {
 		offset, err := q.startOffset()
 		if err == nil {
 			q.next = offset
+			q.begun.Store(true)
 			q.commitAt = time.Now().Add(q.s.cfg.CommitInterval)
 			q.s.c.log.Debug("queue taken on", "group", q.s.cfg.Group, "queue", q.mq, "offset", offset)
 			return true
@@ -312,10 +317,14 @@ func (q *queue) low() int64 { return q.win.low(q.next) }
 
 // commitDue commits the offset when it is time and it has moved.
 func (q *queue) commitDue(now time.Time) time.Time {
-	if q.committing || q.low() == q.committed {
+	if q.committing {
 		return now.Add(q.s.cfg.CommitInterval)
 	}
-	if now.Before(q.commitAt) {
+	if q.low() == q.committed {
+		q.committedNow(nil)
+		return now.Add(q.s.cfg.CommitInterval)
+	}
+	if now.Before(q.commitAt) && len(q.urgent) == 0 {
 		return q.commitAt
 	}
 	q.commitAt = now.Add(q.s.cfg.CommitInterval)
@@ -335,7 +344,7 @@ func (q *queue) commitDue(now time.Time) time.Time {
 					q.commitFailed(offset, err)
 					return
 				}
-				q.committed = offset
+				q.committed = offset // who waits for more is answered after the next
 			})
 		})
 	return q.commitAt
@@ -351,6 +360,7 @@ func (q *queue) commitHeader(offset int64) *protocol.ConsumerOffsetRequest {
 }
 
 func (q *queue) commitFailed(offset int64, err error) {
+	q.committedNow(err)
 	q.complaints.warn(q.s.c.log, "could not commit an offset; trying again", "group", q.s.cfg.Group, "queue", q.mq, "offset", offset, "error", err)
 }
 

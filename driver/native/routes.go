@@ -89,6 +89,16 @@ func (rs *routes) forSending(ctx context.Context, topic string) (*route, error) 
 	return r, err2
 }
 
+// forReading is the topic's route for one that reads it. The error is a
+// *message.RouteError or ctx's.
+func (rs *routes) forReading(ctx context.Context, topic string) (*route, error) {
+	st := rs.state(topic)
+	if r := st.snap.Load(); r != nil {
+		return r, nil
+	}
+	return rs.shared(ctx, st, &st.flight, st.snap.Load, rs.fetch)
+}
+
 // renew asks the name servers again for a topic.
 func (rs *routes) renew(ctx context.Context, st *topicState) error {
 	none := func() *route { return nil }

@@ -1,0 +1,189 @@
+package native
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/compression"
+	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+var _ driver.Puller = (*client)(nil)
+
+// ReadQueues implements driver.Puller.
+func (c *client) ReadQueues(ctx context.Context, topic string) ([]message.Queue, error) {
+	if err := message.CheckTopic(topic); err != nil {
+		return nil, err
+	}
+	r, err := c.routes.forReading(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	return r.subscribe, nil
+}
+
+// Pull implements driver.Puller. The request carries its own subscription, so that
+// the group needs no members.
+func (c *client) Pull(ctx context.Context, r driver.PullRequest) (driver.PullAnswer, error) {
+	f, err := newFilter(r.Filter, time.Now().UnixMilli())
+	if err != nil {
+		return driver.PullAnswer{}, err
+	}
+	h := &protocol.PullRequest{
+		ConsumerGroup: r.Group, Topic: r.Queue.Topic, QueueID: int32(r.Queue.ID), QueueOffset: r.Offset, MaxMessages: int32(r.Max),
+		SysFlag: protocol.PullSubscription, Subscription: f.data.SubString, SubVersion: f.data.SubVersion,
+		ExpressionType: f.data.ExpressionType, BrokerName: r.Queue.Broker,
+	}
+	limit := c.cfg.RequestTimeout
+	if r.Wait > 0 {
+		h.SysFlag |= protocol.PullSuspend
+		h.SuspendTimeout = r.Wait.Milliseconds()
+		limit = r.Wait + answerTime
+	}
+	op := fmt.Sprintf("pull queue %d of topic %s from offset %d", r.Queue.ID, r.Queue.Topic, r.Offset)
+	resp, err := c.askReader(ctx, limit, r.Queue, op, protocol.PullMessage, h, protocol.PullNotFound, protocol.PullRetryImmediately, protocol.PullOffsetMoved)
+	if err != nil {
+		return driver.PullAnswer{}, err
+	}
+	a, err := f.answer(r, resp)
+	if err != nil {
+		return driver.PullAnswer{}, fmt.Errorf("%s: %w", op, err)
+	}
+	return a, nil
+}
+
+// answer reads what a broker answers to a pull.
+func (f *filter) answer(r driver.PullRequest, resp *protocol.Command) (driver.PullAnswer, error) {
+	var h protocol.PullResponse
+	if err := h.DecodeFields(resp.Fields); err != nil {
+		return driver.PullAnswer{}, err
+	}
+	a := driver.PullAnswer{Next: h.NextBeginOffset, First: h.MinOffset, End: h.MaxOffset}
+	switch resp.Code {
+	case protocol.PullNotFound:
+		a.Status = driver.PullNoNewMsg
+	case protocol.PullRetryImmediately:
+		a.Status = driver.PullNoMatchedMsg
+	case protocol.PullOffsetMoved:
+		a.Status = driver.PullOffsetIllegal
+	default:
+		recs, err := readRecords(nil, r.Queue.Topic, resp.Body)
+		ds, bad := deliveries(recs, r.Group, r.Queue)
+		if err = cmp.Or(bad, err); err != nil {
+			if len(ds) == 0 {
+				return driver.PullAnswer{}, err
+			}
+			a.Next = ds[len(ds)-1].QueueOffset + 1 // where the next pull will fail
+		}
+		for _, d := range ds {
+			if f.match(d.Tag) && d.QueueOffset >= r.Offset {
+				a.Messages = append(a.Messages, d)
+			}
+		}
+		if len(a.Messages) == 0 {
+			a.Status = driver.PullNoMatchedMsg
+		}
+	}
+	return a, nil
+}
+
+// deliveries makes deliveries of records, up to one with a body that cannot be
+// unpacked.
+func deliveries(recs []protocol.Record, group string, q message.Queue) ([]*message.Delivery, error) {
+	text := recordText(recs)
+	ds := make([]message.Delivery, len(recs))
+	out := make([]*message.Delivery, 0, len(recs))
+	for i := range recs {
+		var props, offsetID string
+		props, offsetID, text = cutText(text, &recs[i])
+		d := &ds[i]
+		fillDelivery(d, &recs[i], props, offsetID)
+		d.Group, d.Queue = group, q
+		if recs[i].SysFlag&protocol.SysCompressed != 0 {
+			body, err := compression.Unpack(recs[i].Body, recs[i].SysFlag)
+			if err != nil {
+				return out, fmt.Errorf("the body of message %s at offset %d cannot be read: %w", d.ID, d.QueueOffset, err)
+			}
+			d.Body = body
+		}
+		out = append(out, d)
+	}
+	return out, nil
+}
+
+// Bounds implements driver.Puller.
+func (c *client) Bounds(ctx context.Context, q message.Queue) (first, end int64, err error) {
+	if first, err = c.askOffset(ctx, q, "find the beginning", &protocol.OffsetRequest{Code: protocol.GetMinOffset}); err != nil {
+		return 0, 0, err
+	}
+	end, err = c.askOffset(ctx, q, "find the end", &protocol.OffsetRequest{Code: protocol.GetMaxOffset})
+	return first, end, err
+}
+
+// OffsetAt implements driver.Puller.
+func (c *client) OffsetAt(ctx context.Context, q message.Queue, t time.Time) (int64, error) {
+	return c.askOffset(ctx, q, "find the messages since "+t.Format(time.RFC3339Nano), &protocol.OffsetRequest{
+		Code: protocol.SearchOffsetByTime, Timestamp: t.UnixMilli(), Boundary: protocol.BoundaryLower,
+	})
+}
+
+func (c *client) askOffset(ctx context.Context, q message.Queue, what string, h *protocol.OffsetRequest) (int64, error) {
+	h.Topic, h.QueueID, h.BrokerName = q.Topic, int32(q.ID), q.Broker
+	op := fmt.Sprintf("%s of queue %d of topic %s", what, q.ID, q.Topic)
+	resp, err := c.askReader(ctx, c.cfg.RequestTimeout, q, op, h.Code, h)
+	if err != nil {
+		return 0, err
+	}
+	var o protocol.OffsetResponse
+	if err := o.DecodeFields(resp.Fields); err != nil {
+		return 0, fmt.Errorf("%s: %w", op, err)
+	}
+	return o.Offset, nil
+}
+
+// GroupOffset implements driver.Puller.
+func (c *client) GroupOffset(ctx context.Context, group string, q message.Queue) (int64, bool, error) {
+	op := fmt.Sprintf("query the offset of group %s in queue %d of topic %s", group, q.ID, q.Topic)
+	resp, err := c.askReader(ctx, c.cfg.RequestTimeout, q, op, protocol.QueryConsumerOffset, &protocol.ConsumerOffsetRequest{
+		Code: protocol.QueryConsumerOffset, ConsumerGroup: group, Topic: q.Topic, QueueID: int32(q.ID), BrokerName: q.Broker,
+	}, protocol.QueryNotFound)
+	if err != nil || resp.Code == protocol.QueryNotFound {
+		return 0, false, err
+	}
+	var o protocol.OffsetResponse
+	if err := o.DecodeFields(resp.Fields); err != nil {
+		return 0, false, fmt.Errorf("%s: %w", op, err)
+	}
+	return o.Offset, o.Offset >= 0, nil
+}
+
+// CommitOffset implements driver.Puller.
+func (c *client) CommitOffset(ctx context.Context, group string, q message.Queue, offset int64) error {
+	_, err := c.askReader(ctx, c.cfg.RequestTimeout, q, commitOp, protocol.UpdateConsumerOffset, &protocol.ConsumerOffsetRequest{
+		Code: protocol.UpdateConsumerOffset, ConsumerGroup: group, Topic: q.Topic, QueueID: int32(q.ID), CommitOffset: offset, BrokerName: q.Broker,
+	})
+	return err
+}
+
+// askReader makes a request to the broker that a queue is read from: its master, or
+// a slave while there is none.
+func (c *client) askReader(ctx context.Context, limit time.Duration, q message.Queue, op string, code protocol.Code, h protocol.Header, allowed ...protocol.Code) (*protocol.Command, error) {
+	if _, err := c.routes.forReading(ctx, q.Topic); err != nil {
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	b, _, err := c.reader(q, protocol.MasterID)
+	if err != nil {
+		c.routes.refresh(q.Topic)
+		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	resp, err := b.callWithin(ctx, limit, q.Broker, op, code, h, allowed...)
+	if errors.Is(err, message.ErrUnreachable) || isCode(err, protocol.TopicNotExist) {
+		c.routes.refresh(q.Topic)
+	}
+	return resp, err
+}

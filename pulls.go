@@ -1,0 +1,36 @@
+package rocketkit
+
+import (
+	"fmt"
+
+	"github.com/rocketkit/rocketkit/consumer"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// NewFetcher makes a member of a group that fetches messages when it wants some.
+// Start lets it receive; it ends with the client, or earlier with its own Drain or
+// Stop. What is configured for the group is the default of opts.
+func (c *Client) NewFetcher(group string, subs []consumer.Subscription, opts ...consumer.GroupOption) (*consumer.Fetcher, error) {
+	return adopt(c, func() (*consumer.Fetcher, error) {
+		return consumer.NewFetcher(c.driver, group, subs, append(c.consumerOptions(group), opts...)...)
+	})
+}
+
+// NewPuller makes a reader of one topic's queues, from where the program tells it to.
+// It needs no end of its own. What is configured for the group is the default of opts.
+func (c *Client) NewPuller(group string, sub consumer.Subscription, opts ...consumer.GroupOption) (*consumer.Puller, error) {
+	if err := c.open(); err != nil {
+		return nil, err
+	}
+	return consumer.NewPuller(c.driver, group, sub, append(c.consumerOptions(group), opts...)...)
+}
+
+// open is message.ErrClosed when the client is not.
+func (c *Client) open() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing {
+		return fmt.Errorf("client: %w", message.ErrClosed)
+	}
+	return nil
+}
