@@ -95,22 +95,28 @@ func (f *file) save(now time.Time) time.Time {
 	if !dirty {
 		return time.Time{}
 	}
-	began := time.Now()
 	data, err := f.encode()
 	if err == nil {
 		err = vfs.WriteFileAtomic(f.fs, f.path, data)
 	}
+	next, before := f.written(now, changes, err)
+	switch {
+	case err != nil && before == nil:
+		f.logger.Error("broker state is not saved; it is tried again until it works", "file", f.path, "every", retryAfter, "err", err)
+	case err == nil && before != nil:
+		f.logger.Info("broker state is saved again", "file", f.path)
+	}
+	return next
+}
+
+// written notes how a write of so many changes went, and returns when to come again
+// and the error of the write before.
+func (f *file) written(began time.Time, changes uint64, err error) (next time.Time, before error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	ended := time.Now()
 	f.rest = ended.Add(min(restFactor*ended.Sub(began), maxRest))
-	switch {
-	case err != nil && f.err == nil:
-		f.logger.Error("broker state is not saved; it is tried again until it works", "file", f.path, "every", retryAfter, "err", err)
-	case err == nil && f.err != nil:
-		f.logger.Info("broker state is saved again", "file", f.path)
-	}
-	f.err = err
+	before, f.err = f.err, err
 	if err == nil {
 		f.saved = changes
 	}
@@ -118,11 +124,11 @@ func (f *file) save(now time.Time) time.Time {
 	f.ended = make(chan struct{})
 	switch {
 	case err != nil:
-		return now.Add(retryAfter)
+		return began.Add(retryAfter), before
 	case f.changes != f.saved:
-		return f.next(now)
+		return f.next(began), before
 	}
-	return time.Time{}
+	return time.Time{}, before
 }
 
 // waitSaved waits until what has changed so far is on disk. It does not wait

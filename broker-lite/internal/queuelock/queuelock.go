@@ -56,36 +56,66 @@ func New(logger *slog.Logger) *Table {
 // now: all but the ones that another client of the group has.
 func (t *Table) Lock(group, client string, queues []protocol.MessageQueue) (locked []protocol.MessageQueue) {
 	now := time.Now()
+	outcomes := make([]outcome, len(queues))
 	t.mu.Lock()
-	defer t.mu.Unlock()
-	for _, q := range queues {
-		before, known := t.groups[group][q]
+	for i, q := range queues {
+		outcomes[i] = t.take(group, client, q, now)
+	}
+	t.mu.Unlock()
+	for i, q := range queues {
+		o := outcomes[i]
+		log := t.logger.With("group", group, "topic", q.Topic, "queue", q.QueueID, "client", client)
 		switch {
-		case len(group)+len(client)+len(q.Topic)+len(q.BrokerName) > maxNames:
-			continue
-		case known && before.client != client && !before.ended(now):
-			t.logger.Debug("a queue is locked by another member", "group", group, "topic", q.Topic, "queue", q.QueueID, "client", client, "owner", before.client)
-			continue
-		case !known && !t.hasRoom(now):
-			t.logger.Error("too many queues are locked; another one is not", "group", group, "topic", q.Topic, "queue", q.QueueID, "client", client, "limit", maxLocks)
-			continue
-		case !known:
-			t.count++
-			if t.groups[group] == nil {
-				t.groups[group] = map[protocol.MessageQueue]lock{}
-			}
+		case o.owner != "":
+			log.Debug("a queue is locked by another member", "owner", o.owner)
+		case o.full:
+			log.Error("too many queues are locked; another one is not", "limit", maxLocks)
+		case o.anew:
+			log.Info("queue locked")
 		}
-		if !known || before.client != client {
-			t.logger.Info("queue locked", "group", group, "topic", q.Topic, "queue", q.QueueID, "client", client)
+		if o.taken {
+			locked = append(locked, q)
 		}
-		t.groups[group][q] = lock{client, now}
-		locked = append(locked, q)
 	}
 	return locked
 }
 
+// outcome is what becomes of an attempt to lock a queue.
+type outcome struct {
+	taken bool
+	anew  bool   // the client did not have it before
+	owner string // who has it
+	full  bool   // there are too many locks
+}
+
+// take takes a queue if it can be had. mu is held.
+func (t *Table) take(group, client string, q protocol.MessageQueue, now time.Time) outcome {
+	before, known := t.groups[group][q]
+	switch {
+	case len(group)+len(client)+len(q.Topic)+len(q.BrokerName) > maxNames:
+		return outcome{}
+	case known && before.client != client && !before.ended(now):
+		return outcome{owner: before.client}
+	case !known && !t.hasRoom(now):
+		return outcome{full: true}
+	case !known:
+		t.count++
+		if t.groups[group] == nil {
+			t.groups[group] = map[protocol.MessageQueue]lock{}
+		}
+	}
+	t.groups[group][q] = lock{client, now}
+	return outcome{taken: true, anew: !known || before.client != client}
+}
+
 // Unlock gives queues back that the client has.
 func (t *Table) Unlock(group, client string, queues []protocol.MessageQueue) {
+	for _, q := range t.drop(group, client, queues) {
+		t.logger.Info("queue unlocked", "group", group, "topic", q.Topic, "queue", q.QueueID, "client", client)
+	}
+}
+
+func (t *Table) drop(group, client string, queues []protocol.MessageQueue) (dropped []protocol.MessageQueue) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	locks := t.groups[group]
@@ -93,12 +123,13 @@ func (t *Table) Unlock(group, client string, queues []protocol.MessageQueue) {
 		if l, ok := locks[q]; ok && l.client == client {
 			delete(locks, q)
 			t.count--
-			t.logger.Info("queue unlocked", "group", group, "topic", q.Topic, "queue", q.QueueID, "client", client)
+			dropped = append(dropped, q)
 		}
 	}
 	if len(locks) == 0 {
 		delete(t.groups, group)
 	}
+	return dropped
 }
 
 // Locked reports whether the group has a lock that has not ended: it consumes in

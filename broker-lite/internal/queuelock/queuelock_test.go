@@ -1,6 +1,8 @@
 package queuelock
 
 import (
+	"context"
+	"log/slog"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -49,9 +51,25 @@ func TestAQueueIsOneClientsUntilItEnds(t *testing.T) {
 	})
 }
 
+// asking is a log that asks the table: no line may come with its lock held.
+type asking struct {
+	slog.Handler
+	table **Table
+}
+
+func (asking) Enabled(context.Context, slog.Level) bool { return true }
+
+func (a asking) WithAttrs([]slog.Attr) slog.Handler { return a }
+
+func (a asking) Handle(context.Context, slog.Record) error {
+	(*a.table).Locked("g")
+	return nil
+}
+
 func TestOnlyItsOwnerUnlocksAQueue(t *testing.T) {
 	t.Parallel()
-	table := New(nil)
+	var table *Table
+	table = New(slog.New(asking{slog.DiscardHandler, &table}))
 	table.Lock("g", "one", queues(0, 1))
 	table.Unlock("g", "two", queues(0))
 	table.Unlock("h", "one", queues(0))

@@ -11,7 +11,8 @@
 // group, topic and expression, and kept with it. What one connection may bring is
 // bounded in bytes.
 //
-// One mutex guards everything; neither I/O nor a compilation happens under it.
+// One mutex guards everything; neither I/O, a line of log, nor a compilation happens
+// under it.
 //
 // It differs from Apache's ConsumerManager and ProducerManager where these have
 // faults: a client that is connected twice is listed once; the members that

@@ -117,7 +117,18 @@ func size(c *protocol.ConsumerData, id string) int {
 
 // admit refuses a heartbeat of a connection that would hold too much.
 func (m *Manager) admit(c *remoting.Conn, hb *protocol.HeartbeatData) error {
-	held := 0
+	held := m.wouldHold(c, hb)
+	if held <= maxHeld {
+		return nil
+	}
+	m.logger.Error("a heartbeat is refused: its connection has too many groups and subscriptions", "client", hb.ClientID, "bytes", held, "limit", maxHeld)
+	return &Refusal{protocol.SystemError, fmt.Sprintf("the groups and subscriptions of client %.100s take about %d bytes, more than the %d that one connection may; use several clients",
+		hb.ClientID, held, maxHeld)}
+}
+
+// wouldHold is about what a connection's groups and subscriptions hold after a
+// heartbeat, in bytes.
+func (m *Manager) wouldHold(c *remoting.Conn, hb *protocol.HeartbeatData) (held int) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	of := m.conns[c]
@@ -135,10 +146,5 @@ func (m *Manager) admit(c *remoting.Conn, hb *protocol.HeartbeatData) error {
 	for i := range hb.Consumers {
 		held += size(&hb.Consumers[i], hb.ClientID) - of.consumer[hb.Consumers[i].GroupName]
 	}
-	if held <= maxHeld {
-		return nil
-	}
-	m.logger.Error("a heartbeat is refused: its connection has too many groups and subscriptions", "client", hb.ClientID, "bytes", held, "limit", maxHeld)
-	return &Refusal{protocol.SystemError, fmt.Sprintf("the groups and subscriptions of client %.100s take about %d bytes, more than the %d that one connection may; use several clients",
-		hb.ClientID, held, maxHeld)}
+	return held
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"context"
+	"log/slog"
 	"net"
 	"slices"
 	"strings"
@@ -34,7 +35,7 @@ type harness struct {
 func start(t *testing.T) *harness {
 	t.Helper()
 	h := &harness{t: t, net: memnet.New(), opened: make(chan *remoting.Conn, 1)}
-	h.Manager = New(Options{OnExpire: h.record})
+	h.Manager = New(Options{OnExpire: h.record, Logger: slog.New(asking{slog.DiscardHandler, h})})
 	srv := remoting.NewServer(remoting.ServerOptions{
 		Options: remoting.Options{OnClose: func(c *remoting.Conn, _ error) { h.record(h.ConnClosed(c)) }},
 		OnOpen:  func(c *remoting.Conn) { h.opened <- c },
@@ -59,6 +60,19 @@ func start(t *testing.T) *harness {
 		}
 	})
 	return h
+}
+
+// asking is a log that asks the manager: no line may come with its lock held.
+type asking struct {
+	slog.Handler
+	h *harness
+}
+
+func (asking) Enabled(context.Context, slog.Level) bool { return true }
+
+func (a asking) Handle(context.Context, slog.Record) error {
+	a.h.known("g", "t")
+	return nil
 }
 
 func (h *harness) record(c []Change) {

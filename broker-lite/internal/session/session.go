@@ -57,6 +57,7 @@ type Manager struct {
 	producers map[string]*producerGroup
 	conns     map[*remoting.Conn]*groups
 	byID      map[string]*remoting.Conn // of a client that produces: the one that spoke last
+	notes     []note                    // of the change that is under way
 }
 
 // groups are what one connection is a member of.
@@ -104,7 +105,7 @@ func (m *Manager) Heartbeat(c *remoting.Conn, hb *protocol.HeartbeatData, langua
 	m.mu.Lock()
 	select {
 	case <-c.Closed(): // ConnClosed has been here, or will be and find nothing
-		m.mu.Unlock()
+		m.unlock()
 		return nil, subChanged, nil
 	default:
 	}
@@ -118,7 +119,7 @@ func (m *Manager) Heartbeat(c *remoting.Conn, hb *protocol.HeartbeatData, langua
 	for _, p := range hb.Producers {
 		m.enterProducer(p.GroupName, who)
 	}
-	m.mu.Unlock()
+	m.unlock()
 	m.alarm.Set(now.Add(m.expiry))
 	return changes, subChanged, nil
 }
@@ -147,7 +148,7 @@ func (m *Manager) enterConsumer(data *protocol.ConsumerData, hb *protocol.Heartb
 	if !joined && !resubscribed {
 		return nil, stale
 	}
-	m.logger.Info("consumer group changed", "group", data.GroupName, "client", who.ID, "joined", joined, "members", len(g.members), "topics", slices.Sorted(maps.Keys(g.subscriptions)))
+	m.note(slog.LevelInfo, "consumer group changed", "group", data.GroupName, "client", who.ID, "joined", joined, "members", len(g.members), "topics", slices.Sorted(maps.Keys(g.subscriptions)))
 	c := g.change(data.GroupName)
 	return &c, stale
 }
@@ -160,7 +161,7 @@ func (m *Manager) enterProducer(group string, who Client) {
 	}
 	if m.enterMember(group, g.members, who) {
 		g.order = append(g.order, who.Conn)
-		m.logger.Info("producer joined", "group", group, "client", who.ID, "members", len(g.members))
+		m.note(slog.LevelInfo, "producer joined", "group", group, "client", who.ID, "members", len(g.members))
 	}
 	of := m.groupsOf(who.Conn)
 	of.producer[group] = producerSize(group, who.ID)
@@ -175,7 +176,7 @@ func (m *Manager) enterProducer(group string, who Client) {
 func (m *Manager) enterMember(group string, members map[*remoting.Conn]*Client, who Client) bool {
 	before, known := members[who.Conn]
 	if known && before.ID != who.ID {
-		m.logger.Error("one connection is used by two clients of a group", "group", group, "client", who.ID, "before", before.ID)
+		m.note(slog.LevelError, "one connection is used by two clients of a group", "group", group, "client", who.ID, "before", before.ID)
 	}
 	members[who.Conn] = &who
 	return !known
@@ -193,7 +194,7 @@ func (m *Manager) groupsOf(c *remoting.Conn) *groups {
 // Unregister takes a client out of its groups (code 35); either may be "".
 func (m *Manager) Unregister(c *remoting.Conn, producerGroup, consumerGroup string) []Change {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	defer m.unlock()
 	var changes []Change
 	if m.leaveConsumer(c, consumerGroup, "unregistered") {
 		changes = m.changesOf([]string{consumerGroup})
@@ -206,7 +207,7 @@ func (m *Manager) Unregister(c *remoting.Conn, producerGroup, consumerGroup stri
 // called once for each connection that closes.
 func (m *Manager) ConnClosed(c *remoting.Conn) []Change {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	defer m.unlock()
 	of := m.conns[c]
 	if of == nil {
 		return nil
@@ -228,7 +229,7 @@ func (m *Manager) leaveConsumer(c *remoting.Conn, group, why string) bool {
 	if g == nil || g.members[c] == nil {
 		return false
 	}
-	m.logger.Info("consumer left", "group", group, "client", g.members[c].ID, "why", why, "members", len(g.members)-1)
+	m.note(slog.LevelInfo, "consumer left", "group", group, "client", g.members[c].ID, "why", why, "members", len(g.members)-1)
 	delete(g.members, c)
 	if len(g.members) == 0 {
 		delete(m.consumers, group)
@@ -243,7 +244,7 @@ func (m *Manager) leaveProducer(c *remoting.Conn, group, why string) bool {
 	if g == nil || g.members[c] == nil {
 		return false
 	}
-	m.logger.Info("producer left", "group", group, "client", g.members[c].ID, "why", why, "members", len(g.members)-1)
+	m.note(slog.LevelInfo, "producer left", "group", group, "client", g.members[c].ID, "why", why, "members", len(g.members)-1)
 	delete(g.members, c)
 	g.order = slices.DeleteFunc(g.order, func(o *remoting.Conn) bool { return o == c })
 	if len(g.members) == 0 {
@@ -303,7 +304,7 @@ func (m *Manager) expire(now time.Time) time.Time {
 // takeExpired also returns the connections that belong to nobody any more.
 func (m *Manager) takeExpired(now time.Time) (changes []Change, idle []*remoting.Conn, next time.Time) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
+	defer m.unlock()
 	expired := func(members map[*remoting.Conn]*Client) (gone []*remoting.Conn) {
 		for c, who := range members {
 			if at := who.Seen.Add(m.expiry); !now.Before(at) {
