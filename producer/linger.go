@@ -96,7 +96,7 @@ func (l *linger) add(o *op) {
 		l.complete(o, outcome{err: err})
 		return
 	}
-	size := storedSize(&o.out)
+	size, user := storedSize(&o.out), o.user
 	l.mu.Lock()
 	ln := l.lines[key]
 	if ln == nil {
@@ -120,7 +120,7 @@ func (l *linger) add(o *op) {
 	}
 	mine := ln.take()
 	l.mu.Unlock()
-	l.watch(o.user, m)
+	l.watch(user, m) // o may have its answer, and be another message's
 	if mine {
 		l.hand(key, ln)
 	}

@@ -326,3 +326,15 @@ func TestMessagesThatLingerKeepTheirOrder(t *testing.T) {
 		t.Errorf("%d messages in %d requests", len(stored), len(s.tried()))
 	}
 }
+
+// Once a message waits for company the send is no longer its sender's: it may be over,
+// and its memory another's. The race detector sees who looks at it still.
+func TestASenderLeavesWhatLingersAlone(t *testing.T) {
+	t.Parallel()
+	p := start(t, newScript("a"), producer.Linger(time.Millisecond))
+	for range 20 {
+		if o := <-queued(context.Background(), p, msg()); o.Err != nil {
+			t.Fatal(o.Err)
+		}
+	}
+}
