@@ -64,8 +64,9 @@ func (b *Broker) ready() error {
 //	/metrics   metrics of the broker in Prometheus' text format, with the names of
 //	           Apache's 5.x; a name server alone has none
 //	/healthz   200 as long as the process answers
-//	/readyz    200 while the broker takes messages and a name server knows it, else
-//	           503 with the reason: it starts, it stops, or a sync of its disk failed
+//	/readyz    200 while the broker runs and a name server knows it, also while its disk
+//	           is too full for messages; else 503 with the reason: it starts, it
+//	           stops, or a sync of its disk failed
 //	/debug/    what HTTPDebug was given
 func (b *Broker) HTTPHandler() http.Handler {
 	mux := http.NewServeMux()

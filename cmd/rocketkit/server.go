@@ -61,7 +61,7 @@ the file, and the file before NAMESRV_ADDR.`,
 	flags.IntVar(&f.brokerPort, "broker-port", 0, "the broker's port (default 10911, or listenPort of broker.conf)")
 	flags.StringVar(&f.logLevel, "log-level", "warn", "what is logged to stderr: debug, info, warn or error")
 	flags.StringVar(&f.httpAddr, "http-addr", "", "where /metrics (Prometheus), /healthz and /readyz are served, host:port (default nowhere, or httpAddress of broker.conf)")
-	flags.BoolVar(&f.pprof, "pprof", false, "serve /debug/pprof/ there too")
+	flags.BoolVar(&f.pprof, "pprof", false, "serve /debug/pprof/ at --http-addr too")
 	// "stop" has to find what "server" has left, so that both know these.
 	cmd.PersistentFlags().StringVarP(&f.conf, "config", "c", "", "Apache's broker.conf")
 	cmd.PersistentFlags().StringVar(&f.dataDir, "data-dir", "", "where messages and state are kept (default ${HOME}/store, or storePathRootDir of broker.conf)")

@@ -192,7 +192,7 @@ func (c *Cleaner) look(now time.Time) (next time.Time) {
 		}
 		if err != nil || n == 0 {
 			if i == 0 && err == nil && !c.full && used > s.MaxUsed {
-				c.o.Logger.Warn("the disk is nearly full and there is no old log to delete", "dir", dir, "used", used)
+				c.o.Logger.Warn("the disk is nearly full and there is no old log to delete; free disk space", "dir", dir, "used", used, "diskMaxUsedSpaceRatio", s.MaxUsed)
 			}
 			break
 		}
@@ -211,7 +211,7 @@ func (c *Cleaner) judge(dir string, used, allowed int) {
 	case full:
 		c.o.Store.Refuse(&store.FullError{Dir: dir, Used: used, Allowed: allowed})
 		if !c.full {
-			c.o.Logger.Error("the disk is too full: messages are refused, reading goes on", "dir", dir, "used", used, "diskMaxUsedSpaceRatio", allowed)
+			c.o.Logger.Error("the disk is too full: messages are refused, reading goes on; free disk space, or raise diskMaxUsedSpaceRatio", "dir", dir, "used", used, "diskMaxUsedSpaceRatio", allowed)
 		}
 	case c.full:
 		c.o.Store.Refuse(nil)
