@@ -85,7 +85,9 @@ func online(r *adminRun) {
 // committedAll is online, once the broker has the group's offset.
 func committedAll(r *adminRun) {
 	online(r)
-	r.eventually("the offset is committed", func() bool { return r.committed(r.group, r.topic, 0) == 3 })
+	r.ready = func() {
+		r.eventually("the offset is committed", func() bool { return r.committed(r.group, r.topic, 0) == 3 })
+	}
 }
 
 // again checks that the group's member gets messages again, or not.
@@ -173,6 +175,14 @@ func adminConsumerRows() []adminRow {
 			},
 		},
 		{
+			name: "consumerStatus", about: "the same of all members, each in a file, and whether they agree; a group of none",
+			lines:   []string{"consumerStatus -g $group", "consumerStatus -g $group -b $broker -s", "consumerStatus -g no_such_group"},
+			prepare: online, masks: []mask{who},
+			check: func(r *adminRun, out string) {
+				r.says(out, `^1 \S+@\S+ V5_3_1 \d+/\S+`, `^Same subscription in the same group of consumer`, `^Rebalance OK`)
+			},
+		},
+		{
 			name: "brokerConsumeStats", about: "how far all groups of a broker have come",
 			lines: []string{"brokerConsumeStats -b $broker", "brokerConsumeStats -b $broker -o true", "brokerConsumeStats -b $broker -l 1"}, prepare: offline,
 			only:  `^(#|-- next|\$topic |%RETRY%\$group )`,
@@ -255,6 +265,22 @@ func adminConsumerRows() []adminRow {
 			name: "queryMsgById, consumed", about: "what became of a message in a group with a member",
 			lines: []string{"queryMsgById $dash5 $topic5 -i $offsetid"}, prepare: committedAll,
 			masks: messageMasks(), check: func(r *adminRun, out string) { r.says(out, `consumerGroup=$group, trackType=CONSUMED`) },
+		},
+		{
+			name: "queryMsgById -s", about: "sends a message once more",
+			lines: []string{"queryMsgById $dash5 $topic5 -i $offsetid -s true"}, prepare: tagged,
+			masks: append(messageMasks(), mask{`(originalMsgId=)[0-9A-F]{32,56}`, "${1}ID "}),
+			check: func(r *adminRun, _ string) {
+				if n := r.stored(r.topic, 0); n != 4 {
+					r.Errorf("%d messages are stored, want 4", n)
+				}
+			},
+		},
+		{
+			name: "queryMsgByUniqueKey -g -d", about: "hands a message that is found by its unique key to a member",
+			lines: []string{"queryMsgByUniqueKey -t $topic -i $id -g $group -d $client"}, prepare: online,
+			masks: append(messageMasks(), mask{`spentTimeMills=\d+`, "spentTimeMills=N"}),
+			check: func(r *adminRun, out string) { r.says(out, `consumeResult=CR_SUCCESS`) },
 		},
 		{
 			name: "queryMsgById -g -d", about: "hands a message to a member, which handles it again and says so",

@@ -19,6 +19,22 @@ func adminGroupRows() []adminRow {
 			},
 		},
 		{
+			name: "getConsumerConfig", about: "what a group is configured with, and a group of none",
+			lines: []string{"getConsumerConfig -g $group", "getConsumerConfig -g no_such_group"}, prepare: offline,
+			check: func(r *adminRun, out string) { r.says(out, `^groupName = $group`, `^retryMaxTimes = 16`) },
+		},
+		{
+			name: "setConsumeMode", about: "how a group's members get the queues of a topic, on a broker and in a cluster", since5: true,
+			lines: []string{
+				"setConsumeMode -b $broker -t $topic -g $group -m POP -q 2", "setConsumeMode -c DefaultCluster -t $topic -g $group -m PULL",
+				"setConsumeMode -b $broker -t %RETRY%$group -g $group -m POP",
+			},
+			prepare: func(r *adminRun) { r.createTopic(r.topic, 4) },
+			check: func(r *adminRun, out string) {
+				r.says(out, `consume mode\[POP\] popShareQueueNum\[2\]`, `consume mode\[PULL\]`)
+			},
+		},
+		{
 			name: "deleteSubGroup", about: "a group, on a broker and in a cluster with its retry and dead letter topics",
 			lines: []string{
 				"updateSubGroup -b $broker -g $group", "deleteSubGroup -b $broker -g $group", "deleteSubGroup -c DefaultCluster -g $group -r true",

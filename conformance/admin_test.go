@@ -67,7 +67,7 @@ type difference struct{ tools, pattern, why string }
 
 // adminRows are all rows.
 func adminRows() []adminRow {
-	return slices.Concat(adminTopicRows(), adminGroupRows(), adminClusterRows(), adminMessageRows(), adminConsumerRows())
+	return slices.Concat(adminTopicRows(), adminGroupRows(), adminClusterRows(), adminMessageRows(), adminConsumerRows(), adminOtherRows())
 }
 
 // adminMasks are values that differ from run to run in every output.
@@ -102,6 +102,7 @@ type adminRun struct {
 	made         []string // of these, by prepare
 	more         []string // names that prepare has for commands, each with what it stands for
 	in           *inbox   // of the member of $group that prepare has started
+	ready        func()   // nil, or what waits for what prepare has begun; all rows wait together
 	outputs      []apache.AdminOutput
 }
 
@@ -272,15 +273,21 @@ func runAdmin(t *testing.T, version string, on adminServer, rows []adminRow) []*
 		runs = append(runs, r)
 		commands = append(commands, r.commands()...)
 	}
+	for _, r := range runs {
+		if r.ready != nil {
+			r.ready()
+		}
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	begun := time.Now()
-	outputs, err := apache.AdminAll(ctx, version, commands)
+	outputs, err := apache.AdminAll(ctx, version, append(commands, []string{"commands"}))
 	if err != nil {
 		t.Fatal(err)
 	}
+	compareCommands(t, outputs[len(commands)])
 	t.Logf("%d commands on %s in %s", len(commands), on.leg.name, time.Since(begun).Round(time.Millisecond))
-	for i, o := range outputs {
+	for i, o := range outputs[:len(commands)] {
 		if o.Took > 2*time.Second {
 			t.Logf("%q took %s", commands[i], o.Took)
 		}

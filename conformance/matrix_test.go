@@ -94,7 +94,7 @@ func tables() ([]table, error) {
 	javaPeer := table{title: javaTable, about: "The cases of conformance/java/peer, by both versions and in both header codecs, and signed on a broker-lite with ACL; the last two columns are the same program on Apache's own server.", columns: javaColumns()}
 	names, err := javaCases()
 	javaPeer.rows = rowsOf(names)
-	admin := table{title: mqadminTable, columns: []string{apache.V5, apache.V4}, about: "The tools of both versions print the same lines about broker-lite as about Apache 5.4.0 that is prepared alike, but for values that differ from run to run and for what the row says."}
+	admin := table{title: mqadminTable, columns: []string{apache.V5, apache.V4}, about: "The tools of both versions print the same lines about broker-lite as about Apache 5.4.0 that is prepared alike, but for values that differ from run to run and for what the row says. Rows with a code are what dashboards ask by way of the tools' library." + withoutRow()}
 	for _, c := range adminRows() {
 		admin.rows = append(admin.rows, row{c.name, c.holds()})
 	}

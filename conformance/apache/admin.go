@@ -26,6 +26,10 @@ type AdminOutput struct {
 // AdminAll runs commands of Apache's mqadmin, one after the other, in one JVM, and
 // returns what each printed. A command is its words, such as {"topicRoute", "-n",
 // server.NameServer(), "-t", "t"}. mqadmin tells failures in its output only.
+//
+// Two more are there: {"commands"} prints the names of all commands, and {"call",
+// method, words..., "-n", server.NameServer()} calls a method of DefaultMQAdminExt,
+// the tools' library, and prints its result as JSON.
 func AdminAll(ctx context.Context, version string, commands [][]string) ([]AdminOutput, error) {
 	args := []string{strconv.FormatInt(AdminLimit.Milliseconds(), 10)}
 	for _, words := range commands {

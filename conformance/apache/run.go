@@ -52,9 +52,10 @@ func (p Program) Run(ctx context.Context) (string, error) {
 	}
 	conf := filepath.Join(home, "home", "conf")
 	path := strings.Join([]string{conf, classes, filepath.Join(dir, "lib", "*")}, string(os.PathListSeparator))
-	args := append(opens(), "-Duser.home="+home, "-Drocketmq.client.logRoot="+home)
+	args := append(opens(), "-Duser.home="+home, "-Djava.io.tmpdir="+home, "-Drocketmq.client.logRoot="+home)
 	args = append(append(args, p.JVM...), "-cp", path, p.Main)
 	cmd := exec.CommandContext(ctx, "java", append(args, p.Args...)...)
+	cmd.Dir = home // some commands of mqadmin write files to where they run
 	cmd.Env = append(os.Environ(), "ROCKETMQ_HOME="+filepath.Join(home, "home"))
 	cmd.WaitDelay = 5 * time.Second
 	var stdout, stderr bytes.Buffer

@@ -5,6 +5,7 @@ import java.io.InputStream;
 import java.io.PrintStream;
 import java.lang.reflect.Field;
 import java.lang.reflect.Modifier;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
 import java.util.List;
@@ -23,6 +24,8 @@ import org.apache.rocketmq.tools.command.SubCommand;
  * whose words are separated by line feeds. It prints a line for each, in order: {@code ok}, {@code late} when the
  * command went past the limit, or {@code refused} when mqadmin would end with its usage, how many milliseconds it took, then what
  * the command printed to the standard output and to the standard error, both in Base64.
+ *
+ * <p>{@code commands} prints the names of all commands, and {@code call} calls a method of the tools' library.
  *
  * <p>It finds and parses commands as MQAdminStartup does, but for the System.exit of a command line that is wrong.
  */
@@ -87,6 +90,14 @@ public final class Admin {
 
     private static String execute(String[] words, PrintStream err) {
         try {
+            if (words[0].equals("call")) { // call <method> <word>... -n <name servers>
+                Calls.call(words[words.length - 1], words[1], Arrays.copyOfRange(words, 2, words.length - 2));
+                return "ok";
+            }
+            if (words[0].equals("commands")) {
+                commands().forEach(c -> System.out.println(c.commandName()));
+                return "ok";
+            }
             SubCommand command = find(words[0]);
             if (command == null) {
                 err.println("The sub command " + words[0] + " not exist.");
@@ -117,17 +128,24 @@ public final class Admin {
     }
 
     private static SubCommand find(String name) throws ReflectiveOperationException {
+        for (SubCommand c : commands()) {
+            if (name.equalsIgnoreCase(c.commandName()) || name.equalsIgnoreCase(c.commandAlias())) {
+                return c.getClass().getDeclaredConstructor().newInstance(); // one of queryMsgByUniqueKey works once
+            }
+        }
+        return null;
+    }
+
+    private static List<SubCommand> commands() throws ReflectiveOperationException {
+        List<SubCommand> all = new ArrayList<>();
         for (Field f : MQAdminStartup.class.getDeclaredFields()) { // 4.9 and 5.x name it differently
             if (Modifier.isStatic(f.getModifiers()) && List.class.isAssignableFrom(f.getType())) {
                 f.setAccessible(true);
                 for (Object o : (List<?>) f.get(null)) {
-                    SubCommand c = (SubCommand) o;
-                    if (name.equalsIgnoreCase(c.commandName()) || name.equalsIgnoreCase(c.commandAlias())) {
-                        return c;
-                    }
+                    all.add((SubCommand) o);
                 }
             }
         }
-        return null;
+        return all;
     }
 }
