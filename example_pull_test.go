@@ -76,3 +76,34 @@ func ExampleClient_NewPuller() {
 		}
 	}
 }
+
+func ExampleClient_NewSimpleConsumer() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	client, err := rocketkit.Open(ctx, rocketkit.Config{NameServers: []string{"127.0.0.1:9876"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+
+	sc, err := client.NewSimpleConsumer("render_group", []consumer.Subscription{{Topic: "videos"}}, consumer.Invisible(5*time.Minute))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ds, err := sc.Receive(ctx, 1)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	for _, d := range ds {
+		fmt.Println("rendering", string(d.Body))
+		if err := sc.Extend(ctx, time.Hour, d); err != nil { // a long one
+			fmt.Println(err)
+		}
+		if err := sc.Ack(ctx, d); err != nil {
+			fmt.Println(err)
+		}
+	}
+}

@@ -25,6 +25,16 @@ func (c *Client) NewPuller(group string, sub consumer.Subscription, opts ...cons
 	return consumer.NewPuller(c.driver, group, sub, append(c.consumerOptions(group), opts...)...)
 }
 
+// NewSimpleConsumer makes a consumer that receives messages one request at a time,
+// from brokers of 5.0 and later. It needs no end of its own. What is configured for
+// the group is the default of opts.
+func (c *Client) NewSimpleConsumer(group string, subs []consumer.Subscription, opts ...consumer.GroupOption) (*consumer.SimpleConsumer, error) {
+	if err := c.open(); err != nil {
+		return nil, err
+	}
+	return consumer.NewSimpleConsumer(c.driver, group, subs, append(c.consumerOptions(group), opts...)...)
+}
+
 // open is message.ErrClosed when the client is not.
 func (c *Client) open() error {
 	c.mu.Lock()

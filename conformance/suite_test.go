@@ -49,6 +49,8 @@ const (
 	orderedAsync // asynchronous sends keep their order
 	plainACL     // a server that reads plain_acl.yml
 	pulls        // a driver that pulls and commits as it is told
+	pops         // a server that knows POP, and a driver that uses it
+	noPops       // the opposite
 )
 
 // missing says why a leg cannot run a case, for the table.
@@ -71,6 +73,8 @@ var missing = []struct {
 	{lostConns, "the driver notices a lost connection 30 s later"},
 	{packings, "the driver knows zlib only"},
 	{noPackings, "the driver knows every kind"},
+	{pops, "no POP: servers have it from 5.0 on, rocketmq-client-go not on this protocol"},
+	{noPops, "there is POP"},
 	{pulls, "the driver does not pull or commit as it is told"},
 	{sqlFilters, "the driver does not pull by expressions"},
 	{orderedAsync, "needs a server that stores the requests of a connection in their order, and a driver that writes them so"},
@@ -135,11 +139,11 @@ const native = pulls | transactions | dialling | sendBacks | lostConns | packing
 
 func legs() []*leg {
 	return []*leg{
-		{name: "broker-lite", driver: "native", has: plainACL | native | orderedAsync | v5 | timers | exactRetries | ownServer | faults | realTime},
-		{name: "broker-lite in virtual time", driver: "native", has: plainACL | native | orderedAsync | v5 | timers | exactRetries | ownServer | faults | virtualTime | patience, bubble: true},
-		{name: "broker-lite, client-go driver", driver: "rocketmq-client-go", has: plainACL | v5 | noTimers | noPackings | roundedRetries | ownServer | faults | realTime},
-		{name: "Apache 5.4.0", driver: "native", has: native | v5 | timers | exactRetries | realTime | patience},
-		{name: "Apache 4.9.7", driver: "native", has: plainACL | native | noTimers | roundedRetries | realTime | patience},
+		{name: "broker-lite", driver: "native", has: plainACL | native | orderedAsync | v5 | pops | timers | exactRetries | ownServer | faults | realTime},
+		{name: "broker-lite in virtual time", driver: "native", has: plainACL | native | orderedAsync | v5 | pops | timers | exactRetries | ownServer | faults | virtualTime | patience, bubble: true},
+		{name: "broker-lite, client-go driver", driver: "rocketmq-client-go", has: plainACL | v5 | noTimers | noPops | noPackings | roundedRetries | ownServer | faults | realTime},
+		{name: "Apache 5.4.0", driver: "native", has: native | v5 | pops | timers | exactRetries | realTime | patience},
+		{name: "Apache 4.9.7", driver: "native", has: plainACL | native | noTimers | noPops | roundedRetries | realTime | patience},
 	}
 }
 

@@ -89,6 +89,7 @@ type groupOptions struct {
 	maxSpan           choice[int64]
 	shutdownTimeout   choice[time.Duration]
 	pullWait          choice[time.Duration]
+	invisible         choice[time.Duration]
 	strictRetryDelay  bool
 	logger            *slog.Logger
 	tracer            *trace.Tracer

@@ -51,6 +51,11 @@ func (p *plan) checkOptions() {
 	if d := o.shutdownTimeout; d.set && d.value <= 0 {
 		p.mistake("ShutdownTimeout(%s): must be positive", d.value)
 	}
+	if d := o.invisible; d.set {
+		if err := checkInvisible(d.value); err != nil {
+			p.mistake("%w", err)
+		}
+	}
 	if d := o.pullWait; d.set && d.value < 0 {
 		p.mistake("PullWait(%s): must not be negative; 0 does not wait", d.value)
 	}

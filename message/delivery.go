@@ -42,7 +42,22 @@ type Delivery struct {
 	SysFlag int32
 
 	props string // "k\x01v\x02…", read on demand
+	claim *Claim
 }
+
+// Claim is for drivers: how a popped message is answered.
+type Claim struct {
+	// Receipt names this delivery to the broker.
+	Receipt string
+	// Until is when the broker lets others have the message.
+	Until time.Time
+}
+
+// SetClaim is for drivers: it notes how the message is answered.
+func (d *Delivery) SetClaim(c *Claim) { d.claim = c }
+
+// Claim is for drivers: what SetClaim noted, nil for messages that were not popped.
+func (d *Delivery) Claim() *Claim { return d.claim }
 
 // SetRawProperties is for drivers: it hands over the properties as they travel,
 // name \x01 value \x02. They are parsed when asked for.
