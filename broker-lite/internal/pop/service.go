@@ -129,16 +129,6 @@ func (s *Service) Invisible() int {
 	return s.total
 }
 
-// InQueue is how many messages of one queue are invisible to its group.
-func (s *Service) InQueue(key Key) int {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if q := s.queues[key]; q != nil {
-		return len(q.messages)
-	}
-	return 0
-}
-
 // find returns a queue with the offset to go on from, and makes it with the offset
 // init when its group has none. A consumer offset that somebody has moved or
 // deleted counts. mu is held.
