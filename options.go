@@ -3,16 +3,12 @@ package rocketkit
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"maps"
 	"net"
-	"os"
 	"slices"
-	"strings"
 
-	"github.com/rocketkit/rocketkit/config"
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/driver/native"
 	"github.com/rocketkit/rocketkit/trace"
@@ -106,43 +102,13 @@ func (s *settings) factory(name string) (driver.Factory, error) {
 func (s *settings) driverConfig(cfg Config) (driver.Config, error) {
 	dc := driver.Config{NameServers: cfg.NameServers, Dial: s.dial, TLS: s.tls, Logger: s.logger}
 	c := cfg.Credentials
-	dc.Credentials = driver.Credentials{AccessKey: c.AccessKey, SecretKey: c.SecretKey, SecurityToken: c.SecurityToken}
-	if c.SecretKeyFile != "" {
-		b, err := os.ReadFile(c.SecretKeyFile)
-		if err != nil {
-			return dc, fmt.Errorf("credentials.secret_key_file: %w", err)
-		}
-		if dc.Credentials.SecretKey = strings.TrimSpace(string(b)); dc.Credentials.SecretKey == "" {
-			return dc, fmt.Errorf("credentials.secret_key_file: %s is empty", c.SecretKeyFile)
-		}
+	secret, err := c.Secret()
+	if err != nil {
+		return dc, err
 	}
-	if dc.TLS == nil && cfg.TLS.Enabled {
-		var err error
-		if dc.TLS, err = tlsConfig(cfg.TLS); err != nil {
-			return dc, err
-		}
+	dc.Credentials = driver.Credentials{AccessKey: c.AccessKey, SecretKey: secret, SecurityToken: c.SecurityToken}
+	if dc.TLS == nil {
+		dc.TLS, err = cfg.TLS.Config()
 	}
-	return dc, nil
-}
-
-func tlsConfig(t config.TLS) (*tls.Config, error) {
-	out := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: t.ServerName}
-	if t.CAFile != "" {
-		pem, err := os.ReadFile(t.CAFile)
-		if err != nil {
-			return nil, fmt.Errorf("tls.ca_file: %w", err)
-		}
-		out.RootCAs = x509.NewCertPool()
-		if !out.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("tls.ca_file: %s holds no PEM certificate", t.CAFile)
-		}
-	}
-	if t.CertFile != "" {
-		cert, err := tls.LoadX509KeyPair(t.CertFile, t.KeyFile)
-		if err != nil {
-			return nil, fmt.Errorf("tls.cert_file and key_file: %w", err)
-		}
-		out.Certificates = []tls.Certificate{cert}
-	}
-	return out, nil
+	return dc, err
 }

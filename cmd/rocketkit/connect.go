@@ -2,11 +2,11 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,6 +17,7 @@ import (
 	"github.com/rocketkit/rocketkit"
 	"github.com/rocketkit/rocketkit/cmd/rocketkit/internal/admin"
 	"github.com/rocketkit/rocketkit/config"
+	"github.com/rocketkit/rocketkit/config/load"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -27,18 +28,35 @@ const defaultNameServer = "127.0.0.1:9876"
 // connection is how a command reaches its server.
 type connection struct {
 	nameServers string
+	file        string
 }
 
-// addTo gives a command the flag for it.
+// addTo gives a command the flags for it.
 func (c *connection) addTo(cmd *cobra.Command) {
-	cmd.PersistentFlags().StringVarP(&c.nameServers, "name-servers", "n", "", "name servers, host:port;host:port (NAMESRV_ADDR; default "+defaultNameServer+")")
+	flags := cmd.PersistentFlags()
+	flags.StringVarP(&c.nameServers, "name-servers", "n", "", "name servers, host:port;host:port (NAMESRV_ADDR; default "+defaultNameServer+")")
+	flags.StringVar(&c.file, "config", "", "a YAML, TOML, JSON or properties file with name_servers, credentials (access_key, secret_key, secret_key_file) and tls (enabled, ca_file, cert_file, key_file); variables such as ROCKETMQ_CREDENTIALS_ACCESS_KEY win over it")
 }
 
-// addrs are the name servers' addresses.
-func (c *connection) addrs() ([]string, error) {
+// read is what the file and the environment say, with the name servers to ask.
+func (c *connection) read() (rocketkit.Config, error) {
+	var from []load.Option
+	if c.file != "" {
+		from = append(from, load.File(c.file))
+	}
+	all, err := load.Load(from...)
+	if err != nil {
+		return rocketkit.Config{}, err
+	}
+	servers, err := c.addrs(all.NameServers)
+	return rocketkit.Config{NameServers: servers, Credentials: all.Credentials, TLS: all.TLS}, err
+}
+
+// addrs are the name servers' addresses; the flag wins over those that are configured.
+func (c *connection) addrs(configured []string) ([]string, error) {
 	text := c.nameServers
 	if text == "" {
-		text = os.Getenv(config.EnvNameServers)
+		text = strings.Join(configured, ";")
 	}
 	if text == "" {
 		text = defaultNameServer
@@ -68,12 +86,12 @@ const closeTimeout = 3 * time.Second
 // client opens a client that warns on the command's stderr. The returned function
 // closes it.
 func (c *connection) client(cmd *cobra.Command) (*rocketkit.Client, func() error, error) {
-	addrs, err := c.addrs()
+	cfg, err := c.read()
 	if err != nil {
 		return nil, nil, usageError(cmd, err)
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	client, err := rocketkit.Open(cmd.Context(), rocketkit.Config{NameServers: addrs}, rocketkit.WithLogger(log))
+	client, err := rocketkit.Open(cmd.Context(), cfg, rocketkit.WithLogger(log))
 	if err != nil {
 		return nil, nil, err
 	}
@@ -86,15 +104,35 @@ func (c *connection) client(cmd *cobra.Command) (*rocketkit.Client, func() error
 
 // administer runs f with an admin client.
 func (c *connection) administer(cmd *cobra.Command, f func(context.Context, *admin.Client) error) error {
-	addrs, err := c.addrs()
+	cfg, err := c.read()
 	if err != nil {
 		return usageError(cmd, err)
 	}
-	a := admin.New(addrs)
+	encryption, signer, err := secured(cfg)
+	if err != nil {
+		return usageError(cmd, err)
+	}
+	a := admin.New(cfg.NameServers, encryption, signer)
 	err = c.explain(f(cmd.Context(), a))
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	return errors.Join(err, a.Close(ctx))
+}
+
+// secured is how requests are encrypted and signed, nil where they are not.
+func secured(cfg rocketkit.Config) (*tls.Config, *protocol.Signer, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, nil, err
+	}
+	secret, err := cfg.Credentials.Secret()
+	if err != nil {
+		return nil, nil, err
+	}
+	encryption, err := cfg.TLS.Config()
+	if err != nil || cfg.Credentials.AccessKey == "" {
+		return encryption, nil, err
+	}
+	return encryption, protocol.NewSigner(cfg.Credentials.AccessKey, secret, cfg.Credentials.SecurityToken), nil
 }
 
 // explain says what to do about a server that is not there; other errors say so
@@ -106,6 +144,9 @@ func (c *connection) explain(err error) error {
 	if errors.Is(err, message.ErrNoNameServer) && errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w; is it a name server that listens there?", err)
 	}
+	if errors.Is(err, syscall.ECONNRESET) {
+		return fmt.Errorf("%w; does the server require TLS (tls.enabled in --config, or ROCKETMQ_TLS_ENABLED=true)?", err)
+	}
 	var op *net.OpError
 	var advertised *message.AddrError // says it itself
 	if !errors.As(err, &op) || op.Op != "dial" || errors.As(err, &advertised) {
@@ -115,8 +156,8 @@ func (c *connection) explain(err error) error {
 	if op.Addr != nil {
 		where = op.Addr.String()
 	}
-	if addrs, addrErr := c.addrs(); addrErr == nil && errors.Is(err, message.ErrNoNameServer) {
-		where = strings.Join(addrs, ";")
+	if cfg, cfgErr := c.read(); cfgErr == nil && errors.Is(err, message.ErrNoNameServer) {
+		where = strings.Join(cfg.NameServers, ";")
 	}
 	var unknown *net.DNSError
 	switch {

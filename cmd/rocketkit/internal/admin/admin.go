@@ -3,6 +3,7 @@ package admin
 import (
 	"cmp"
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -23,9 +24,11 @@ type Client struct {
 	net   *remoting.Client
 }
 
-// New makes a client of name servers, "host:port" each. Close ends it.
-func New(nameServers []string) *Client {
-	return &Client{names: nameServers, net: remoting.NewClient(remoting.ClientOptions{})}
+// New makes a client of name servers, "host:port" each. A nil encryption is none, a
+// nil signer signs nothing. Close ends it.
+func New(nameServers []string, encryption *tls.Config, signer *protocol.Signer) *Client {
+	o := remoting.ClientOptions{Options: remoting.Options{Signer: signer}, TLS: encryption}
+	return &Client{names: nameServers, net: remoting.NewClient(o)}
 }
 
 // Close ends the connections.

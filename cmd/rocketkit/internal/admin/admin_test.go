@@ -30,7 +30,7 @@ func start(t *testing.T, opts ...brokerlite.Option) *brokerlite.Broker {
 
 func ask(t *testing.T, nameServers ...string) *Client {
 	t.Helper()
-	c := New(nameServers)
+	c := New(nameServers, nil, nil)
 	t.Cleanup(func() {
 		if err := c.Close(context.Background()); err != nil {
 			t.Error(err)
