@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -18,25 +19,36 @@ func newStore() *cobra.Command {
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
-	conf := cmd.PersistentFlags().StringP("config", "c", "", "the server's broker.conf, where it has one")
+	conf := cmd.PersistentFlags().StringP("config", "c", "", "the server's broker.conf, where it has one; its storePathRootDir counts where no directory is given")
 	cmd.AddCommand(newStoreCheck(conf), newStoreRepair(conf))
 	return cmd
 }
 
-// storeDir takes the one argument.
-func storeDir(cmd *cobra.Command, args []string) error {
-	if len(args) == 0 {
-		return usageError(cmd, errors.New("want the store's directory"))
+// storeArgs takes the directory, which a broker.conf may name instead.
+func storeArgs(conf *string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 && *conf == "" {
+			return usageError(cmd, errors.New("want the store's directory, or the server's broker.conf with -c"))
+		}
+		return upTo(1)(cmd, args)
 	}
-	return upTo(1)(cmd, args)
 }
 
-func storeOf(dir, conf string) []brokerlite.Option {
-	opts := []brokerlite.Option{brokerlite.Standalone("", "")}
+// storeOf is where the store is, and how the server is configured.
+func storeOf(args []string, conf string) (dir string, opts []brokerlite.Option, err error) {
+	home, err := os.UserHomeDir()
+	if err != nil && len(args) == 0 {
+		return "", nil, fmt.Errorf("where the store is: %w; name its directory", err)
+	}
+	opts = []brokerlite.Option{brokerlite.Standalone(home, "")}
 	if conf != "" {
 		opts = append(opts, brokerlite.ConfFile(conf))
 	}
-	return append(opts, brokerlite.Dir(dir))
+	if len(args) > 0 {
+		return args[0], append(opts, brokerlite.Dir(args[0])), nil
+	}
+	dir, err = brokerlite.DirOf(opts...)
+	return dir, opts, err
 }
 
 // percent tells now and then how far long work is.
@@ -53,11 +65,15 @@ func percent(cmd *cobra.Command) func(done, total int64) {
 func newStoreCheck(conf *string) *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use: "check <dir>", Short: "Verify every record and consume queue entry, and change nothing", Args: storeDir,
+		Use: "check [dir]", Short: "Verify every record and consume queue entry, and change nothing", Args: storeArgs(conf),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ok, err := brokerlite.CheckStore(cmd.Context(), cmd.OutOrStdout(), asJSON, percent(cmd), storeOf(args[0], *conf)...)
+			dir, opts, err := storeOf(args, *conf)
+			if err != nil {
+				return err
+			}
+			ok, err := brokerlite.CheckStore(cmd.Context(), cmd.OutOrStdout(), asJSON, percent(cmd), opts...)
 			if err == nil && !ok {
-				err = fmt.Errorf("%s is damaged; \"rocketkit store repair %s\" copies what it changes first", args[0], args[0])
+				err = fmt.Errorf("%s is damaged; \"rocketkit store repair %s\" copies what it changes first", dir, dir)
 			}
 			return err
 		},
@@ -69,9 +85,13 @@ func newStoreCheck(conf *string) *cobra.Command {
 func newStoreRepair(conf *string) *cobra.Command {
 	var cut bool
 	cmd := &cobra.Command{
-		Use: "repair <dir>", Short: "Cut off a torn end and build damaged consume queues anew", Args: storeDir,
+		Use: "repair [dir]", Short: "Cut off a torn end and build damaged consume queues anew", Args: storeArgs(conf),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return brokerlite.RepairStore(cmd.Context(), cmd.OutOrStdout(), cut, percent(cmd), storeOf(args[0], *conf)...)
+			_, opts, err := storeOf(args, *conf)
+			if err != nil {
+				return err
+			}
+			return brokerlite.RepairStore(cmd.Context(), cmd.OutOrStdout(), cut, percent(cmd), opts...)
 		},
 	}
 	cmd.Flags().BoolVar(&cut, "cut", false, "take damaged records out of the commit log; they are lost")

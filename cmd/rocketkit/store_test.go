@@ -41,6 +41,16 @@ func TestStoreCheckAndRepair(t *testing.T) {
 	if out, err := run("check", dir); err != nil || !strings.Contains(out, "0 places damaged") {
 		t.Fatalf("check: %v\n%s", err, out)
 	}
+	conf := filepath.Join(t.TempDir(), "broker.conf")
+	if err := os.WriteFile(conf, []byte("storePathRootDir="+dir+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if out, err := run("check", "-c", conf); err != nil || !strings.Contains(out, "0 places damaged") {
+		t.Errorf("check of the directory in broker.conf: %v\n%s", err, out)
+	}
+	if _, err := run("check"); err == nil || !strings.Contains(err.Error(), "broker.conf with -c") {
+		t.Errorf("check of nothing: %v", err)
+	}
 	files, err := filepath.Glob(filepath.Join(dir, "consumequeue", "orders", "*", "*"))
 	if err != nil || len(files) != 1 {
 		t.Fatalf("%q, %v", files, err)
