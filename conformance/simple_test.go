@@ -47,7 +47,7 @@ func (s *stand) received(sc *consumer.SimpleConsumer, n int) map[string]*message
 func simpleReceive(s *stand) {
 	c, topic, group := s.open(), s.topic(), s.group()
 	ids := s.sendAll(s.producer(c), topic, "0", "1", "2", "3")
-	sc := s.simple(c, group, consumer.Subscription{Topic: topic}, consumer.Invisible(3*time.Second))
+	sc := s.simple(c, group, consumer.Subscription{Topic: topic})
 	got := s.received(sc, 4)
 	for _, d := range got {
 		if !slices.Contains(ids, d.ID) || d.Topic != topic || d.Group != group || d.ReconsumeTimes != 0 {
@@ -58,7 +58,7 @@ func simpleReceive(s *stand) {
 	if ds, err := other.Receive(s.soon(), 32); err != nil || len(ds) > 0 {
 		s.Errorf("what is hidden is received again: %v, %v", ds, err)
 	}
-	if err := sc.Ack(s.soon(), got["0"], got["1"], got["2"]); err != nil {
+	if err := errors.Join(sc.Ack(s.soon(), got["0"], got["1"], got["2"]), sc.Extend(s.soon(), time.Second, got["3"])); err != nil {
 		s.Fatal(err)
 	}
 	again := s.received(s.simple(c, group, consumer.Subscription{Topic: topic}), 1) // when its time is over
@@ -77,7 +77,7 @@ func simpleReceive(s *stand) {
 func simpleExtend(s *stand) {
 	c, topic, group := s.open(), s.topicOf(1), s.group()
 	s.sendAll(s.producer(c), topic, "long", "short")
-	sc := s.simple(c, group, consumer.Subscription{Topic: topic}, consumer.Invisible(4*time.Second))
+	sc := s.simple(c, group, consumer.Subscription{Topic: topic})
 	got := s.received(sc, 2)
 	if err := errors.Join(sc.Extend(s.soon(), time.Hour, got["long"]), sc.Extend(s.soon(), time.Second, got["short"])); err != nil {
 		s.Fatal(err)
@@ -98,9 +98,9 @@ func simpleDeadLetter(s *stand) {
 	c, topic, group := s.open(), s.topicOf(1), s.group()
 	sub := consumer.Subscription{Topic: topic}
 	s.sendAll(s.producer(c), topic, "given up", "too often")
-	sc := s.simple(c, group, sub, consumer.Invisible(time.Second), consumer.Retry(retry.Levels(0)))
+	sc := s.simple(c, group, sub, consumer.Retry(retry.Levels(0)))
 	got := s.received(sc, 2)
-	if err := sc.DeadLetter(s.soon(), got["given up"]); err != nil {
+	if err := errors.Join(sc.DeadLetter(s.soon(), got["given up"]), sc.Extend(s.soon(), time.Second, got["too often"])); err != nil {
 		s.Fatal(err)
 	}
 	dead := s.inbox()
@@ -124,7 +124,7 @@ func simpleFiltered(s *stand) {
 	for i, tag := range []string{"AaAa", "BBBB", "other", "AaAa"} { // two of one hash
 		s.send(p, message.New(topic, fmt.Append(nil, i), message.Tag(tag)))
 	}
-	sc := s.simple(c, s.group(), consumer.Subscription{Topic: topic, Tags: "AaAa"}, consumer.Invisible(time.Second))
+	sc := s.simple(c, s.group(), consumer.Subscription{Topic: topic, Tags: "AaAa"}, consumer.Invisible(4*time.Second), consumer.PullWait(6*time.Second))
 	got := s.received(sc, 2)
 	if got["0"] == nil || got["3"] == nil {
 		s.Fatalf("received %v", got)
