@@ -76,6 +76,7 @@ type Capabilities struct {
 	Transactions    bool           // the Sender is a Transactor
 	TimerMessages   bool           // Delay.After and Delay.At
 	ExactRetryDelay bool           // Verdict.Delay is kept to the millisecond or second, not rounded to a level
+	Ordered         bool           // SubscriptionConfig.Ordered
 }
 
 // SenderConfig makes a Sender.

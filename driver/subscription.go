@@ -55,8 +55,24 @@ type SubscriptionConfig struct {
 	MaxUnsettledBytes int64
 	MaxSpan           int64
 	// MaxRetries is how often a message is retried before it is dead-lettered;
-	// 0 means 16, negative dead-letters the first failure.
+	// 0 means 16 or, for Ordered, without end, as in RocketMQ; negative dead-letters
+	// the first failure.
 	MaxRetries int
+	// Ordered delivers the messages of a queue one at a time and in offset order. This
+	// member locks its queues at their broker, so that no other handles one at the same
+	// time; a queue that is given up is unlocked when what is at work is settled. A
+	// message with ActionRetry keeps its place: it is delivered again here, with its
+	// ReconsumeTimes raised here only, before anything behind it, and past its maximum
+	// it is dead-lettered.
+	Ordered bool
+	// OrderKey, with Ordered, keeps the order of messages of one key only: of each key
+	// that a queue has, one message is delivered at a time. Nil takes a whole queue for
+	// one key. It must be quick and not panic.
+	OrderKey func(*message.Delivery) string
+	// Suspend is how long an ordered queue or key rests before a message with
+	// ActionRetry and neither Level nor Delay is delivered again; 0 means 1 s
+	// (suspendCurrentQueueTimeMillis).
+	Suspend time.Duration
 	// SuspendTimeout is how long the broker may hold an empty pull; 0 means 15 s.
 	SuspendTimeout time.Duration
 	// CommitInterval is how often offsets are committed; 0 means 5 s.
@@ -69,8 +85,9 @@ type SubscriptionConfig struct {
 type Sink interface {
 	// Deliver hands over messages of one queue in offset order. It must not
 	// block: the subscription limits what is unsettled. ctx ends when the queue
-	// is revoked or the subscription stops; nothing settled after that counts.
-	// Every message must be settled exactly once, from any goroutine; those that
+	// is revoked or the subscription stops; nothing settled after that counts. What is
+	// Ordered has 20 s to end from when its queue is revoked, and until it is settled
+	// the queue stays this member's. Every message must be settled exactly once, from any goroutine; those that
 	// were not handled when ctx ended are settled with the zero Verdict. The slice
 	// is the subscription's again when Deliver returns. A message that no filter
 	// takes, by its exact tag, is not delivered; a retried one is always.
@@ -97,7 +114,8 @@ const (
 type Verdict struct {
 	Action Action
 	// Level is the delay level for ActionRetry; 0 lets the broker choose
-	// 3 + reconsumeTimes, RocketMQ's 10 s … 2 h.
+	// 3 + reconsumeTimes, RocketMQ's 10 s … 2 h. Where messages are Ordered, 0 is the
+	// Suspend time.
 	Level int
 	// Delay, when set, asks for an exact delay instead of a level.
 	Delay time.Duration

@@ -21,6 +21,7 @@
 //	recall of timer messages  later           no
 //	exact retry delays        yes             no: rounded up to a level, and logged
 //	dead letters              yes             yes
+//	ordered consumption       yes             no
 //	drain                     yes             yes, by this package
 //	compressed bodies, sent   zlib, LZ4,      zlib
 //	                          Zstandard

@@ -45,6 +45,7 @@ func checkSubscription(cfg driver.SubscriptionConfig) (driver.SubscriptionConfig
 	}
 	fixed("SuspendTimeout", cfg.SuspendTimeout, suspendTimeout)
 	fixed("CommitInterval", cfg.CommitInterval, commitInterval)
+	mistake(cfg.Ordered, unsupported("ordered consumption", "it acknowledges a retry with the next success and does not notice a lost lock", "use the native driver"))
 	mistake(cfg.StrictRetryDelay, unsupported("StrictRetryDelay", "it retries after a delay level only", "let delays be rounded up to a level or use the native driver"))
 	return cfg, errors.Join(errs...)
 }

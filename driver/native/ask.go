@@ -99,7 +99,7 @@ func (c *client) tellRunningInfo(conn *remoting.Conn, cmd *protocol.Command) {
 			Properties: map[string]string{
 				protocol.RunningNameServers: strings.Join(c.cfg.NameServers, ";"),
 				protocol.RunningConsumeType: protocol.ConsumePassively,
-				protocol.RunningOrdered:     "false",
+				protocol.RunningOrdered:     strconv.FormatBool(s.cfg.Ordered),
 				protocol.RunningVersion:     "V5_3_1", // of protocol.ClientVersion
 				protocol.RunningSince:       strconv.FormatInt(s.began.UnixMilli(), 10),
 			},
@@ -133,6 +133,9 @@ func (q *queue) inspect() protocol.ProcessQueue {
 	info := protocol.ProcessQueue{
 		CommitOffset: q.low(), CachedCount: q.win.live, CachedMiB: int(q.win.bytes >> 20), Dropped: q.life.Err() != nil,
 		LastPullMs: millis(q.pull.sent), LastConsumeMs: millis(q.consumed),
+	}
+	if q.locks() {
+		info.Locked, info.LastLockMs = q.ord.lock.held, millis(q.ord.lock.until.Add(-lockTrust))
 	}
 	if q.win.n > 0 {
 		info.CachedMin = q.win.at(0).offset
@@ -215,7 +218,7 @@ type direct struct {
 func (a *direct) Settle(_ *message.Delivery, v driver.Verdict) {
 	defer a.s.directs.Add(-1)
 	defer a.cancel()
-	r := protocol.DirectResult{AutoCommit: true, SpentMs: time.Since(a.began).Milliseconds()}
+	r := protocol.DirectResult{AutoCommit: true, Ordered: a.s.cfg.Ordered, SpentMs: time.Since(a.began).Milliseconds()}
 	switch v.Action {
 	case driver.ActionAck:
 		r.Result = protocol.DirectSuccess

@@ -88,17 +88,17 @@ func (s *subscription) shareTopic(ctx context.Context, r *route) error {
 		if mq.Topic == r.topic && !assigned[mq] {
 			delete(s.queues, mq)
 			s.ending[mq] = q
-			q.leave(leaveNow)
+			q.leave(s.revoked())
 			given++
 		}
 	}
 	for _, mq := range mine {
-		if s.queues[mq] != nil {
-			continue
+		if s.queues[mq] != nil || s.cfg.Ordered && s.ending[mq] != nil {
+			continue // the loop is woken when an ordered queue's last term has ended
 		}
 		q := newQueue(s, mq, s.ending[mq])
-		if len(ids) > 1 {
-			q.handOver = handOver
+		if len(ids) > 1 && !s.cfg.Ordered {
+			q.handOver = handOver // ordered queues wait for their lock
 		}
 		if !s.c.run(q.run) {
 			return message.ErrClosed
@@ -110,6 +110,14 @@ func (s *subscription) shareTopic(ctx context.Context, r *route) error {
 		s.c.log.Info("queues shared anew", "group", s.cfg.Group, "topic", r.topic, "members", len(ids), "queues", len(r.subscribe), "mine", len(mine), "given up", given, "taken on", taken)
 	}
 	return nil
+}
+
+// revoked is how this member leaves a queue that becomes another's.
+func (s *subscription) revoked() leaveMode {
+	if s.cfg.Ordered {
+		return leaveRevoked
+	}
+	return leaveNow
 }
 
 // members asks the topic's brokers, in random order, who is in the group. All
@@ -212,6 +220,9 @@ func (s *subscription) end() {
 		if mode > told {
 			told = mode
 			for _, q := range s.queues {
+				q.leave(mode)
+			}
+			for _, q := range s.ending {
 				q.leave(mode)
 			}
 		}

@@ -66,8 +66,8 @@ func (q *queue) batch() int { return min(q.s.cfg.PullBatch, q.s.cfg.MaxUnsettled
 func (q *queue) pullDue(now time.Time) time.Time {
 	p := &q.pull
 	switch {
-	case p.busy || !q.hasRoom():
-		return now.Add(time.Hour) // until the answer, or a settlement
+	case p.busy || !q.hasRoom() || !q.mine(now):
+		return now.Add(time.Hour) // until the answer, a settlement, or the lock
 	case now.Before(p.at):
 		return p.at
 	}
@@ -210,7 +210,11 @@ func (q *queue) deliver(r *pulled) error {
 	case b.after >= 0:
 		q.next = max(q.next, b.after)
 	}
-	if len(b.out) > 0 {
+	switch {
+	case len(b.out) == 0:
+	case q.ord != nil:
+		q.lineUp(b.out)
+	default:
 		q.s.sink.Deliver(q.work, q, b.out)
 	}
 	for _, u := range b.unreadable {

@@ -49,6 +49,8 @@ type queue struct {
 	complaints seldom
 	waiting    int       // slots in slotWaiting
 	consumed   time.Time // when messages were settled last
+	ord        *order    // nil unless messages are delivered in order
+	left       time.Time // when it was first seen that the queue is to be given up
 }
 
 // mailbox is how other goroutines reach the queue's.
@@ -76,6 +78,9 @@ func newQueue(s *subscription, mq message.Queue, prev *queue) *queue {
 	q.life, q.endLife = context.WithCancel(s.c.ctx)
 	q.work, q.endWork = context.WithCancel(s.c.ctx)
 	q.pull.init(q)
+	if s.cfg.Ordered {
+		q.ord = newOrder()
+	}
 	return q
 }
 
@@ -115,12 +120,24 @@ func (q *queue) leave(mode leaveMode) {
 
 // run is the queue's goroutine.
 func (q *queue) run() {
+	if q.ord != nil {
+		defer q.s.kick() // the next term may begin
+	}
 	defer close(q.done)
 	defer q.closeBox()
 	defer func() { q.endWork() }() // of the last term: see moveTo
 	defer q.endLife()
-	if !q.begin() {
-		return
+	for q.begin() && q.serve() {
+	}
+	q.unlock()
+}
+
+// serve delivers messages until the queue is given up. It is true when its lock was
+// lost, so that the queue has to begin again.
+func (q *queue) serve() (again bool) {
+	var abandoned <-chan struct{}
+	if q.ord != nil {
+		abandoned = q.s.last.Done()
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -139,18 +156,25 @@ func (q *queue) run() {
 		}
 		clear(mail.notes)
 		if q.mayEnd(mail.leave) {
-			break
+			q.endWork()
+			q.finish()
+			return false
 		}
-		timer.Reset(time.Until(q.duties()))
+		next := q.duties()
+		if q.ord != nil && q.ord.lock.lost {
+			return true
+		}
+		timer.Reset(time.Until(next))
 		select {
 		case <-q.box.wake:
 		case <-timer.C:
+		case <-abandoned:
+			q.s.unready.Add(int64(q.atWork()))
+			return false
 		case <-q.s.c.ctx.Done():
-			return
+			return false
 		}
 	}
-	q.endWork()
-	q.finish()
 }
 
 // mail is what the mailbox held. Its slices are swapped with the mailbox's, so
@@ -170,6 +194,13 @@ func (q *queue) read(m *mail) {
 	b.mu.Unlock()
 }
 
+// readSettled reads the settlements only.
+func (q *queue) readSettled(m *mail) {
+	q.box.mu.Lock()
+	q.box.settled, m.settled = m.settled[:0], q.box.settled
+	q.box.mu.Unlock()
+}
+
 func (q *queue) closeBox() {
 	q.box.mu.Lock()
 	q.box.closed = true
@@ -185,6 +216,10 @@ func (q *queue) duties() time.Time {
 		next = earlier(next, q.pullDue(now))
 		next = earlier(next, q.redeliverDue(now))
 	}
+	next = earlier(next, q.lockDue(now))
+	if over := q.left.Add(handOverTime); !q.left.IsZero() && now.Before(over) {
+		next = earlier(next, over)
+	}
 	return earlier(next, q.commitDue(now))
 }
 
@@ -197,13 +232,17 @@ func earlier(a, b time.Time) time.Time {
 
 // mayEnd reports whether the queue can be given up now.
 func (q *queue) mayEnd(mode leaveMode) bool {
-	switch mode {
-	case leaveNow:
-		return true
-	case leaveDrained:
-		return q.win.live == q.waiting
+	if mode != stay && q.left.IsZero() {
+		q.left = time.Now()
 	}
-	return false
+	switch {
+	case mode == stay:
+		return false
+	case mode == leaveNow, mode == leaveRevoked && time.Since(q.left) >= handOverTime:
+		q.endWork()
+		return q.handlersDone()
+	}
+	return q.atWork() == 0 && q.handlersDone()
 }
 
 // begin finds the offset to start from, however long that takes. It returns
@@ -222,11 +261,17 @@ func (q *queue) begin() bool {
 	case <-q.life.Done():
 		return false
 	}
+	if q.ord != nil && !q.awaitHandlers() || q.locks() && !q.acquire() {
+		return false
+	}
+	if q.work.Err() != nil { // it begins again
+		q.work, q.endWork = context.WithCancel(q.s.c.ctx)
+	}
 	var pause backoff
 	for q.life.Err() == nil {
 		offset, err := q.startOffset()
 		if err == nil {
-			q.next = offset
+			q.next, q.committed = offset, -1
 			q.begun.Store(true)
 			q.commitAt = time.Now().Add(q.s.cfg.CommitInterval)
 			q.s.c.log.Debug("queue taken on", "group", q.s.cfg.Group, "queue", q.mq, "offset", offset)
@@ -317,7 +362,7 @@ func (q *queue) low() int64 { return q.win.low(q.next) }
 
 // commitDue commits the offset when it is time and it has moved.
 func (q *queue) commitDue(now time.Time) time.Time {
-	if q.committing {
+	if q.committing || !q.mine(now) {
 		return now.Add(q.s.cfg.CommitInterval)
 	}
 	if q.low() == q.committed {
@@ -369,10 +414,10 @@ func (q *queue) commitFailed(offset int64, err error) {
 func (q *queue) finish() {
 	q.quiesce()
 	if q.s.leaving() != stay { // and not only this queue is given up
-		q.s.unready.Add(int64(q.win.live - q.waiting))
+		q.s.unready.Add(int64(q.atWork()))
 	}
 	offset := q.low()
-	if offset == q.committed {
+	if offset == q.committed || !q.mine(time.Now()) {
 		return
 	}
 	b, err := q.offsets()
@@ -392,7 +437,7 @@ func (q *queue) quiesce() {
 	began := time.Now()
 	for {
 		wait := time.Duration(0)
-		if q.committing {
+		if q.committing || q.ord != nil && q.ord.lock.busy {
 			wait = q.s.c.cfg.RequestTimeout - time.Since(began)
 		} else if q.pull.busy && q.pull.carried {
 			wait = parkedAfter - time.Since(q.pull.sent)
@@ -421,12 +466,9 @@ func (q *queue) moveTo(offset int64, why string) {
 		return
 	}
 	q.s.c.log.Warn("queue continues at another offset", "group", q.s.cfg.Group, "queue", q.mq, "from", q.next, "to", offset, "at work", q.win.live, "why", why)
-	q.endWork()
+	q.forgetWork()
 	q.work, q.endWork = context.WithCancel(q.s.c.ctx)
-	q.win, q.waiting = window{}, 0
-	q.next = offset
-	q.pull.forget()
-	q.committed, q.commitAt = -1, time.Now()
+	q.next, q.commitAt = offset, time.Now()
 }
 
 // backoff are growing pauses between attempts that fail: 100 ms to 3 s, which is

@@ -23,19 +23,33 @@ var deadLetterVerdict = driver.Verdict{Action: driver.ActionDeadLetter}
 // settle applies a verdict. Settlements of messages that are not out, or of an
 // earlier copy, do not count.
 func (q *queue) settle(st settlement) {
+	if q.ord != nil && !q.returned(st.d) {
+		return
+	}
 	s := q.win.find(st.d.QueueOffset)
 	if s == nil || s.d != st.d || s.state != slotOut {
 		return
 	}
 	switch v := st.v; {
 	case v.Action == driver.ActionAck:
-		q.win.finish(s)
+		q.finished(s)
 	case v.Action == driver.ActionDeadLetter || s.d.ReconsumeTimes >= q.maxRetries(v):
 		q.deadLetter(s, v)
+	case q.ord != nil:
+		q.park(s, q.suspension(v))
 	case v.Delay > 0:
 		q.retryExactly(s, v)
 	default:
 		q.sendBack(s, v, int32(max(v.Level, 0)))
+	}
+}
+
+// finished is the end of a message.
+func (q *queue) finished(s *slot) {
+	l := s.lane
+	q.win.finish(s)
+	if l != nil {
+		q.advance(l)
 	}
 }
 
@@ -61,10 +75,10 @@ func (q *queue) sendBack(s *slot, v driver.Verdict, level int32) {
 	q.tell(s, protocol.SendMessageBack, h, nil, func(s *slot, err error) {
 		switch {
 		case err == nil:
-			q.win.finish(s)
+			q.finished(s)
 		case level >= 0:
 			q.hold(s, err, holdTime)
-		case refusedOutright(err):
+		case refusedOutright(err) && q.ord == nil:
 			q.deadLetterBySend(s, v, err)
 		default:
 			q.holdLetter(s, v, err)
@@ -83,13 +97,14 @@ func (q *queue) deadLetter(s *slot, v driver.Verdict) { q.sendBack(s, v, -1) }
 
 // deadLetterBySend is the other way into the dead letters, for a broker that
 // refuses to take a message back: a send to the retry topic that has one attempt
-// more than its maximum.
+// more than its maximum. Ordered messages wait here instead: one whose send came
+// back as a retry would have lost its place.
 func (q *queue) deadLetterBySend(s *slot, v driver.Verdict, cause error) {
 	times := int32(s.d.ReconsumeTimes)
 	h := q.republish(s, times+1, times, 0)
 	q.tell(s, protocol.SendMessageV2, h, q.storedBody(s), func(s *slot, err error) {
 		if err == nil {
-			q.win.finish(s)
+			q.finished(s)
 			return
 		}
 		q.holdLetter(s, v, causes{cause, err})
@@ -116,7 +131,7 @@ func (q *queue) retryExactly(s *slot, v driver.Verdict) {
 	q.tell(s, protocol.SendMessageV2, h, q.storedBody(s), func(s *slot, err error) {
 		switch {
 		case err == nil:
-			q.win.finish(s)
+			q.finished(s)
 		case isCode(err, protocol.MessageIllegal) || isCode(err, protocol.SystemError):
 			q.noExactDelay(s, v, err) // too far ahead, or the timer is off
 		default:
@@ -258,7 +273,7 @@ func (q *queue) park(s *slot, d time.Duration) {
 // still look at it.
 func (q *queue) redeliverDue(now time.Time) time.Time {
 	next := now.Add(time.Hour)
-	if q.waiting == 0 {
+	if q.waiting == 0 || !q.mine(now) {
 		return next
 	}
 	var letters []*slot
@@ -274,7 +289,7 @@ func (q *queue) redeliverDue(now time.Time) time.Time {
 			d.ReconsumeTimes++
 			s.d, s.state = &d, slotOut
 			q.waiting--
-			q.s.sink.Deliver(q.work, q, []*message.Delivery{&d})
+			q.deliverOne(&d)
 		}
 	})
 	for _, s := range letters {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,6 +24,7 @@ const (
 	defaultRetries        = 16
 	defaultSuspend        = 15 * time.Second
 	defaultCommitInterval = 5 * time.Second
+	defaultSuspendQueue   = time.Second
 )
 
 // subscription is this client's membership in one consumer group.
@@ -56,7 +58,8 @@ type subscription struct {
 type leaveMode int
 
 const (
-	stay leaveMode = iota
+	stay         leaveMode = iota
+	leaveRevoked           // as leaveDrained, but for handOverTime at most; for ordered queues
 	leaveDrained
 	leaveNow
 )
@@ -110,7 +113,12 @@ func subscriptionDefaults(cfg driver.SubscriptionConfig) driver.SubscriptionConf
 	if cfg.MaxSpan <= 0 {
 		cfg.MaxSpan = defaultSpan
 	}
+	if cfg.Suspend <= 0 {
+		cfg.Suspend = defaultSuspendQueue
+	}
 	switch {
+	case cfg.MaxRetries == 0 && cfg.Ordered:
+		cfg.MaxRetries = math.MaxInt32 // ConsumeMessageOrderlyService.getMaxReconsumeTimes
 	case cfg.MaxRetries == 0:
 		cfg.MaxRetries = defaultRetries
 	case cfg.MaxRetries < 0:

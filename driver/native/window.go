@@ -29,6 +29,7 @@ const (
 	slotOut                       // delivered, not settled
 	slotSettling                  // settled; the broker is being told
 	slotWaiting                   // stays here and is delivered again when due
+	slotHeld                      // not delivered yet: one of its lane is before it
 )
 
 // slot is one message of a window.
@@ -39,6 +40,7 @@ type slot struct {
 	state    slotState
 	d        *message.Delivery // the copy that is out; another one's settlement does not count
 	rare     *rarity           // nil for most
+	lane     *lane             // of a message that is delivered in order
 }
 
 // rarity is what few messages need.
