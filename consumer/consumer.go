@@ -154,6 +154,7 @@ func (c *Consumer) pool(p *plan, e *entry) *pool {
 		policy:      e.policyOr(g),
 		disabled:    e.disabled,
 		dlq:         e.dlq,
+		suspend:     p.suspension(e),
 		runner:      e.newTyped(group, e.name, e.codecOr(g), p.middleware),
 		tracer:      p.opts.tracer,
 		log:         c.log.With(slog.String("group", group), slog.String("handler", e.name)),

@@ -35,6 +35,9 @@
 // retry.Skip acknowledge; a message whose handler has no outcome, because it ended
 // its goroutine, is delivered again.
 //
+// In an ordered group (Ordered, OrderedBy) a message is with a handler only when the one
+// before it in its queue, or of its key, is done, and one that fails keeps its place.
+//
 // # Delivery is at least once
 //
 // A message arrives again when the process ends without Drain, when its queue

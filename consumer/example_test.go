@@ -214,3 +214,28 @@ func ExampleForHandler() {
 	// pay_consumer_group
 	// <nil>
 }
+
+// The steps of an order are handled one after the other, those of different orders at
+// the same time. The producer sends them with message.ShardingKey(order).
+func ExampleOrderedBy() {
+	mux := consumer.NewMux("order_steps", consumer.OrderedBy((*message.Delivery).ShardingKey), consumer.Suspend(5*time.Second))
+	consumer.Handle(mux, "orders", func(_ context.Context, step string) error {
+		fmt.Println("step:", step)
+		return nil // an error holds up this order, and no other
+	}, consumer.Retry(retry.Levels(100)))
+	play(mux, msg("1", "orders", "", "created"), msg("2", "orders", "", "paid"))
+	// Output:
+	// step: created
+	// step: paid
+}
+
+// One message of a queue at a time: with a topic of a single queue, of the topic.
+func ExampleOrdered() {
+	mux := consumer.NewMux("ledger", consumer.Ordered())
+	consumer.Handle(mux, "ledger_entries", func(_ context.Context, entry string) error {
+		fmt.Println("booked:", entry)
+		return nil
+	})
+	play(mux, msg("1", "ledger_entries", "", "+10"))
+	// Output: booked: +10
+}

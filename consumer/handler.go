@@ -22,8 +22,9 @@ type handler struct {
 	concurrency int
 	timeout     time.Duration
 	policy      retry.Policy
-	disabled    bool // takes no messages
-	dlq         bool // takes the dead letters: nothing is dead-lettered again
+	disabled    bool          // takes no messages
+	dlq         bool          // takes the dead letters: nothing is dead-lettered again
+	suspend     time.Duration // of an ordered group: what a failure costs
 	runner      runner
 	tracer      *trace.Tracer
 	log         *slog.Logger // has group and handler
@@ -171,6 +172,8 @@ func (h *handler) next(d *message.Delivery, immediate int, decision retry.Decisi
 	}
 	when := "about " + retry.BrokerDelay(d.ReconsumeTimes).String()
 	switch {
+	case h.suspend > 0 && decision.Delay == 0 && decision.Level == 0:
+		when = h.suspend.String() + ", in its place"
 	case decision.Delay > 0:
 		when = decision.Delay.String()
 	case decision.Level > 0:

@@ -6,6 +6,7 @@ import (
 
 	"github.com/rocketkit/rocketkit/codec"
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/retry"
 	"github.com/rocketkit/rocketkit/trace"
 )
@@ -91,6 +92,9 @@ type groupOptions struct {
 	pullWait          choice[time.Duration]
 	invisible         choice[time.Duration]
 	strictRetryDelay  bool
+	ordered           bool
+	orderKey          choice[func(*message.Delivery) string]
+	suspend           choice[time.Duration]
 	logger            *slog.Logger
 	tracer            *trace.Tracer
 	overrides         []override

@@ -207,6 +207,7 @@ func (p *plan) subscription() driver.SubscriptionConfig {
 			retries = max(retries, e.policyOr(&p.opts.common).Retries())
 		}
 	}
+	p.order(&cfg)
 	// Verdicts carry each handler's own number; this is for messages without one.
 	if cfg.MaxRetries = retries; retries == 0 {
 		cfg.MaxRetries = -1

@@ -32,7 +32,7 @@ type scripted struct {
 }
 
 func newScripted() *scripted {
-	return &scripted{caps: driver.Capabilities{ExactRetryDelay: true}}
+	return &scripted{caps: driver.Capabilities{ExactRetryDelay: true, Ordered: true}}
 }
 
 func (s *scripted) Name() string                      { return "scripted" }

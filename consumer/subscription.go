@@ -66,6 +66,9 @@ func ask(group string, subs []Subscription, opts []GroupOption) (*asked, error) 
 		a.mistake("%w", err)
 	}
 	a.checkOptions()
+	if a.opts.ordered {
+		a.mistake("Ordered is %w without handlers: what a program takes by itself it orders by itself; remove the option or use a Consumer", message.ErrUnsupported)
+	}
 	if len(subs) == 0 {
 		a.mistake("no topic is subscribed to; give at least one Subscription")
 	}

@@ -92,6 +92,9 @@ func (d *Delivery) Properties() iter.Seq2[string, string] {
 // Keys returns the business keys.
 func (d *Delivery) Keys() []string { return strings.Fields(d.Property(propKeys)) }
 
+// ShardingKey is what the message was sent to its queue by, "" when it has none.
+func (d *Delivery) ShardingKey() string { return d.Property(propShardingKey) }
+
 // OriginID is the id of the first stored copy of a retried or dead-lettered
 // message, "" on first delivery.
 func (d *Delivery) OriginID() string { return d.Property(propOriginMessageID) }

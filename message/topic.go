@@ -60,5 +60,6 @@ const (
 	propKeys            = "KEYS"
 	propTags            = "TAGS"
 	propOriginMessageID = "ORIGIN_MESSAGE_ID"
+	propShardingKey     = "__SHARDINGKEY"
 	propRetryTopic      = "RETRY_TOPIC"
 )

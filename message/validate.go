@@ -77,7 +77,7 @@ func (m *Message) PropertiesSize() int {
 		}
 	}
 	add(propTags, len(m.Tag))
-	add("__SHARDINGKEY", len(m.ShardingKey))
+	add(propShardingKey, len(m.ShardingKey))
 	keys := max(len(m.Keys)-1, 0) // joined by one character each
 	for _, k := range m.Keys {
 		keys += len(k)

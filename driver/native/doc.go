@@ -38,6 +38,11 @@
 //
 // # Delivery
 //
+// A queue that is consumed in order is locked at its master broker, by a request of its
+// own every 20 s, and its messages are delivered one of each lane (a key, or the whole
+// queue) at a time. Its goroutine pulls, delivers and commits only while it trusts the
+// lock, and gives it back after the last commit, when no handler is at work.
+//
 // At least once. The cases that deliver a message again: a member that ends
 // without Drain or is cut off, a queue that moves to another member while its
 // messages are at work, a send-back that was written and not answered, and a

@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -188,6 +189,8 @@ func (q *queue) loseLock(why string) {
 	q.s.c.log.Warn("the lock of a queue is lost; what is at work does not count", "group", q.s.cfg.Group, "queue", q.mq, "at work", q.atWork(), "why", why)
 	q.forgetWork()
 	q.ord.lock.lost = true
+	q.begun.Store(false)
+	q.committedNow(errors.New("the lock of the queue was lost"))
 }
 
 // unlock gives the lock back.
