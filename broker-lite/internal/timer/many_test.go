@@ -1,7 +1,9 @@
 package timer
 
 import (
+	"errors"
 	"fmt"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -50,4 +52,67 @@ func TestMemoryDoesNotGrowWithWhatWaits(t *testing.T) {
 			t.Errorf("%d entries are in memory, want %d at most", n, most)
 		}
 	})
+}
+
+// Nobody reads an hour's messages at once, and a disk that is full is not filled with
+// what is tried again.
+func TestAnHourIsSplitPieceByPiece(t *testing.T) {
+	t.Parallel()
+	mem := vfs.NewMem()
+	var largest, wrote, allowed int
+	allowed = 1 << 30
+	disk := vfs.NewFaulty(mem, vfs.Hooks{Before: func(c vfs.Call) vfs.Fault {
+		switch c.Op {
+		case vfs.OpRead:
+			largest = max(largest, c.Len)
+		case vfs.OpWrite:
+			if wrote += c.Len; wrote > allowed {
+				return vfs.Fault{Err: syscall.ENOSPC}
+			}
+		}
+		return vfs.Fault{}
+	}})
+	if err := disk.MkdirAll("timer", 0o755); err != nil {
+		t.Fatal(err)
+	}
+	s := Service{slots: slots{fs: disk, dir: "timer", files: map[slotKey]*slot{}}}
+	const n = 100_000
+	var list []entry
+	for i := range int64(n) {
+		list = append(list, entry{i, 10*hour + i*7%hour})
+	}
+	if err := s.slots.add(list, func(int64) slotKey { return slotKey{10 * hour, hour} }); err != nil {
+		t.Fatal(err)
+	}
+	wrote, allowed = 0, n*entrySize/2
+	for range 5 {
+		if err := s.split(slotKey{10 * hour, hour}); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("%v", err)
+		}
+		wrote = allowed // full
+	}
+	allowed = 1 << 30
+	if err := s.split(slotKey{10 * hour, hour}); err != nil {
+		t.Fatal(err)
+	}
+	if largest > 1<<20 {
+		t.Errorf("%d bytes are read at once", largest)
+	}
+	found, bytes := 0, int64(0)
+	for key, f := range s.slots.files {
+		got, err := s.slots.read(key)
+		if err != nil || key.width != minute {
+			t.Fatal(key, err)
+		}
+		for _, e := range got {
+			if minuteOf(e.due) != key || e.due != 10*hour+e.offset*7%hour {
+				t.Fatalf("%+v in %+v", e, key)
+			}
+		}
+		found += len(got)
+		bytes += f.size
+	}
+	if found != n || bytes != n*entrySize {
+		t.Errorf("%d entries in %d bytes, want %d in %d", found, bytes, n, n*entrySize)
+	}
 }

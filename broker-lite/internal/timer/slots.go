@@ -77,6 +77,7 @@ type slot struct {
 	size   int64 // where the next entry goes
 	dirty  bool  // written since the last sync
 	loaded bool  // a minute: its entries are in memory
+	split  int64 // an hour: so much of it is in its minutes' files
 }
 
 // slots are the slot files. They belong to the Service's alarm.
@@ -146,17 +147,23 @@ func (s *slots) list(which func(slotKey, *slot) bool) []slotKey {
 	return keys
 }
 
-// add appends entries to the files of their slots.
+// add appends entries to the files of their slots: all, or none that counts.
 func (s *slots) add(list []entry, slotOf func(due int64) slotKey) error {
 	groups := map[slotKey][]byte{}
 	for _, e := range list {
 		key := slotOf(e.at())
 		groups[key] = appendEntry(groups[key], e)
 	}
+	var written []slotKey
 	for key, data := range groups {
 		if err := s.write(key, data); err != nil {
+			// They are tried again: a disk that is full must not be filled with them.
+			for _, key := range written {
+				s.files[key].size -= int64(len(groups[key]))
+			}
 			return err
 		}
+		written = append(written, key)
 	}
 	return nil
 }
@@ -182,27 +189,53 @@ func (s *slots) write(key slotKey, data []byte) error {
 }
 
 // read returns a slot's entries, each once, by their offsets.
-func (s *slots) read(key slotKey) ([]entry, error) {
-	path := filepath.Join(s.dir, key.name())
-	f, err := s.fs.OpenFile(path, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	data := make([]byte, s.files[key].size)
-	n, err := f.ReadAt(data, 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return nil, errors.Join(fmt.Errorf("read %s: %w", path, err), f.Close())
-	}
-	var list []entry
-	for data = data[:n]; len(data) >= entrySize; data = data[entrySize:] {
-		if e, ok := decodeEntry(data); ok {
-			list = append(list, e)
-		}
-	}
+func (s *slots) read(key slotKey) (list []entry, err error) {
+	err = s.each(key, 0, func(some []entry) error {
+		list = append(list, some...)
+		return nil
+	})
+	return distinct(list), err
+}
+
+// distinct sorts entries by their offsets, and leaves each once.
+func distinct(list []entry) []entry {
 	slices.SortFunc(list, func(a, b entry) int {
 		return cmp.Or(cmp.Compare(a.offset, b.offset), cmp.Compare(a.due, b.due))
 	})
-	return slices.Compact(list), f.Close()
+	return slices.Compact(list)
+}
+
+// readBytes is how much of a slot is read at once: an hour may have millions of
+// entries.
+const readBytes = 32 << 10 * entrySize
+
+// each calls f with a slot's entries, some at a time, as the file has them from a
+// place on.
+func (s *slots) each(key slotKey, from int64, f func([]entry) error) error {
+	path := filepath.Join(s.dir, key.name())
+	file, err := s.fs.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return err
+	}
+	size := s.files[key].size
+	data := make([]byte, min(size-from, readBytes))
+	var list []entry
+	for ; err == nil && from < size; from += int64(len(data)) {
+		data = data[:min(size-from, readBytes)]
+		n, bad := file.ReadAt(data, from)
+		if bad != nil && !errors.Is(bad, io.EOF) {
+			err = fmt.Errorf("read %s: %w", path, bad)
+			break
+		}
+		list = list[:0]
+		for rest := data[:n]; len(rest) >= entrySize; rest = rest[entrySize:] {
+			if e, ok := decodeEntry(rest); ok {
+				list = append(list, e)
+			}
+		}
+		err = f(list)
+	}
+	return errors.Join(err, file.Close())
 }
 
 func appendEntry(dst []byte, e entry) []byte {

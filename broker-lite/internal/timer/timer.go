@@ -167,6 +167,9 @@ func (s *Service) ring(now time.Time) (next time.Time) {
 		}
 	}
 	s.held.Store(int64(len(s.queue)))
+	if len(s.queue) == 0 && cap(s.queue) > keptEntries {
+		s.queue = nil
+	}
 	return s.comeAgain()
 }
 
@@ -186,8 +189,12 @@ func (s *Service) comeAgain() time.Time {
 	return time.UnixMilli(at)
 }
 
-// fileEntries is how many entries are filed at once.
-const fileEntries = 4096
+const (
+	// fileEntries is how many entries are filed at once.
+	fileEntries = 4096
+	// keptEntries is for how many entries the queue keeps room when it is empty.
+	keptEntries = 1 << 16
+)
 
 // file puts the entries that have come since into slot files.
 func (s *Service) file() error {
@@ -228,20 +235,9 @@ func (s *Service) enqueue(list []entry) {
 // begin splits the hours that come near and loads the minutes that have begun.
 func (s *Service) begin(now int64) error {
 	for _, key := range s.slots.hoursUntil(now + splitAhead) {
-		list, err := s.slots.read(key)
-		if err != nil {
+		if err := s.split(key); err != nil {
 			return err
 		}
-		if err := s.slots.add(list, minuteOf); err != nil {
-			return err
-		}
-		if err := s.slots.sync(); err != nil {
-			return err
-		}
-		if err := s.slots.remove(key); err != nil {
-			return err
-		}
-		s.enqueue(list)
 	}
 	for _, key := range s.slots.minutesUntil(now) {
 		list, err := s.slots.read(key)
@@ -257,6 +253,27 @@ func (s *Service) begin(now int64) error {
 	}
 	s.loaded = max(s.loaded, minuteOf(now).start+minute)
 	return nil
+}
+
+// split puts the entries of an hour into its minutes, where it left off when the disk
+// has failed.
+func (s *Service) split(key slotKey) error {
+	f := s.slots.files[key]
+	err := s.slots.each(key, f.split, func(list []entry) error {
+		if err := s.slots.add(list, minuteOf); err != nil {
+			return err
+		}
+		f.split += min(readBytes, f.size-f.split)
+		s.enqueue(distinct(list))
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	if err := s.slots.sync(); err != nil {
+		return err
+	}
+	return s.slots.remove(key)
 }
 
 // waits reports whether an entry of a slot file is one that is to be delivered.
