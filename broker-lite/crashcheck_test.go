@@ -3,7 +3,6 @@ package brokerlite
 import (
 	"errors"
 	"fmt"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -25,7 +24,6 @@ type expected struct {
 func (w *crashWorld) expect(n int) *expected {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	going := "" // the topic that is being deleted
 	e := &expected{map[*crashMsg]bool{}, map[*crashMsg]bool{}, map[*crashMsg]bool{}, map[*crashMsg]bool{}, map[*crashMsg]bool{}, map[string]int64{}}
 	for _, f := range w.facts[:n] {
 		m := f.m
@@ -47,21 +45,11 @@ func (w *crashWorld) expect(n int) *expected {
 		case committing:
 			e.offsets[fmt.Sprint(f.topic, f.queue)] = max(e.offsets[fmt.Sprint(f.topic, f.queue)], f.offset)
 		case deleting, deleted:
-			if going = f.topic; f.fact == deleted {
-				going = ""
-			}
 			for m := range e.known {
 				if m.topic == f.topic {
 					e.visible[m], e.ends[m], e.never[m] = false, false, f.fact == deleted
 				}
 			}
-		}
-	}
-	if going != "" {
-		// While the queues of one topic go, the checkpoint does not fit: what topics
-		// were deleted before is built anew from the log, as package store says.
-		for m := range e.never {
-			e.never[m] = e.never[m] && !strings.HasPrefix(m.topic, "goes-")
 		}
 	}
 	return e

@@ -54,7 +54,7 @@ type placed struct {
 }
 
 // control is a function to run between two batches, when all that was written
-// is published and durable.
+// is published and durable; again when it has set rolling.
 type control struct {
 	run  func() error
 	done chan error // of capacity 1
@@ -424,39 +424,20 @@ func (p *appender) runControls() bool {
 		p.requestSync()
 		return false
 	}
-	for _, c := range p.controls {
+	for len(p.controls) > 0 {
+		c := p.controls[0]
 		err := p.failed
 		if err == nil {
 			err = c.run()
 		}
+		if p.rolling {
+			return false // it goes on in the next file
+		}
 		c.done <- err
+		p.controls = p.controls[1:]
 	}
 	p.controls = nil
 	return true
-}
-
-// deleteTopic runs as a control.
-func (p *appender) deleteTopic(topic string, done chan error) error {
-	if p.w.file == nil && p.w.end > 0 {
-		if err := p.check(p.w.openNext()); err != nil {
-			return err
-		}
-	}
-	gone := p.s.queues.removeTopic(topic)
-	for _, q := range gone {
-		p.total -= q.next
-		q.mu.Lock()
-		q.deleted = true
-		q.mu.Unlock()
-	}
-	if len(gone) == 0 {
-		done <- nil
-		return nil
-	}
-	p.durable.entries = p.total
-	p.s.indexer.note(p.durable)
-	p.s.indexer.do(job{run: func() error { return p.s.indexer.removeTopic(topic, gone) }, done: done})
-	return nil
 }
 
 // fifo is a queue in a slice that is used again whenever it empties.

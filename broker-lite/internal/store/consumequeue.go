@@ -219,6 +219,18 @@ func (t *queueTable) add(q *queue) {
 	t.queues[queueKey{q.topic, q.id}] = q
 }
 
+// hasTopic reports whether a topic has queues.
+func (t *queueTable) hasTopic(topic string) bool {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	for k := range t.queues {
+		if k.topic == topic {
+			return true
+		}
+	}
+	return false
+}
+
 // removeTopic takes a topic's queues out.
 func (t *queueTable) removeTopic(topic string) (gone []*queue) {
 	t.mu.Lock()

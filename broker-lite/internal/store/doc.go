@@ -49,7 +49,8 @@
 //	flushed                            how far the log was synced
 //
 // All but commitlog and the locks are derived: deleted while the store is closed,
-// they are built anew.
+// they are built anew. Records of topic "*" are the store's own: notes of deletions
+// and of what a repair has cut out.
 //
 // # Commit log
 //
@@ -135,8 +136,16 @@
 // A cut is synced before Open returns, and so is all that recovery has found:
 // what was cut never comes back, and what can be read does not go away.
 //
-// A queue offset of 0 where more is expected means that the topic was deleted
-// and made anew in between. Queues of deleted topics do come back when
-// everything is built anew, for their records are in the log still: after a crash
-// in the middle of the deletion of another topic, too.
+// # Deletion of topics
+//
+// DeleteTopic first writes and syncs a note into the log: a record of topic "*"
+// whose body is "deleted " and the topic's name. Then the queues go, and a
+// checkpoint does not count them. Where recovery comes by a note it removes the
+// topic's queues, so that what was deleted stays so, and a deletion that was
+// interrupted is ended, whatever is built anew. A note has no entry and cannot be
+// read; it goes when old log is deleted, and all that it speaks of has gone before.
+//
+// Older versions wrote no notes. Of their logs a queue offset of 0 where more is
+// expected means that the topic was deleted and made anew in between; and queues of
+// topics that they deleted do come back when everything is built anew.
 package store

@@ -136,6 +136,7 @@ type inspector struct {
 	flushed int64
 	queues  map[queueKey]*cursor
 	missing map[queueKey]int64 // records without a queue
+	halfway bool               // a topic was deleted behind the checkpoint: recovery ends that
 }
 
 func (in *inspector) run() error {
@@ -286,7 +287,13 @@ func (in *inspector) record(sc *scanner, rec *protocol.Record) error {
 			return err
 		}
 	}
-	if in.logOnly || rec.Topic == cutTopic {
+	if in.logOnly {
+		return nil
+	}
+	if topic, ok := deletedTopic(rec); ok {
+		return in.deletion(topic, rec.PhysicalOffset)
+	}
+	if rec.Topic == cutTopic {
 		return nil
 	}
 	return in.compare(sc, rec)

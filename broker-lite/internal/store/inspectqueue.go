@@ -15,8 +15,13 @@ type cursor struct {
 	end   int64 // behind the last entry that the checkpoint vouches for; recovery cuts the others off
 	base  int64 // of buf
 	buf   []byte
-	short bool // reported
+	short int64    // records from end on that the checkpoint counts
+	first shortage // of those
+	gone  bool     // deleted behind the checkpoint
 }
+
+// shortage is a record without an entry.
+type shortage struct{ offset, phys int64 }
 
 func (in *inspector) cursor(q *queue) (*cursor, error) {
 	key := queueKey{q.topic, q.id}
@@ -72,14 +77,12 @@ func (in *inspector) compare(sc *scanner, rec *protocol.Record) error {
 	if err != nil {
 		return err
 	}
-	if rec.QueueOffset >= c.end {
-		if later {
-			in.report.Unindexed++
-		} else if !c.short {
-			c.short = true
-			in.queueDamage(q, c.end, "the queue ends before the record of offset %d at physical offset %d", rec.QueueOffset, rec.PhysicalOffset)
-		}
+	if later && (c.gone || rec.QueueOffset >= c.end) {
+		in.report.Unindexed++
 		return nil
+	}
+	if rec.QueueOffset >= c.end {
+		return in.short(c, rec)
 	}
 	if rec.QueueOffset < c.next {
 		in.report.Unreachable++ // of an earlier topic of the same name
@@ -112,6 +115,50 @@ func (in *inspector) compare(sc *scanner, rec *protocol.Record) error {
 	return nil
 }
 
+// short notes a record behind a queue's end: it is of an earlier topic of the same
+// name, or its entry is missing.
+func (in *inspector) short(c *cursor, rec *protocol.Record) error {
+	if c.next < c.end {
+		e, ok, err := in.entry(c, c.next)
+		if err != nil {
+			return err
+		}
+		if ok && e.PhysicalOffset > rec.PhysicalOffset {
+			in.report.Unreachable++
+			return nil
+		}
+	}
+	if c.short++; c.short == 1 {
+		c.first = shortage{rec.QueueOffset, rec.PhysicalOffset}
+	}
+	return nil
+}
+
+// deletion is called where the log notes that a topic was deleted: what had no
+// entries needs none.
+func (in *inspector) deletion(topic string, phys int64) error {
+	for key, n := range in.missing {
+		if key.topic == topic {
+			in.report.Unreachable += n
+			delete(in.missing, key)
+		}
+	}
+	later := phys >= in.check.phys
+	in.halfway = in.halfway || later
+	for _, q := range in.s.queues.all() {
+		if q.topic != topic {
+			continue
+		}
+		c, err := in.cursor(q)
+		if err != nil {
+			return err
+		}
+		in.report.Unreachable += c.short
+		c.short, c.gone = 0, later
+	}
+	return nil
+}
+
 // passed accounts for entries before to that no record has come for.
 func (in *inspector) passed(c *cursor, to int64) error {
 	for ; c.next < to; c.next++ {
@@ -141,6 +188,9 @@ func (in *inspector) finishQueues() error {
 	all := in.s.queues.all()
 	slices.SortFunc(all, func(a, b *queue) int { return compareQueues(a.topic, b.topic, a.id, b.id) })
 	for _, q := range all {
+		if c := in.queues[queueKey{q.topic, q.id}]; c != nil && c.gone {
+			continue
+		}
 		for _, off := range q.stray {
 			in.report.add(Problem{Kind: QueueDamage, File: q.key(off / entrySize).path(), Offset: off / entrySize,
 				Reason: fmt.Sprintf("the file does not follow the one before (topic %s, queue %d)", q.topic, q.id)})
@@ -152,8 +202,14 @@ func (in *inspector) finishQueues() error {
 		if err != nil {
 			return err
 		}
+		if c.short > 0 {
+			in.queueDamage(q, c.end, "the queue ends before the record of offset %d at physical offset %d", c.first.offset, c.first.phys)
+		}
 		vouched += c.end
 		c.buf = nil
+	}
+	if in.halfway {
+		return nil
 	}
 	for key, n := range in.missing {
 		if vouched == in.check.entries {

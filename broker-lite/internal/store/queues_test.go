@@ -196,6 +196,10 @@ func TestDeletedTopicIsGoneAndStartsAnew(t *testing.T) {
 	for _, fs := range []*vfs.Mem{fs.Clone(), fs.Crash(1), fs.Crash(2)} {
 		o := o
 		o.FS = fs
+		old := openStore(t, o)
+		gone(old)
+		mustClose(t, old)
+		removeDerived(t, Options{FS: fs, Dir: testDir})
 		gone(openStore(t, o))
 	}
 	for i := range 5 {
@@ -224,10 +228,12 @@ func TestDeletedTopicIsGoneAndStartsAnew(t *testing.T) {
 			t.Fatalf("%s: queue 0 of the new topic has %d records", name, n)
 		}
 		mustClose(t, s)
-		// Without its derived files the store cannot know what was deleted, but
-		// must tell the old life of a queue from the new.
 		removeDerived(t, Options{FS: fs, Dir: testDir})
-		fresh(openStore(t, o))
+		s = openStore(t, o)
+		fresh(s)
+		if n := s.MaxOffset("old", 0); n != 0 {
+			t.Fatalf("%s: queue 0 of the new topic has %d records after all queues were built anew", name, n)
+		}
 	}
 }
 

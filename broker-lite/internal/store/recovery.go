@@ -289,6 +289,9 @@ func (r *recovery) cutTail(sc *scanner, damage *CorruptionError) error {
 
 // dispatch adds a record's consume queue entry.
 func (r *recovery) dispatch(sc *scanner, rec *protocol.Record) error {
+	if topic, ok := deletedTopic(rec); ok {
+		return r.dispatchDeletion(topic)
+	}
 	if rec.Topic == cutTopic {
 		return r.dispatchCut(sc, rec)
 	}

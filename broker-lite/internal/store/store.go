@@ -179,13 +179,20 @@ func (s *Store) Flush(ctx context.Context) error {
 	return s.control(ctx, func() error { return nil })
 }
 
-// DeleteTopic removes a topic's consume queues; its records stay in the log,
-// out of reach. A later append starts the topic anew at
-// offset 0. Appends of the topic that are on their way may come before or after
-// the removal.
+// DeleteTopic removes a topic's consume queues, and notes that in the log, durably;
+// the topic's records stay in the log, out of reach. A later append starts the topic
+// anew at offset 0. Appends of the topic that are on their way may come before or
+// after the removal.
 func (s *Store) DeleteTopic(ctx context.Context, topic string) error {
+	note, err := deletionNote(topic, s.opt.Now().UnixMilli())
+	if err != nil {
+		return fmt.Errorf("delete topic %s: %w", topic, err)
+	}
+	if n := int64(len(note)); n > s.MaxAppendBytes() {
+		return fmt.Errorf("delete topic %s: %w: a note of %d bytes, at most %d", topic, ErrTooLarge, n, s.MaxAppendBytes())
+	}
 	removed := make(chan error, 1)
-	if err := s.control(ctx, func() error { return s.appender.deleteTopic(topic, removed) }); err != nil {
+	if err := s.control(ctx, func() error { return s.appender.deleteTopic(topic, note, removed) }); err != nil {
 		return err
 	}
 	select {
