@@ -94,12 +94,10 @@ func TestChangesThatAMemberDoesNotReadBecomeOne(t *testing.T) {
 func TestOneConnectionsPullsWaitInBoundedRoom(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *Broker, c *client) {
 		c.createTopic("orders", 1)
-		tags := make([]string, 700)
-		for i := range tags {
-			tags[i] = fmt.Sprint(i)
-		}
-		h := suspending("orders", 0, strings.Join(tags, "||"), 10*time.Minute)
-		const pulls = 11_000
+		h := suspending("orders", 0, "a = '"+strings.Repeat("b", 4000)+"'", 10*time.Minute)
+		h.ExpressionType = "SQL92"
+		fit := (32 << 20) / (512 + 16*len(h.Subscription)) // a compiled expression takes 16 times its text
+		pulls := fit + 100
 		answered := make(chan *protocol.Command, pulls)
 		for range pulls {
 			go func() {
@@ -112,7 +110,6 @@ func TestOneConnectionsPullsWaitInBoundedRoom(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		const fit = (32 << 20) / (512 + 4*700)
 		if n, m := b.broker.ParkedPulls(), len(answered); n != fit || m != pulls-fit {
 			t.Fatalf("%d pulls wait and %d are answered, want %d in 32 MiB", n, m, fit)
 		}

@@ -96,8 +96,8 @@ func TestKeysAndValuesAreBounded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		p := start(t, Options{}).dial()
-		big := strings.Repeat("x", maxKVBytes/20)
-		for i := range 19 {
+		big := strings.Repeat("x", maxKVBytes/4)
+		for i := range 3 {
 			p.ask(protocol.PutKVConfig, fields{"namespace": "n", "key": string(rune('a' + i)), "value": big}, "")
 		}
 		p.refused(protocol.PutKVConfig, fields{"namespace": "n", "key": "z", "value": big + big}, "", protocol.SystemError, "at most")

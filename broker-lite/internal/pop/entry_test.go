@@ -141,7 +141,7 @@ func randomEntries(r *rand.Rand, n int) []entry {
 
 func TestReplayingTwiceDoesNoHarm(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(200) {
+	for seed := range uint64(60) {
 		list := randomEntries(rand.New(rand.NewPCG(seed, 0)), 200)
 		want := newTables()
 		for _, e := range list {
