@@ -120,6 +120,22 @@ func (b *Broker) checkPop(p *peer, pp *popping) *answer {
 	return &a
 }
 
+// resumePop answers a pop or a notification that has waited, by what is allowed by now.
+func (b *Broker) resumePop(pp *popping) {
+	switch a := b.checkPeek(pp.peer, &pp.h); {
+	case a != nil && pp.notify:
+		pp.resp.Code, pp.resp.Remark = a.code, a.remark
+		b.send(pp.peer.conn, &pp.resp, nil, nil)
+	case a != nil:
+		pp.resp.Code, pp.resp.Remark = a.code, a.remark
+		b.send(pp.peer.conn, &pp.resp, &protocol.PopResponse{}, nil)
+	case pp.notify:
+		b.notification(pp)
+	default:
+		b.pop(pp, false)
+	}
+}
+
 // checkPopTopic checks topic, queue and group, as all of POP's codes do.
 func (b *Broker) checkPopTopic(p *peer, h *protocol.PopRequest) *answer {
 	topic, exists := b.meta.Topics.Get(h.Topic)

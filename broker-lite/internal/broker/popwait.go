@@ -45,11 +45,7 @@ func newPopWaits(b *Broker) *popWaits {
 	w.open(w.unlist, func(list []*popWaiter) {
 		b.spawn(func() {
 			for _, w := range list {
-				if w.notify {
-					b.notification(&w.popping)
-				} else {
-					b.pop(&w.popping, false)
-				}
+				b.resumePop(&w.popping)
 			}
 		})
 	})

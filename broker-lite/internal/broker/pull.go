@@ -73,29 +73,39 @@ func (b *Broker) handlePull(p *peer, cmd *protocol.Command) {
 
 // checkPull refuses a pull, or fills in what it may take.
 func (b *Broker) checkPull(p *peer, h *protocol.PullRequest, pl *pull) *answer {
+	broadcast, a := b.mayPull(pl)
+	if a != nil {
+		return a
+	}
+	return b.choosePull(p, h, broadcast, pl)
+}
+
+// mayPull checks what can change while a pull waits: permissions, the group, the
+// topic and its queues. It reports whether the group may broadcast.
+func (b *Broker) mayPull(pl *pull) (broadcast bool, refused *answer) {
 	var a answer
-	group, known := b.meta.Groups.Find(h.ConsumerGroup)
-	topic, exists := b.meta.Topics.Get(h.Topic)
+	group, known := b.meta.Groups.Find(pl.group)
+	topic, exists := b.meta.Topics.Get(pl.topic)
 	switch {
 	case int32(b.conf().Permission)&protocol.PermRead == 0:
 		a = refuse(protocol.NoPermission, "the broker[%s] pulling message is forbidden", b.host)
 	case !known:
-		a = refuse(protocol.GroupNotExist, "subscription group [%s] does not exist, %s", h.ConsumerGroup, faq)
+		a = refuse(protocol.GroupNotExist, "subscription group [%s] does not exist, %s", pl.group, faq)
 	case !group.ConsumeEnable:
-		a = refuse(protocol.NoPermission, "subscription group no permission, %s", h.ConsumerGroup)
+		a = refuse(protocol.NoPermission, "subscription group no permission, %s", pl.group)
 	case !exists:
-		a = refuse(protocol.TopicNotExist, "topic[%s] not exist, apply first please! %s", h.Topic, faq)
+		a = refuse(protocol.TopicNotExist, "topic[%s] not exist, apply first please! %s", pl.topic, faq)
 	case topic.Perm&protocol.PermRead == 0:
-		a = refuse(protocol.NoPermission, "the topic[%s] pulling message is forbidden", h.Topic)
-	case b.meta.Groups.ReadForbidden(h.ConsumerGroup, h.Topic):
-		a = refuse(protocol.NoPermission, "the consumer group[%s] is forbidden for topic[%s]", h.ConsumerGroup, h.Topic)
-	case h.QueueID < 0 || h.QueueID >= topic.ReadQueueNums:
-		a = refuse(protocol.InvalidParameter, "queueId[%d] is illegal, topic:[%s] topicConfig.readQueueNums:[%d] consumer:[%s]", h.QueueID, h.Topic, topic.ReadQueueNums, p.conn.RemoteAddr())
+		a = refuse(protocol.NoPermission, "the topic[%s] pulling message is forbidden", pl.topic)
+	case b.meta.Groups.ReadForbidden(pl.group, pl.topic):
+		a = refuse(protocol.NoPermission, "the consumer group[%s] is forbidden for topic[%s]", pl.group, pl.topic)
+	case pl.queueID < 0 || pl.queueID >= topic.ReadQueueNums:
+		a = refuse(protocol.InvalidParameter, "queueId[%d] is illegal, topic:[%s] topicConfig.readQueueNums:[%d] consumer:[%s]", pl.queueID, pl.topic, topic.ReadQueueNums, pl.peer.conn.RemoteAddr())
 	default:
 		pl.topicFlag, pl.groupFlag = topic.TopicSysFlag, group.GroupSysFlag
-		return b.choosePull(p, h, group.ConsumeBroadcastEnable, pl)
+		return group.ConsumeBroadcastEnable, nil
 	}
-	return &a
+	return false, &a
 }
 
 // choosePull finds the filter and the limits.
@@ -126,19 +136,18 @@ func (b *Broker) choosePull(p *peer, h *protocol.PullRequest, broadcast bool, pl
 	return a
 }
 
-// resumePull answers a pull that has waited, by what its group wants by now.
+// resumePull answers a pull that has waited, by what is allowed and what its group
+// wants by now.
 func (b *Broker) resumePull(pl *pull) {
-	if pl.own {
-		b.answerPull(pl, false)
-		return
-	}
-	var a *answer
-	sub, err := b.sessions.Subscription(pl.group, pl.topic, pl.version)
-	if err != nil {
-		refused := failed(err)
-		a = &refused
-	} else {
-		pl.filter, a = b.filterOfGroup(&sub)
+	_, a := b.mayPull(pl)
+	if a == nil && !pl.own {
+		sub, err := b.sessions.Subscription(pl.group, pl.topic, pl.version)
+		if err != nil {
+			refused := failed(err)
+			a = &refused
+		} else {
+			pl.filter, a = b.filterOfGroup(&sub)
+		}
 	}
 	if a != nil {
 		pl.resp.Code, pl.resp.Remark = a.code, a.remark
