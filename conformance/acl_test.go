@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync/atomic"
+	"testing"
+	"time"
 
 	"github.com/rocketkit/rocketkit"
 	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
@@ -89,5 +91,91 @@ func signedRequests(s *stand) {
 	s.sendAll(p, topic, "last")
 	if got := in.bodies(1); got[0] != "last" { // the refused ones are not stored
 		s.Errorf("got %q", got)
+	}
+}
+
+// superUser is what aclTwo's server begins with: it may do everything.
+var superUser = config.Credentials{AccessKey: "rocketkit", SecretKey: "rocketkit-secret"}
+
+// aclTwo are the lines of broker.conf for ACL 2.0 of Apache 5.4.0, whose users are
+// kept in dir. The broker itself signs as the super user.
+func aclTwo(dir string) map[string]string {
+	return map[string]string{
+		"authConfigPath":                       dir,
+		"authenticationEnabled":                "true",
+		"authenticationMetadataProvider":       "org.apache.rocketmq.auth.authentication.provider.LocalAuthenticationMetadataProvider",
+		"initAuthenticationUser":               `{"username":"` + superUser.AccessKey + `","password":"` + superUser.SecretKey + `"}`,
+		"innerClientAuthenticationCredentials": `{"accessKey":"` + superUser.AccessKey + `","secretKey":"` + superUser.SecretKey + `"}`,
+		"authorizationEnabled":                 "true",
+		"authorizationMetadataProvider":        "org.apache.rocketmq.auth.authorization.provider.LocalAuthorizationMetadataProvider",
+	}
+}
+
+// refusedByACLTwo checks what clients get that may not send.
+func refusedByACLTwo(s *stand, topic string, open func(config.Credentials) *rocketkit.Client) {
+	s.Helper()
+	for _, wrong := range []struct {
+		keys  config.Credentials
+		names string
+	}{
+		{config.Credentials{}, "username cannot be null"},
+		{config.Credentials{AccessKey: superUser.AccessKey, SecretKey: "another-secret"}, "check signature failed"},
+		{config.Credentials{AccessKey: "nobody", SecretKey: superUser.SecretKey}, "User:nobody is not found"},
+	} {
+		_, err := s.producer(open(wrong.keys)).Send(s.soon(), message.New(topic, []byte("refused")))
+		var refused *message.BrokerError
+		if !errors.As(err, &refused) || refused.Name != "NO_PERMISSION" || !strings.Contains(refused.Remark, wrong.names) || !strings.Contains(refused.Remedy, "credentials") {
+			s.Errorf("%q: %v, want NO_PERMISSION, %q and a remedy", wrong.keys.AccessKey, err, wrong.names)
+		}
+	}
+}
+
+// The tools sign with what conf/tools.yml says.
+func TestMQAdminWithAnAccessKey(t *testing.T) {
+	apache.Require(t)
+	for _, version := range []string{apache.V5, apache.V4} {
+		t.Run(version, func(t *testing.T) {
+			t.Parallel()
+			results.track(t, tlsTable, version, aclAdmin)
+			b := foreignServer(t, brokerlite.ACLFile(rulesFile))
+			steps := []struct {
+				command string
+				prints  string
+			}{
+				{"updateTopic -b $broker -t tools", "No accessKey is configured"},
+				{"account java-peer java-peer-secret", ""},
+				{"updateTopic -b $broker -t tools", "create topic to $broker success"},
+				{"updateSubGroup -b $broker -g tools", "create subscription group to $broker success"},
+				{"sendMessage -t tools -p hello -n $ns", "SEND_OK"},
+				{"topicStatus -t tools -n $ns", "broker-a"},
+				{"getBrokerConfig -b $broker", "brokerName"},
+				{"account java-peer another-secret", ""},
+				{"updateTopic -b $broker -t tools", "Check signature failed for accessKey=java-peer"},
+				{"topicStatus -t tools -n $ns", "Check signature failed for accessKey=java-peer"},
+				{"account order-service order-service-secret", ""},
+				{"updateTopic -b $broker -t tools", "Need admin permission"},
+				{"sendMessage -t tools -p hello -n $ns", "SEND_OK"},
+				{"account order-reader order-reader-secret", ""},
+				{"sendMessage -t tools -p hello -n $ns", "No default permission for"},
+				{"account java-peer java-peer-secret", ""},
+				{"deleteTopic -c DefaultCluster -t tools -n $ns", "success"},
+			}
+			names := strings.NewReplacer("$ns", b.NameServer(), "$broker", b.Addr())
+			var commands [][]string
+			for _, step := range steps {
+				commands = append(commands, strings.Fields(names.Replace(step.command)))
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			outputs, err := apache.AdminAll(ctx, version, commands)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i, step := range steps {
+				if got := outputs[i].Out + outputs[i].Err; outputs[i].Refused || !strings.Contains(got, names.Replace(step.prints)) {
+					t.Errorf("%d %s: want %q in\n%s", i, step.command, step.prints, got)
+				}
+			}
+		})
 	}
 }

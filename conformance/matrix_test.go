@@ -78,7 +78,7 @@ const (
 	mqadminTable  = "Apache's mqadmin on broker-lite"
 	clientGoTable = "rocketmq-client-go on broker-lite"
 	clusterTable  = "broker-lite and Apache in one cluster"
-	tlsTable      = "TLS and the VIP channel"
+	tlsTable      = "TLS, accounts and the VIP channel"
 	killTable     = "A standalone broker that is killed"
 )
 
@@ -102,7 +102,7 @@ func tables() ([]table, error) {
 	clientGo := table{title: clientGoTable, columns: peers.ClientGoVersions(), about: "The cases of conformance/peers/clientgo.", rows: rowsOf(goNames)}
 	kill := table{title: killTable, columns: []string{"broker-lite"}, about: "`rocketkit server` is killed with SIGKILL under load and started again on its directory: 3 rounds here, 20 with `make soak`.", rows: []row{{killCase, killAbout}}}
 	cluster := table{title: clusterTable, columns: []string{apache.V5, apache.V4}, about: "A name server and a broker of each kind.", rows: []row{{clusterCase, clusterAbout}}}
-	secure := table{title: tlsTable, columns: []string{apache.V5, apache.V4}, about: "The Java client, or the server, is Apache's of the column.", rows: tlsRows()}
+	secure := table{title: tlsTable, columns: []string{apache.V5, apache.V4}, about: "The Java client, the tools or the server are Apache's of the column.", rows: tlsRows()}
 	for _, err := range []error{err, err2} {
 		if err != nil {
 			return nil, err
@@ -183,6 +183,7 @@ func (b *board) withStatic() *board {
 			}
 		}
 	}
+	full.note(tlsTable, apache.V4, aclSDK, notApplicable+"ACL 2.0 came with 5.3; that of 4.9 is a case of the SDK, signed requests")
 	for _, r := range adminRows() {
 		if r.since5 {
 			full.note(mqadminTable, apache.V4, r.name, notApplicable+"the tools of 4.9 do not have the command")

@@ -27,9 +27,10 @@ type AdminOutput struct {
 // returns what each printed. A command is its words, such as {"topicRoute", "-n",
 // server.NameServer(), "-t", "t"}. mqadmin tells failures in its output only.
 //
-// Two more are there: {"commands"} prints the names of all commands, and {"call",
+// Three more are there: {"commands"} prints the names of all commands; {"call",
 // method, words..., "-n", server.NameServer()} calls a method of DefaultMQAdminExt,
-// the tools' library, and prints its result as JSON.
+// the tools' library, and prints its result as JSON; {"account", accessKey,
+// secretKey} makes the commands after it sign, by way of conf/tools.yml.
 func AdminAll(ctx context.Context, version string, commands [][]string) ([]AdminOutput, error) {
 	args := []string{strconv.FormatInt(AdminLimit.Milliseconds(), 10)}
 	for _, words := range commands {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/rocketkit/rocketkit/internal/protocol"
@@ -113,9 +114,7 @@ func refusal(op, broker, addr string, resp *protocol.Command) error {
 // remedy is what to do about a response code, "" where the server's remark says
 // it all.
 func remedy(resp *protocol.Command) string {
-	// Servers with ACL name the access key. 4.9 refuses with SYSTEM_ERROR and the
-	// exception's name, 5.x and broker-lite with NO_PERMISSION.
-	if strings.Contains(resp.Remark, "accessKey") || strings.Contains(resp.Remark, "AclException") || strings.Contains(resp.Remark, "No acl config") {
+	if byACL(resp) {
 		return "check the client's credentials (access key and secret key) and the rights of their account in the broker's ACL"
 	}
 	switch resp.Code {
@@ -137,6 +136,19 @@ func remedy(resp *protocol.Command) string {
 		return "check the group's SQL92 expression: the broker cannot read it"
 	}
 	return ""
+}
+
+// byACL reports whether a server with ACL has refused. Of those that are about the
+// permissions of a topic, only the remark tells it.
+func byACL(resp *protocol.Command) bool {
+	// 4.9 refuses with SYSTEM_ERROR and the exception's name, broker-lite with
+	// NO_PERMISSION; both name the access key.
+	signs := []string{"accessKey", "AclException", "No acl config"}
+	if resp.Code == protocol.NoPermission {
+		// ACL 2.0 names the user, but for a wrong signature and one without a user.
+		signs = append(signs, "User:", "check signature failed", "username cannot be null")
+	}
+	return slices.ContainsFunc(signs, func(sign string) bool { return strings.Contains(resp.Remark, sign) })
 }
 
 // isCode reports whether err is a broker's refusal with that code.

@@ -5,6 +5,8 @@ import java.io.InputStream;
 import java.io.PrintStream;
 import java.lang.reflect.Field;
 import java.lang.reflect.Modifier;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Base64;
@@ -14,6 +16,7 @@ import org.apache.commons.cli.CommandLineParser;
 import org.apache.commons.cli.Options;
 import org.apache.commons.cli.ParseException;
 import org.apache.commons.cli.PosixParser;
+import org.apache.rocketmq.acl.common.AclUtils;
 import org.apache.rocketmq.common.MixAll;
 import org.apache.rocketmq.srvutil.ServerUtil;
 import org.apache.rocketmq.tools.command.MQAdminStartup;
@@ -25,12 +28,14 @@ import org.apache.rocketmq.tools.command.SubCommand;
  * command went past the limit, or {@code refused} when mqadmin would end with its usage, how many milliseconds it took, then what
  * the command printed to the standard output and to the standard error, both in Base64.
  *
- * <p>{@code commands} prints the names of all commands, and {@code call} calls a method of the tools' library.
+ * <p>{@code commands} prints the names of all commands, {@code call} calls a method of the tools' library, and
+ * {@code account} writes an access key and its secret, or none, to the file that mqadmin reads them from.
  *
  * <p>It finds and parses commands as MQAdminStartup does, but for the System.exit of a command line that is wrong.
  */
 public final class Admin {
     private static final PrintStream OUT = System.out;
+    private static final String TOOLS_FILE = System.getenv("ROCKETMQ_HOME") + MixAll.ACL_CONF_TOOLS_FILE;
 
     private Admin() {
     }
@@ -98,6 +103,10 @@ public final class Admin {
                 commands().forEach(c -> System.out.println(c.commandName()));
                 return "ok";
             }
+            if (words[0].equals("account")) {
+                Files.writeString(Path.of(TOOLS_FILE), words.length == 1 ? "" : "accessKey: " + words[1] + "\nsecretKey: " + words[2] + "\n");
+                return "ok";
+            }
             SubCommand command = find(words[0]);
             if (command == null) {
                 err.println("The sub command " + words[0] + " not exist.");
@@ -108,7 +117,7 @@ public final class Admin {
             if (line.hasOption('n')) {
                 System.setProperty(MixAll.NAMESRV_ADDR_PROPERTY, line.getOptionValue('n'));
             }
-            command.execute(line, options, null);
+            command.execute(line, options, AclUtils.getAclRPCHook(TOOLS_FILE));
             return "ok";
         } catch (ParseException e) {
             err.println(e.getMessage());
