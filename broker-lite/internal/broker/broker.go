@@ -208,26 +208,8 @@ func (b *Broker) open(ctx context.Context, o Options) (err error) {
 		}
 	}
 	b.popWaits = newPopWaits(b)
-	tagsCode := TagsCode(b.levels)
-	if b.half, err = halfmsg.Open(halfmsg.Options{
-		Store: b.store, Meta: b.meta, Clock: o.Clock, Timeout: c.TransactionTimeout, Interval: c.TransactionCheckInterval,
-		MaxCheck: c.TransactionCheckMax, TagsCode: tagsCode, Divert: b.Divert, Check: b.askOutcome,
-		StoreHost: b.storeHost, BrokerName: c.BrokerName, Logger: o.Logger,
-	}); err != nil {
+	if err := b.openDelayed(o); err != nil {
 		return err
-	}
-	if b.schedule, err = schedule.Open(schedule.Options{
-		Store: b.store, Clock: o.Clock, Levels: b.levels, TagsCode: tagsCode, FS: o.FS,
-		Path: filepath.Join(dir, "config", "delayOffset.json"), Logger: o.Logger,
-	}); err != nil {
-		return err
-	}
-	if c.TimerEnable {
-		if b.timer, err = timer.Open(timer.Options{
-			Store: b.store, Clock: o.Clock, TagsCode: tagsCode, FS: o.FS, Dir: filepath.Join(dir, "timer"), Logger: o.Logger,
-		}); err != nil {
-			return err
-		}
 	}
 	b.retention = retention.Start(retention.Options{
 		Settings: retentionSettings(c), Store: b.store, Clock: o.Clock, FS: o.FS, Dirs: []string{c.CommitLogDir(), dir},
@@ -241,6 +223,30 @@ func (b *Broker) open(ctx context.Context, o Options) (err error) {
 	})
 	// After the registrar, which it tells of retry topics that it makes.
 	return b.openPops(o)
+}
+
+// openDelayed opens what holds messages back: transactions, delay levels and timers.
+func (b *Broker) openDelayed(o Options) (err error) {
+	c, tagsCode := &b.config, TagsCode(b.levels)
+	if b.half, err = halfmsg.Open(halfmsg.Options{
+		Store: b.store, Meta: b.meta, Clock: o.Clock, Timeout: c.TransactionTimeout, Interval: c.TransactionCheckInterval,
+		MaxCheck: c.TransactionCheckMax, TagsCode: tagsCode, Divert: b.Divert, Check: b.askOutcome,
+		StoreHost: b.storeHost, BrokerName: c.BrokerName, Logger: o.Logger,
+	}); err != nil {
+		return err
+	}
+	if b.schedule, err = schedule.Open(schedule.Options{
+		Store: b.store, Clock: o.Clock, Levels: b.levels, TagsCode: tagsCode, FS: o.FS,
+		Path: filepath.Join(c.StorePath, "config", "delayOffset.json"), Logger: o.Logger,
+	}); err != nil {
+		return err
+	}
+	if c.TimerEnable {
+		b.timer, err = timer.Open(timer.Options{
+			Store: b.store, Clock: o.Clock, TagsCode: tagsCode, FS: o.FS, Dir: filepath.Join(c.StorePath, "timer"), Logger: o.Logger,
+		})
+	}
+	return err
 }
 
 func (b *Broker) openPops(o Options) (err error) {

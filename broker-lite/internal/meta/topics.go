@@ -20,8 +20,6 @@ var ErrNoTopic = errors.New("topic does not exist")
 
 // Queue counts.
 const (
-	// DefaultQueueNums of a topic made by hand, what mqadmin updateTopic asks for.
-	DefaultQueueNums = 8
 	// DLQQueueNums of a group's dead letter topic.
 	DLQQueueNums = 1
 

@@ -186,7 +186,7 @@ func TestTopicsMadeForSendBack(t *testing.T) {
 func TestTopicsMadeByHand(t *testing.T) {
 	t.Parallel()
 	m := open(t, options(vfs.NewMem()))
-	made := config("orders", DefaultQueueNums, readWrite)
+	made := config("orders", 8, readWrite)
 	made.TopicFilterType = ""
 	got, err := m.Topics.Update(made, "+message.type=FIFO")
 	want := config("orders", 8, 6)
