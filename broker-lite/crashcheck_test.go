@@ -17,6 +17,7 @@ type expected struct {
 	never   map[*crashMsg]bool
 	known   map[*crashMsg]bool // sent, so that it may be there
 	settled map[*crashMsg]bool // acknowledged by a consumer
+	over    map[*crashMsg]bool // and that was acknowledged to it
 	offsets map[string]int64   // the largest that were committed
 }
 
@@ -24,7 +25,7 @@ type expected struct {
 func (w *crashWorld) expect(n int) *expected {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	e := &expected{map[*crashMsg]bool{}, map[*crashMsg]bool{}, map[*crashMsg]bool{}, map[*crashMsg]bool{}, map[*crashMsg]bool{}, map[string]int64{}}
+	e := &expected{map[*crashMsg]bool{}, map[*crashMsg]bool{}, map[*crashMsg]bool{}, map[*crashMsg]bool{}, map[*crashMsg]bool{}, map[*crashMsg]bool{}, map[string]int64{}}
 	for _, f := range w.facts[:n] {
 		m := f.m
 		switch f.fact {
@@ -42,6 +43,8 @@ func (w *crashWorld) expect(n int) *expected {
 			e.never[m] = true
 		case settling:
 			e.settled[m] = true
+		case settled:
+			e.over[m] = true
 		case committing:
 			e.offsets[fmt.Sprint(f.topic, f.queue)] = max(e.offsets[fmt.Sprint(f.topic, f.queue)], f.offset)
 		case deleting, deleted:
@@ -251,7 +254,7 @@ func (w *crashWorld) givenUp(c *client, e *expected) error {
 	return nil
 }
 
-// popRest pops all that is not acknowledged; all of that must come.
+// popRest pops all that is not acknowledged; all of that must come, and nothing else.
 func (w *crashWorld) popRest(c *client, e *expected) error {
 	got := map[string]bool{}
 	for {
@@ -261,6 +264,11 @@ func (w *crashWorld) popRest(c *client, e *expected) error {
 		}
 		for _, r := range p.records {
 			got[string(r.Body)] = true
+		}
+	}
+	for m := range e.over {
+		if got[m.body] {
+			return fmt.Errorf("message %.12q was acknowledged by its consumer, and is back", m.body)
 		}
 	}
 	for m, must := range e.ends {

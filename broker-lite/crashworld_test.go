@@ -39,6 +39,7 @@ const (
 	recalled               // and that is acknowledged
 	seen                   // a reader has it
 	settling               // a consumer acknowledges it
+	settled                // and that is acknowledged
 	deleting               // topic is to be deleted
 	deleted                // and that is acknowledged
 	committing             // an offset is committed
@@ -367,7 +368,9 @@ func (w *crashWorld) popSome() {
 		m := w.byBody[string(r.Body)]
 		w.mu.Unlock()
 		w.know(crashFact{fact: settling, m: m})
-		w.c.call(protocol.AckMessage, acking("pop", p.receipts[i]), nil)
+		if resp := w.c.call(protocol.AckMessage, acking("pop", p.receipts[i]), nil); resp.Code == protocol.Success {
+			w.know(crashFact{fact: settled, m: m})
+		}
 	}
 }
 

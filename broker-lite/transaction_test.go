@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/internal/remoting"
 )
 
 const (
@@ -427,6 +428,34 @@ func TestAProducerThatDoesNotReadHoldsUpNoOthersChecks(t *testing.T) {
 		}
 		if took := time.Since(began); took > 5*time.Second {
 			t.Errorf("a check came %v late", took)
+		}
+	})
+}
+
+// A member that does not read any more, or has gone, is passed over, and the others
+// are asked in its place.
+func TestMembersThatCannotBeAskedArePassedOver(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *Broker, c *client) {
+		gate := make(chan struct{})
+		defer close(gate)
+		stuck, gone, living := dial(t, b), dial(t, b), dial(t, b)
+		stuck.answering = func(*remoting.Conn, *protocol.Command) { <-gate }
+		for id, m := range map[string]*client{"stuck": stuck, "gone": gone, "living": living} {
+			m.heartbeat(id, "producers", "")
+		}
+		const all = 24 // half of them is more than the 8 MiB that may wait for a member
+		for i := range all {
+			c.half("orders", fmt.Sprintf("%02d%s", i, strings.Repeat("x", 1<<20)))
+		}
+		time.Sleep(29 * time.Second)
+		gone.close()
+		time.Sleep(2 * time.Second)
+		asked := map[string]bool{}
+		for _, k := range living.checks() {
+			asked[string(k.record.Body[:2])] = true
+		}
+		if len(asked) < all-10 {
+			t.Errorf("the living member was asked about %d of %d transactions; the stuck one has no room for more than 9 or so", len(asked), all)
 		}
 	})
 }

@@ -74,7 +74,7 @@ func (b *Broker) checkRecall(h *protocol.RecallRequest) (handle protocol.RecallH
 		return handle, 0, illegal("recall failed, broker service not available")
 	}
 	at, err = strconv.ParseInt(handle.Timestamp, 10, 64)
-	left, most := at-b.clock.Now().UnixMilli(), b.config.TimerMaxDelay.Milliseconds()
+	left, most := at-b.clock.Now().UnixMilli(), b.conf().TimerMaxDelay.Milliseconds()
 	if err != nil || left <= 0 || most > 0 && left >= most {
 		return handle, 0, illegal(tooLateToRecall)
 	}

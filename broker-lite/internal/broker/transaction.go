@@ -10,6 +10,7 @@ import (
 	"github.com/rocketkit/rocketkit/broker-lite/internal/redeliver"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/store"
 	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/internal/remoting"
 )
 
 // Codes 37 END_TRANSACTION (EndTransactionProcessor), mostly oneway, 323
@@ -64,30 +65,70 @@ func (b *Broker) endTransaction(p *peer, cmd *protocol.Command) {
 // OpenTransactions is how many half messages have no outcome yet.
 func (b *Broker) OpenTransactions() int { return b.half.Count() }
 
-// deafness is how long a producer that does not read is asked nothing more, so that
-// other groups' transactions do not wait for it.
-const deafness = 10 * time.Second
+const (
+	// checkTries is how many members of a group a check-back is offered to, and
+	// offerTimeout how long each may take (ProducerManager.getAvailableChannel tries
+	// three more than the first, Broker2Client waits 10 ms).
+	checkTries   = 4
+	offerTimeout = 10 * time.Millisecond
 
-// askOutcome sends code 39 to a member of a producer group.
+	// deafness is how long a producer that does not read is asked nothing more, so
+	// that other transactions do not wait for it.
+	deafness = 10 * time.Second
+)
+
+// askOutcome sends code 39 to the next member of a producer group that takes it: not
+// to one whose connection closes, or that leaves too much unread. When no other takes
+// it, the first may take longer.
 func (b *Broker) askOutcome(group string, h *protocol.CheckTransactionRequest, record []byte) {
-	c, ok := b.sessions.ProducerConn(group)
-	if !ok {
-		b.logger.Warn("a transaction cannot be checked: its producer group has no members", "group", group, "message", h.MessageID)
-		return
-	}
-	p, ok := c.Attachment().(*peer)
-	if !ok || time.Now().UnixNano() < p.deafTill.Load() {
-		b.logger.Debug("a transaction is not checked now: its producer does not read", "group", group, "message", h.MessageID, "peer", c.RemoteAddr().String())
-		return
-	}
-	cmd := protocol.Command{Code: protocol.CheckTransactionState, Language: protocol.LanguageGo, Version: protocol.ServerVersion}
-	ctx, cancel := context.WithTimeout(b.ctx, pushTimeout)
-	defer cancel()
-	if err := c.Oneway(ctx, &cmd, h, record); err != nil {
-		if errors.Is(err, context.DeadlineExceeded) {
-			p.deafTill.Store(time.Now().Add(deafness).UnixNano())
+	var first *remoting.Conn
+	var failed error
+	for range checkTries {
+		c, ok := b.sessions.ProducerConn(group)
+		if !ok && first == nil {
+			b.logger.Warn("a transaction cannot be checked: its producer group has no members", "group", group, "message", h.MessageID)
+			return
 		}
-		b.logger.Warn("a transaction could not be checked", "group", group, "message", h.MessageID, "peer", c.RemoteAddr().String(), "err", err)
+		if !ok || c == first {
+			break
+		}
+		p, ok := c.Attachment().(*peer)
+		if !ok || time.Now().UnixNano() < p.deafTill.Load() {
+			continue
+		}
+		err := b.ask(c, offerTimeout, h, record)
+		if err == nil {
+			if first != nil {
+				deafen(first, failed)
+			}
+			return
+		}
+		if first == nil {
+			first, failed = c, err
+		}
+	}
+	if first == nil {
+		b.logger.Debug("a transaction is not checked now: its producers do not read", "group", group, "message", h.MessageID)
+		return
+	}
+	if err := b.ask(first, pushTimeout, h, record); err != nil {
+		deafen(first, err)
+		b.logger.Warn("a transaction could not be checked", "group", group, "message", h.MessageID, "peer", first.RemoteAddr().String(), "err", err)
+	}
+}
+
+// ask sends code 39 to one member.
+func (b *Broker) ask(c *remoting.Conn, timeout time.Duration, h *protocol.CheckTransactionRequest, record []byte) error {
+	cmd := protocol.Command{Code: protocol.CheckTransactionState, Language: protocol.LanguageGo, Version: protocol.ServerVersion}
+	ctx, cancel := context.WithTimeout(b.ctx, timeout)
+	defer cancel()
+	return c.Oneway(ctx, &cmd, h, record)
+}
+
+// deafen leaves a member alone for a while that did not take a request in time.
+func deafen(c *remoting.Conn, err error) {
+	if p, ok := c.Attachment().(*peer); ok && errors.Is(err, context.DeadlineExceeded) {
+		p.deafTill.Store(time.Now().Add(deafness).UnixNano())
 	}
 }
 

@@ -14,7 +14,8 @@ const (
 	// record when all are earlier.
 	Lower Boundary = iota
 	// Upper: the last record stored at the time or earlier; the last record
-	// when all are earlier, the first when none is.
+	// when all are earlier, the first when none is. (Apache answers 0 for none, and
+	// for Lower the start of the queue's oldest file, though both may be deleted.)
 	Upper
 )
 
@@ -82,5 +83,12 @@ func (s *Store) StoreTime(topic string, queueID int32, offset int64) (int64, err
 // EarliestStoreTime returns when a queue's first record was stored, in ms since
 // 1970; -1 for a queue without records.
 func (s *Store) EarliestStoreTime(topic string, queueID int32) (int64, error) {
-	return s.StoreTime(topic, queueID, s.MinOffset(topic, queueID))
+	for first := s.MinOffset(topic, queueID); ; {
+		ms, err := s.StoreTime(topic, queueID, first)
+		low := s.MinOffset(topic, queueID)
+		if low == first {
+			return ms, err
+		}
+		first = low // deleted meanwhile
+	}
 }

@@ -226,3 +226,27 @@ func TestReadersOfDeletedLogFinishOrHearThatItIsGone(t *testing.T) {
 	}
 	wg.Wait()
 }
+
+func TestTheEarliestStoreTimeIsOfWhatIsLeft(t *testing.T) {
+	t.Parallel()
+	var s *Store
+	var armed atomic.Bool
+	s, _, now := agingStore(t, Options{TailBytes: minTailBytes, FS: vfs.NewFaulty(vfs.NewMem(), vfs.Hooks{Before: func(c vfs.Call) vfs.Fault {
+		if c.Op == vfs.OpRead && armed.CompareAndSwap(true, false) { // the first record is being looked for
+			mustExpire(t, s, Expiry{Force: true, MaxFiles: 1})
+		}
+		return vfs.Fault{}
+	}})})
+	begun := now.Load()
+	putHours(t, s, now, "a", 400)
+	second := int64(-1)
+	for range 3 {
+		armed.Store(true)
+		ms, err := s.EarliestStoreTime("a", 0)
+		want, err2 := s.StoreTime("a", 0, s.MinOffset("a", 0))
+		if err := errors.Join(err, err2); armed.Load() || err != nil || ms != want || ms <= second || ms <= begun {
+			t.Errorf("%d, want %d, the first of what is left (%v)", ms, want, err)
+		}
+		second = ms
+	}
+}
