@@ -170,3 +170,18 @@ func TestARecallSurvivesARestart(t *testing.T) {
 		}
 	}
 }
+
+func TestARecallKnowsTheDelayThatIsTheLimitNow(t *testing.T) {
+	inBubble(t, func(t *testing.T, _ *Broker, c *client) {
+		c.createTopic("orders", 1)
+		handle := c.send(sending("orders", "TIMER_DELAY_MS", "60000", "UNIQ_KEY", "k"), "x").RecallHandle
+		c.ok(protocol.UpdateBrokerConfig, nil, []byte("timerMaxDelaySec=10"))
+		if code, _ := c.recall("orders", handle); code != protocol.IllegalOperation {
+			t.Errorf("a minute ahead: %s", protocol.ResponseName(code))
+		}
+		time.Sleep(51 * time.Second)
+		if code, _ := c.recall("orders", handle); code != protocol.Success {
+			t.Errorf("nine seconds ahead: %s", protocol.ResponseName(code))
+		}
+	})
+}

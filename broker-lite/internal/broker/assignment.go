@@ -131,7 +131,7 @@ func (b *Broker) readableQueues(topic string) (queues []protocol.MessageQueue) {
 		}
 	}
 	if t, ok := b.meta.Topics.Get(topic); ok {
-		add(b.config.BrokerName, t.Perm&int32(b.config.Permission), t.ReadQueueNums)
+		add(b.config.BrokerName, t.Perm&int32(b.conf().Permission), t.ReadQueueNums)
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, routePatience)
 	defer cancel()
