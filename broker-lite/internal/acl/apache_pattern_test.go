@@ -8,11 +8,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
-
-	"github.com/rocketkit/rocketkit/broker-lite/internal/vfs"
 )
-
-var osFiles = vfs.OS()
 
 // patternQuestions are patterns of every form, and the same with a character changed.
 // A pattern of a documented form is taken by both; any other is either refused here, or

@@ -116,7 +116,7 @@ func decisionQuestions(t *testing.T, rng *rand.Rand) []question {
 	for range 12 {
 		text := randomRules(rng)
 		dir := home(t, text)
-		rules, err := Load(osFiles, filepath.Join(dir, "conf", ruleFile))
+		rules, err := Parse(ruleFile, []byte(text))
 		if err != nil {
 			t.Fatalf("%v\n%s", err, text)
 		}

@@ -13,7 +13,7 @@
 //	    topicPerms: [topicA=DENY, "topicB=PUB|SUB"]
 //	    groupPerms: [groupB=SUB]
 //
-// [Load] reads the file into [Rules], which never change; a [Guard] holds the
+// [Parse] reads the file into [Rules], which never change; a [Guard] holds the
 // rules that are in force and replaces them when the file changes.
 //
 // # A decision

@@ -56,22 +56,13 @@ func (g *Guard) Check(remote netip.Addr, cmd *protocol.Command) error {
 	return g.rules.Load().Check(remote, cmd)
 }
 
-// Reload reads the file now. changed is true when its content is new and in force; on
-// an error the rules stay as they were. Of two calls at once the last to finish counts.
-func (g *Guard) Reload() (changed bool, err error) {
-	data, err := readFile(g.fsys, g.name)
-	if err != nil {
-		return false, err
-	}
-	return g.use(data, sha256.Sum256(data))
-}
-
-// use puts content in force.
-func (g *Guard) use(data []byte, at sum) (changed bool, err error) {
+// use puts content in force. On an error the rules stay as they were.
+func (g *Guard) use(data []byte, at sum) error {
 	rules, err := Parse(g.name, data)
 	g.mu.Lock()
 	g.tried = at
-	if changed = err == nil && at != g.loaded; changed {
+	changed := err == nil && at != g.loaded
+	if changed {
 		g.loaded = at
 		g.rules.Store(rules)
 	}
@@ -79,7 +70,7 @@ func (g *Guard) use(data []byte, at sum) (changed bool, err error) {
 	if changed {
 		g.log.Info("ACL rules reloaded", "file", g.name, "rules", rules.String())
 	}
-	return changed, err
+	return err
 }
 
 // Ring is for an alarm: it looks at the file and says when to look again. New content is
@@ -93,7 +84,7 @@ func (g *Guard) Ring(now time.Time) (next time.Time) {
 		return next
 	}
 	if err == nil {
-		_, err = g.use(data, at)
+		err = g.use(data, at)
 	}
 	if err != nil {
 		g.log.Error("ACL rules not reloaded, the old ones stay in force", "file", g.name, "err", err)

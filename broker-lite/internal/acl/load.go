@@ -21,16 +21,6 @@ const (
 	maxAliases  = 50 // as SnakeYAML's
 )
 
-// Load reads the rules of a plain_acl.yml. Its error joins a [*FileError] for each thing
-// that is wrong.
-func Load(fsys vfs.FS, name string) (*Rules, error) {
-	data, err := readFile(fsys, name)
-	if err != nil {
-		return nil, err
-	}
-	return Parse(name, data)
-}
-
 func readFile(fsys vfs.FS, name string) (data []byte, err error) {
 	f, err := fsys.OpenFile(name, os.O_RDONLY, 0)
 	if err != nil {
@@ -51,7 +41,8 @@ func readFile(fsys vfs.FS, name string) (data []byte, err error) {
 	return data, nil
 }
 
-// Parse is [Load] for the content of a file of this name.
+// Parse reads the rules of a plain_acl.yml of this name. Its error joins a [*FileError]
+// for each thing that is wrong.
 func Parse(name string, data []byte) (*Rules, error) {
 	p := parser{file: name, rules: &Rules{accounts: make(map[string]*account)}}
 	if root := p.document(data); root != nil {
