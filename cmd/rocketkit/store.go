@@ -14,13 +14,13 @@ import (
 func newStore() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:     "store",
-		Short:   "Check and repair the store of a server that does not run",
-		Example: "  rocketkit store check ~/store\n  rocketkit store repair ~/store",
+		Short:   "Check, repair and list the store of a server that does not run",
+		Example: "  rocketkit store check ~/store\n  rocketkit store repair ~/store\n  rocketkit store dump ~/store -t orders -n 10",
 		Args:    noArgs,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	conf := cmd.PersistentFlags().StringP("config", "c", "", "the server's broker.conf, where it has one; its storePathRootDir counts where no directory is given")
-	cmd.AddCommand(newStoreCheck(conf), newStoreRepair(conf))
+	cmd.AddCommand(newStoreCheck(conf), newStoreRepair(conf), newStoreDump(conf))
 	return cmd
 }
 
@@ -96,4 +96,65 @@ func newStoreRepair(conf *string) *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&cut, "cut", false, "take damaged records out of the commit log; they are lost")
 	return cmd
+}
+
+func newStoreDump(conf *string) *cobra.Command {
+	var d brokerlite.StoreDump
+	var queue int32
+	cmd := &cobra.Command{
+		Use: "dump [dir]", Short: "List the records of the commit log, a line each",
+		Long: `List the records of the commit log, a line each, in the order in which they were
+stored, and the places where it is damaged. Records of deleted topics are among
+them, and notes of the store's own, of topic "*".`,
+		Example: `  rocketkit store dump ~/store -t orders --queue 3 -n 10
+  rocketkit store dump ~/store --from 1073741824 --to 1073750000 --json`,
+		Args: storeArgs(conf),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if cmd.Flags().Changed("queue") {
+				d.Queue = &queue
+			}
+			if err := checkDump(&d); err != nil {
+				return usageError(cmd, err)
+			}
+			dir, opts, err := storeOf(args, *conf)
+			if err != nil {
+				return err
+			}
+			progress := percent(cmd)
+			if isTerminal(cmd.OutOrStdout()) {
+				progress = nil // the records are the progress
+			}
+			done, err := brokerlite.DumpStore(cmd.Context(), cmd.OutOrStdout(), d, progress, opts...)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "%d records listed, %d read\n", done.Records, done.Read)
+			if done.Damaged > 0 {
+				return fmt.Errorf("%s is damaged in %d places; \"rocketkit store check %s\" tells what is lost", dir, done.Damaged, dir)
+			}
+			return nil
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&d.Topic, "topic", "t", "", "only this topic")
+	flags.Int32Var(&queue, "queue", 0, "only this queue of each topic (all queues without it)")
+	flags.Int64Var(&d.From, "from", 0, "only records from this physical offset on")
+	flags.Int64Var(&d.To, "to", 0, "only records before this physical offset (0: to the end)")
+	flags.IntVarP(&d.Limit, "limit", "n", 0, "end after so many records (0: never)")
+	flags.BoolVar(&d.AsJSON, "json", false, "write a JSON object a line; one with a \"kind\" is a damaged place")
+	return cmd
+}
+
+func checkDump(d *brokerlite.StoreDump) error {
+	switch {
+	case d.From < 0:
+		return fmt.Errorf("--from %d: want 0 or more", d.From)
+	case d.To < 0 || d.To > 0 && d.To <= d.From:
+		return fmt.Errorf("--to %d: want more than --from, or 0 for the log's end", d.To)
+	case d.Limit < 0:
+		return fmt.Errorf("-n %d: want 0 or more", d.Limit)
+	case d.Queue != nil && *d.Queue < 0:
+		return fmt.Errorf("--queue %d: want 0 or more", *d.Queue)
+	}
+	return nil
 }

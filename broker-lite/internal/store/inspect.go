@@ -77,6 +77,12 @@ func (r *Inspection) add(p Problem) {
 	}
 }
 
+// found lists a damaged place of the log.
+func (in *inspector) found(p Problem) error {
+	in.report.add(p)
+	return in.problem(&p)
+}
+
 // has reports whether there are problems of a kind.
 func (r *Inspection) has(kind ProblemKind) bool {
 	return slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Kind == kind })
@@ -114,21 +120,29 @@ func openClosed(o Options) (*Store, error) {
 }
 
 func inspect(ctx context.Context, s *Store, progress func(done, total int64)) (*Inspection, error) {
-	in := &inspector{ctx: ctx, s: s, progress: progress, report: &Inspection{}, queues: map[queueKey]*cursor{}}
-	if in.progress == nil {
-		in.progress = func(int64, int64) {}
-	}
+	in := newInspector(ctx, s, progress)
 	return in.report, in.run()
 }
 
-// inspector is one Inspect. visit, when set, gets every good record.
+func newInspector(ctx context.Context, s *Store, progress func(done, total int64)) *inspector {
+	if progress == nil {
+		progress = func(int64, int64) {}
+	}
+	return &inspector{ctx: ctx, s: s, progress: progress, report: &Inspection{}, queues: map[queueKey]*cursor{},
+		visit: func(*protocol.Record) error { return nil }, problem: func(*Problem) error { return nil }}
+}
+
+// inspector is one Inspect, or a Dump. visit gets every record that is whole, and
+// problem every damaged place of the log.
 type inspector struct {
 	ctx      context.Context
 	s        *Store
 	progress func(done, total int64)
 	report   *Inspection
-	visit    func(*protocol.Record, []byte) error
-	logOnly  bool // the queues are not looked at
+	visit    func(*protocol.Record) error
+	problem  func(*Problem) error
+	logOnly  bool  // the queues are not looked at
+	from, to int64 // commit log files that are all before from, or from to on, are passed over; 0 for none
 
 	firsts  []int64
 	check   *mark
@@ -144,6 +158,9 @@ func (in *inspector) run() error {
 		return err
 	}
 	for i, first := range in.firsts {
+		if i+1 < len(in.firsts) && in.firsts[i+1] <= in.from || in.to > 0 && first >= in.to {
+			continue
+		}
 		if err := in.segment(i, first); err != nil {
 			return err
 		}
@@ -176,7 +193,10 @@ func (in *inspector) prepare() (err error) {
 		in.known, in.flushed = true, max(in.flushed, in.check.phys)
 	}
 	if len(in.firsts) == 0 && in.flushed > 0 {
-		in.report.add(Problem{Kind: LogDamage, File: s.log.path(0), End: in.flushed, Reason: fmt.Sprintf("no commit log file is left, but %d bytes had been stored", in.flushed)})
+		err = in.found(Problem{Kind: LogDamage, File: s.log.path(0), End: in.flushed, Reason: fmt.Sprintf("no commit log file is left, but %d bytes had been stored", in.flushed)})
+		if err != nil {
+			return err
+		}
 	}
 	_, err = s.opt.FS.Stat(s.queues.dir)
 	switch {
@@ -219,7 +239,10 @@ func (in *inspector) segment(i int, first int64) (err error) {
 		in.report.End = end
 		if damage == nil {
 			if whole = sealed; !sealed && !last {
-				in.report.add(Problem{Kind: LogDamage, File: path, Offset: end, End: in.firsts[i+1], Reason: "the file does not end with a blank record, but another follows"})
+				err = in.found(Problem{Kind: LogDamage, File: path, Offset: end, End: in.firsts[i+1], Reason: "the file does not end with a blank record, but another follows"})
+			}
+			if err != nil {
+				return err
 			}
 			break
 		}
@@ -231,7 +254,7 @@ func (in *inspector) segment(i int, first int64) (err error) {
 		}
 	}
 	if end := first + sc.size; !last && (whole && end < in.firsts[i+1] || end > in.firsts[i+1]) {
-		in.report.add(Problem{Kind: LogDamage, File: path, gap: end < in.firsts[i+1], Offset: min(end, in.firsts[i+1]), End: max(end, in.firsts[i+1]),
+		err = in.found(Problem{Kind: LogDamage, File: path, gap: end < in.firsts[i+1], Offset: min(end, in.firsts[i+1]), End: max(end, in.firsts[i+1]),
 			Reason: fmt.Sprintf("the file ends at %d but the next begins at %d", end, in.firsts[i+1])})
 	}
 	in.progress(first+sc.size-in.firsts[0], in.total())
@@ -271,8 +294,7 @@ func (in *inspector) damaged(sc *scanner, damage *CorruptionError, i int) (next 
 			p.Reason += fmt.Sprintf("; the file has lost its end, which had been synced up to %d", in.flushed)
 		}
 	}
-	in.report.add(p)
-	return later, nil
+	return later, in.found(p)
 }
 
 // record is called for each record that is whole.
@@ -282,10 +304,8 @@ func (in *inspector) record(sc *scanner, rec *protocol.Record) error {
 	if in.report.Records%(1<<16) == 0 {
 		in.progress(rec.PhysicalOffset-in.report.First, max(in.total(), rec.PhysicalOffset-in.report.First))
 	}
-	if in.visit != nil {
-		if err := in.visit(rec, sc.raw); err != nil {
-			return err
-		}
+	if err := in.visit(rec); err != nil {
+		return err
 	}
 	if in.logOnly {
 		return nil
