@@ -47,6 +47,7 @@ const (
 	noPackings   // the opposite
 	sqlFilters   // a driver that subscribes by expressions
 	orderedAsync // asynchronous sends keep their order
+	queueLocks   // a driver that locks queues to consume them in order
 	plainACL     // a server that reads plain_acl.yml
 	pulls        // a driver that pulls and commits as it is told
 	pops         // a server that knows POP, and a driver that uses it
@@ -79,6 +80,7 @@ var missing = []struct {
 	{sqlFilters, "the driver does not pull by expressions"},
 	{orderedAsync, "needs a server that stores the requests of a connection in their order, and a driver that writes them so"},
 	{plainACL, "5.x has users and ACLs of another kind"},
+	{queueLocks, "the driver refuses to consume in order: rocketmq-client-go does not notice a lost lock"},
 	{sendBacks, "the driver does not read the answer to a send-back"},
 }
 
@@ -135,7 +137,7 @@ func (l *leg) one(t *testing.T, c testCase, shared *server) {
 }
 
 // native is what the native driver adds to any server.
-const native = pulls | transactions | dialling | sendBacks | lostConns | packings | sqlFilters
+const native = pulls | transactions | dialling | sendBacks | lostConns | packings | sqlFilters | queueLocks
 
 func legs() []*leg {
 	return []*leg{
