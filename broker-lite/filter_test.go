@@ -248,3 +248,34 @@ func TestAPullThatHasWaitedIsAnsweredByWhatItsGroupWantsNow(t *testing.T) {
 		}
 	})
 }
+
+// No filter server keeps the classes that such a subscription names, so that it takes
+// all, as on Apache (ExpressionMessageFilter.isMatchedByConsumeQueue). The flag of the
+// pull changes nothing.
+func TestASubscriptionInClassFilterModeTakesAll(t *testing.T) {
+	inBubble(t, func(t *testing.T, _ *Broker, c *client) {
+		for _, tag := range []string{"a", "b", ""} {
+			c.send(sending("orders", "TAGS", tag), "tag "+tag)
+		}
+		for _, test := range []struct {
+			class bool
+			flags int32
+			want  []string
+		}{
+			{false, 0, []string{"tag a"}},
+			{false, protocol.PullClassFilter, []string{"tag a"}},
+			{true, 0, []string{"tag a", "tag b", "tag "}},
+			{true, protocol.PullClassFilter, []string{"tag a", "tag b", "tag "}},
+		} {
+			s := subscription(t, "orders", "a")
+			s.ClassFilterMode, s.SubVersion = test.class, time.Now().UnixMilli()
+			c.heartbeat("me", "", "consumers", s)
+			h := pulling("orders", 0, "")
+			h.SysFlag, h.SubVersion = test.flags, s.SubVersion
+			if diff := cmp.Diff(test.want, bodies(c.pull(h).records)); diff != "" {
+				t.Errorf("class filter mode %t, sysFlag %d (-want +got):\n%s", test.class, test.flags, diff)
+			}
+			time.Sleep(time.Second)
+		}
+	})
+}

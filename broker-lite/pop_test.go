@@ -440,3 +440,24 @@ func TestManyPopsThatWaitGetEachMessageOnce(t *testing.T) {
 		c.expectPop("orders")
 	})
 }
+
+// Only heartbeats make a group be online: 5.4.0 keeps what it learns of groups that
+// just pop beside (ConsumerManager.consumerCompensationTable), where code 203 does not
+// look.
+func TestAGroupThatOnlyPopsIsNotOnline(t *testing.T) {
+	inBubble(t, func(t *testing.T, _ *Broker, c *client) {
+		c.createTopic("orders", 1)
+		c.send(sending("orders"), "x")
+		c.ack("orders", c.pop(popping("orders")).receipts...)
+		online := func() *protocol.Command {
+			return c.call(protocol.GetConsumerConnections, &protocol.ConsumerListRequest{ConsumerGroup: "group"}, nil)
+		}
+		if resp := online(); resp.Code != protocol.ConsumerNotOnline || resp.Remark != "the consumer group[group] not online" {
+			t.Errorf("%s: %s", protocol.ResponseName(resp.Code), resp.Remark)
+		}
+		c.heartbeat("me", "", "group", subscription(t, "orders", "*"))
+		if resp := online(); resp.Code != protocol.Success {
+			t.Errorf("after a heartbeat: %s: %s", protocol.ResponseName(resp.Code), resp.Remark)
+		}
+	})
+}

@@ -16,9 +16,16 @@ import (
 // clusterList, and the dashboard, read. 4.9 lacks brokerActive and the timer's.
 // Figures of Apache's that have no meaning here (thread pools, buffers) are those
 // of an idle broker.
+//
+// And code 905 NOTIFY_MIN_BROKER_ID_CHANGE, which a 5.x name server with
+// notifyMinBrokerIdChanged sends to the brokers of a name when one comes or goes. A
+// master acts on it by telling its slaves, and here are none.
 
 func (b *Broker) runtimeHandlers() handlers {
-	return handlers{protocol.GetBrokerRuntimeInfo: b.at(b.runtimeInfo)}
+	return handlers{
+		protocol.GetBrokerRuntimeInfo:    b.at(b.runtimeInfo),
+		protocol.NotifyMinBrokerIDChange: b.at(func(*peer, *protocol.Command) answer { return answer{} }),
+	}
 }
 
 func (b *Broker) runtimeInfo(*peer, *protocol.Command) answer {
