@@ -20,8 +20,8 @@ import (
 // separator is between topic and group in consumerOffset.json.
 const separator = "@"
 
-// consumption is one group's reading of one topic.
-type consumption struct{ topic, group string }
+// Consumption is one group's reading of one topic.
+type Consumption struct{ Topic, Group string }
 
 // Offsets is the table of consumer offsets: for each queue the offset of the
 // next message that the group has not done with.
@@ -32,18 +32,18 @@ type Offsets struct {
 	pending atomic.Int64 // len(resets), so that pulls are cheap without any
 
 	mu      sync.RWMutex // guards the following
-	offsets map[consumption]map[int32]int64
-	resets  map[consumption]map[int32]int64 // see Reset
-	pulled  map[consumption]map[int32]int64 // see Pulled
+	offsets map[Consumption]map[int32]int64
+	resets  map[Consumption]map[int32]int64 // see Reset
+	pulled  map[Consumption]map[int32]int64 // see Pulled
 	version protocol.DataVersion
 }
 
 func newOffsets(o Options) *Offsets {
 	return &Offsets{
 		logger:  o.Logger,
-		offsets: map[consumption]map[int32]int64{},
-		resets:  map[consumption]map[int32]int64{},
-		pulled:  map[consumption]map[int32]int64{},
+		offsets: map[Consumption]map[int32]int64{},
+		resets:  map[Consumption]map[int32]int64{},
+		pulled:  map[Consumption]map[int32]int64{},
 		version: protocol.DataVersion{Timestamp: time.Now().UnixMilli()},
 	}
 }
@@ -53,7 +53,7 @@ func newOffsets(o Options) *Offsets {
 // was chosen by hand waits for its queue's next pull (see Reset), and Commit reports
 // false.
 func (o *Offsets) Commit(group, topic string, queueID int32, offset int64) bool {
-	key := consumption{topic, group}
+	key := Consumption{topic, group}
 	o.mu.Lock()
 	if _, reset := o.resets[key][queueID]; reset {
 		o.mu.Unlock()
@@ -76,7 +76,7 @@ func (o *Offsets) Commit(group, topic string, queueID int32, offset int64) bool 
 func (o *Offsets) Query(group, topic string, queueID int32) (offset int64, ok bool) {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	offset, ok = o.offsets[consumption{topic, group}][queueID]
+	offset, ok = o.offsets[Consumption{topic, group}][queueID]
 	return offset, ok
 }
 
@@ -84,7 +84,7 @@ func (o *Offsets) Query(group, topic string, queueID int32) (offset int64, ok bo
 func (o *Offsets) Queues(group, topic string) map[int32]int64 {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	return maps.Clone(o.offsets[consumption{topic, group}])
+	return maps.Clone(o.offsets[Consumption{topic, group}])
 }
 
 // TopicsOf returns the topics that a group has offsets for, sorted.
@@ -93,8 +93,8 @@ func (o *Offsets) TopicsOf(group string) []string {
 	defer o.mu.RUnlock()
 	var topics []string
 	for key := range o.offsets {
-		if key.group == group {
-			topics = append(topics, key.topic)
+		if key.Group == group {
+			topics = append(topics, key.Topic)
 		}
 	}
 	slices.Sort(topics)
@@ -107,46 +107,40 @@ func (o *Offsets) GroupsOf(topic string) []string {
 	defer o.mu.RUnlock()
 	var groups []string
 	for key := range o.offsets {
-		if key.topic == topic {
-			groups = append(groups, key.group)
+		if key.Topic == topic {
+			groups = append(groups, key.Group)
 		}
 	}
 	slices.Sort(groups)
 	return groups
 }
 
-// Consumption is one group's reading of one topic.
-type Consumption struct{ Topic, Group string }
-
 // Consumptions returns all that have offsets, by group and topic.
 func (o *Offsets) Consumptions() []Consumption {
 	o.mu.RLock()
-	list := make([]Consumption, 0, len(o.offsets))
-	for key := range o.offsets {
-		list = append(list, Consumption{key.topic, key.group})
-	}
+	list := slices.Collect(maps.Keys(o.offsets))
 	o.mu.RUnlock()
 	slices.SortFunc(list, func(a, b Consumption) int {
-		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(a.Topic, b.Topic))
+		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Topic, b.Topic))
 	})
 	return list
 }
 
 // RemoveGroup forgets the offsets of a group.
 func (o *Offsets) RemoveGroup(group string) {
-	o.remove(func(c consumption) bool { return c.group == group })
+	o.remove(func(c Consumption) bool { return c.Group == group })
 }
 
 // RemoveTopic forgets the offsets for a topic.
 func (o *Offsets) RemoveTopic(topic string) {
-	o.remove(func(c consumption) bool { return c.topic == topic })
+	o.remove(func(c Consumption) bool { return c.Topic == topic })
 }
 
-func (o *Offsets) remove(which func(consumption) bool) {
+func (o *Offsets) remove(which func(Consumption) bool) {
 	o.mu.Lock()
 	before := len(o.offsets)
-	for _, table := range []map[consumption]map[int32]int64{o.offsets, o.resets, o.pulled} {
-		maps.DeleteFunc(table, func(c consumption, _ map[int32]int64) bool { return which(c) })
+	for _, table := range []map[Consumption]map[int32]int64{o.offsets, o.resets, o.pulled} {
+		maps.DeleteFunc(table, func(c Consumption, _ map[int32]int64) bool { return which(c) })
 	}
 	o.pending.Store(int64(len(o.resets)))
 	changed := len(o.offsets) != before
@@ -169,13 +163,13 @@ func (o *Offsets) open(f *file) error {
 		if err := protocol.DecodeBody(data, &v); err != nil {
 			return err
 		}
-		offsets := map[consumption]map[int32]int64{}
+		offsets := map[Consumption]map[int32]int64{}
 		for key, queues := range v.Offsets {
 			topic, group, ok := strings.Cut(key, separator)
 			if !ok {
 				return fmt.Errorf("offsetTable has the key %.64q, want topic%sgroup", key, separator)
 			}
-			offsets[consumption{topic, group}] = queues
+			offsets[Consumption{topic, group}] = queues
 		}
 		o.offsets, o.version = offsets, v.DataVersion
 		return nil
@@ -196,14 +190,14 @@ func (o *Offsets) encode() ([]byte, error) {
 		return nil, fmt.Errorf("encode consumer offsets: %w", err)
 	}
 	b := append(append([]byte(`{"dataVersion":`), version...), ",\n\"offsetTable\":{"...)
-	keys := slices.SortedFunc(maps.Keys(o.offsets), func(a, b consumption) int {
-		return cmp.Or(cmp.Compare(a.topic, b.topic), cmp.Compare(a.group, b.group))
+	keys := slices.SortedFunc(maps.Keys(o.offsets), func(a, b Consumption) int {
+		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Group, b.Group))
 	})
 	for i, key := range keys {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		name, err := json.Marshal(key.topic + separator + key.group)
+		name, err := json.Marshal(key.Topic + separator + key.Group)
 		if err != nil {
 			return nil, fmt.Errorf("encode consumer offsets: %w", err)
 		}
@@ -228,12 +222,12 @@ func (o *Offsets) Clamp(end func(topic string, queueID int32) int64) {
 	changed := false
 	for key, queues := range o.offsets {
 		for id, offset := range queues {
-			most := end(key.topic, id)
+			most := end(key.Topic, id)
 			if offset <= most {
 				continue
 			}
 			changed = true
-			o.logger.Warn("a consumer offset was behind the end of its queue and is lowered", "group", key.group, "topic", key.topic, "queue", id, "from", offset, "to", most)
+			o.logger.Warn("a consumer offset was behind the end of its queue and is lowered", "group", key.Group, "topic", key.Topic, "queue", id, "from", offset, "to", most)
 			if queues[id] = most; most <= 0 {
 				delete(queues, id)
 			}

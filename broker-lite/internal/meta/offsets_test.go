@@ -170,7 +170,7 @@ func FuzzOffsetFile(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%v\nin %s", err, data)
 		}
-		if diff := cmp.Diff(first.offsets, second.offsets, cmp.AllowUnexported(consumption{})); diff != "" {
+		if diff := cmp.Diff(first.offsets, second.offsets); diff != "" {
 			t.Errorf("(-first +second):\n%s", diff)
 		}
 	})

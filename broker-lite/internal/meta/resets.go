@@ -15,7 +15,7 @@ import (
 
 // Reset chooses where a group goes on in a queue.
 func (o *Offsets) Reset(group, topic string, queueID int32, offset int64) {
-	key := consumption{topic, group}
+	key := Consumption{topic, group}
 	o.mu.Lock()
 	set(o.offsets, key, queueID, offset)
 	set(o.resets, key, queueID, offset)
@@ -26,11 +26,11 @@ func (o *Offsets) Reset(group, topic string, queueID int32, offset int64) {
 	o.logger.Info("consumer offset chosen by hand", "group", group, "topic", topic, "queue", queueID, "offset", offset)
 }
 
-func set(m map[consumption]map[int32]int64, key consumption, queueID int32, offset int64) {
+func set(m map[Consumption]map[int32]int64, key Consumption, queueID int32, offset int64) {
 	queues := m[key]
 	if queues == nil {
 		queues = map[int32]int64{}
-		m[consumption{strings.Clone(key.topic), strings.Clone(key.group)}] = queues // not the whole request's text
+		m[Consumption{strings.Clone(key.Topic), strings.Clone(key.Group)}] = queues // not the whole request's text
 	}
 	queues[queueID] = offset
 }
@@ -42,7 +42,7 @@ func (o *Offsets) HasReset(group, topic string, queueID int32) bool {
 	}
 	o.mu.RLock()
 	defer o.mu.RUnlock()
-	_, ok := o.resets[consumption{topic, group}][queueID]
+	_, ok := o.resets[Consumption{topic, group}][queueID]
 	return ok
 }
 
@@ -51,7 +51,7 @@ func (o *Offsets) TakeReset(group, topic string, queueID int32) (offset int64, o
 	if o.pending.Load() == 0 {
 		return 0, false
 	}
-	key := consumption{topic, group}
+	key := Consumption{topic, group}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	queues := o.resets[key]
@@ -68,7 +68,7 @@ func (o *Offsets) TakeReset(group, topic string, queueID int32) (offset int64, o
 
 // Pulled notes the offset that a group pulls next.
 func (o *Offsets) Pulled(group, topic string, queueID int32, next int64) {
-	key := consumption{topic, group}
+	key := Consumption{topic, group}
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	set(o.pulled, key, queueID, next)
@@ -77,7 +77,7 @@ func (o *Offsets) Pulled(group, topic string, queueID int32, next int64) {
 // PulledTo returns what Pulled noted last, or the committed offset; ok is false
 // without either.
 func (o *Offsets) PulledTo(group, topic string, queueID int32) (offset int64, ok bool) {
-	key := consumption{topic, group}
+	key := Consumption{topic, group}
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	if offset, ok = o.pulled[key][queueID]; !ok {
@@ -90,9 +90,9 @@ func (o *Offsets) PulledTo(group, topic string, queueID int32) (offset int64, ok
 // reports whether there were any.
 func (o *Offsets) Clone(from, to, topic string) bool {
 	o.mu.Lock()
-	queues := maps.Clone(o.offsets[consumption{topic, from}])
+	queues := maps.Clone(o.offsets[Consumption{topic, from}])
 	if len(queues) > 0 {
-		o.offsets[consumption{topic, to}] = queues
+		o.offsets[Consumption{topic, to}] = queues
 	}
 	o.mu.Unlock()
 	if len(queues) == 0 {
