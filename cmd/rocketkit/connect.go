@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -29,13 +28,15 @@ const defaultNameServer = "127.0.0.1:9876"
 type connection struct {
 	nameServers string
 	file        string
+	secureFlags
 }
 
 // addTo gives a command the flags for it.
 func (c *connection) addTo(cmd *cobra.Command) {
 	flags := cmd.PersistentFlags()
 	flags.StringVarP(&c.nameServers, "name-servers", "n", "", "name servers, host:port;host:port (NAMESRV_ADDR; default "+defaultNameServer+")")
-	flags.StringVar(&c.file, "config", "", "a YAML, TOML, JSON or properties file with name_servers, credentials (access_key, secret_key, secret_key_file) and tls (enabled, ca_file, cert_file, key_file); variables such as ROCKETMQ_CREDENTIALS_ACCESS_KEY win over it")
+	flags.StringVar(&c.file, "config", "", "a client's configuration file (YAML, TOML, JSON, properties), for its name_servers, credentials and tls; ROCKETMQ_ variables and flags win over it")
+	c.secureFlags.addTo(cmd)
 }
 
 // read is what the file and the environment say, with the name servers to ask.
@@ -48,8 +49,14 @@ func (c *connection) read() (rocketkit.Config, error) {
 	if err != nil {
 		return rocketkit.Config{}, err
 	}
-	servers, err := c.addrs(all.NameServers)
-	return rocketkit.Config{NameServers: servers, Credentials: all.Credentials, TLS: all.TLS}, err
+	cfg := rocketkit.Config{Credentials: all.Credentials, TLS: all.TLS}
+	if err := c.over(&cfg); err != nil {
+		return rocketkit.Config{}, err
+	}
+	if cfg.NameServers, err = c.addrs(all.NameServers); err != nil {
+		return rocketkit.Config{}, err
+	}
+	return cfg, cfg.Validate()
 }
 
 // addrs are the name servers' addresses; the flag wins over those that are configured.
@@ -91,7 +98,15 @@ func (c *connection) client(cmd *cobra.Command) (*rocketkit.Client, func() error
 		return nil, nil, usageError(cmd, err)
 	}
 	log := slog.New(slog.NewTextHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: slog.LevelWarn}))
-	client, err := rocketkit.Open(cmd.Context(), cfg, rocketkit.WithLogger(log))
+	opts := []rocketkit.Option{rocketkit.WithLogger(log)}
+	encryption, err := c.encryption(cfg.TLS)
+	if err != nil {
+		return nil, nil, usageError(cmd, err)
+	}
+	if encryption != nil {
+		opts = append(opts, rocketkit.WithTLSConfig(encryption))
+	}
+	client, err := rocketkit.Open(cmd.Context(), cfg, opts...)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -108,31 +123,19 @@ func (c *connection) administer(cmd *cobra.Command, f func(context.Context, *adm
 	if err != nil {
 		return usageError(cmd, err)
 	}
-	encryption, signer, err := secured(cfg)
+	encryption, err := c.encryption(cfg.TLS)
 	if err != nil {
 		return usageError(cmd, err)
 	}
-	a := admin.New(cfg.NameServers, encryption, signer)
+	signs, err := signer(cfg.Credentials)
+	if err != nil {
+		return usageError(cmd, err)
+	}
+	a := admin.New(cfg.NameServers, encryption, signs)
 	err = c.explain(f(cmd.Context(), a))
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	return errors.Join(err, a.Close(ctx))
-}
-
-// secured is how requests are encrypted and signed, nil where they are not.
-func secured(cfg rocketkit.Config) (*tls.Config, *protocol.Signer, error) {
-	if err := cfg.Validate(); err != nil {
-		return nil, nil, err
-	}
-	secret, err := cfg.Credentials.Secret()
-	if err != nil {
-		return nil, nil, err
-	}
-	encryption, err := cfg.TLS.Config()
-	if err != nil || cfg.Credentials.AccessKey == "" {
-		return encryption, nil, err
-	}
-	return encryption, protocol.NewSigner(cfg.Credentials.AccessKey, secret, cfg.Credentials.SecurityToken), nil
 }
 
 // explain says what to do about a server that is not there; other errors say so
@@ -144,8 +147,10 @@ func (c *connection) explain(err error) error {
 	if errors.Is(err, message.ErrNoNameServer) && errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w; is it a name server that listens there?", err)
 	}
-	if errors.Is(err, syscall.ECONNRESET) {
-		return fmt.Errorf("%w; does the server require TLS (tls.enabled in --config, or ROCKETMQ_TLS_ENABLED=true)?", err)
+	if cfg, cfgErr := c.read(); cfgErr == nil {
+		if said := explainSecurity(cfg, err); said != nil {
+			return said
+		}
 	}
 	var op *net.OpError
 	var advertised *message.AddrError // says it itself
