@@ -389,3 +389,40 @@ func TestPeeksAndNotificationsTakeNothing(t *testing.T) {
 		peek()
 	})
 }
+
+// Messages may be invisible for years; a topic or group that goes takes them along.
+func TestWhatIsGoneHasNothingInvisible(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		r := newRestart(t)
+		c := dial(t, r.b)
+		for _, topic := range []string{"orders", "kept", "bills"} {
+			c.createTopic(topic, 2)
+			c.send(sending(topic), "1")
+			h := popping(topic)
+			h.InvisibleTime = 1 << 40
+			if topic == "bills" {
+				h.ConsumerGroup = "bookkeepers"
+			}
+			if p := c.pop(h); len(p.records) != 1 {
+				t.Fatalf("%s %s", protocol.ResponseName(p.code), p.remark)
+			}
+		}
+		c.ok(protocol.DeleteTopicInBroker, &protocol.TopicRequest{Topic: "orders"}, nil)
+		c.ok(protocol.DeleteGroup, fields{"groupName": "bookkeepers", "cleanOffset": "true"}, nil)
+		for _, how := range []string{"", "stop", "kill"} {
+			if how != "" {
+				c = r.again(how)
+			}
+			if n := r.b.broker.Invisible(); n != 1 {
+				t.Errorf("%q: %d messages are invisible, want the one of kept", how, n)
+			}
+		}
+		if got := c.consumerOffset("orders", 0); got != -1 {
+			t.Errorf("the group has offset %d of a topic that is gone", got)
+		}
+		c.createTopic("orders", 1)
+		c.send(sending("orders"), "anew")
+		c.expectPop("orders", "anew")
+	})
+}

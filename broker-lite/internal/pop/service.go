@@ -182,6 +182,24 @@ func (s *Service) Next(key Key, init int64) int64 {
 	return offset
 }
 
+// Forget forgets what is invisible of queues that are gone, whenever it would come
+// again. Their consumer offsets must be gone, too.
+func (s *Service) Forget(which func(Key) bool) {
+	s.mu.Lock()
+	for key, q := range s.queues {
+		if !which(key) {
+			continue
+		}
+		s.enter(&entry{kind: kindMove, key: key}, nil)
+		delete(s.dirty, q)
+		if !q.busy {
+			delete(s.queues, key)
+		}
+	}
+	s.free()
+	s.write()
+}
+
 // Known reports whether a group has an offset for a queue.
 func (s *Service) Known(key Key) bool {
 	_, ok := s.o.Offsets.Query(key.Group, key.Topic, key.Queue)

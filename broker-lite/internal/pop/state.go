@@ -268,6 +268,10 @@ func (s *Service) adopt(q *queue) {
 	}
 	offset, ok := s.o.Offsets.Query(key.Group, key.Topic, key.Queue)
 	switch {
+	case !ok && q.next == 0: // the topic or the group is gone
+		s.move(q, 0)
+		delete(s.queues, key)
+		return
 	case !ok || offset < q.next:
 		s.o.Offsets.Commit(key.Group, key.Topic, key.Queue, q.next)
 	case offset > q.next: // somebody has moved it
