@@ -52,6 +52,7 @@ const (
 	pulls        // a driver that pulls and commits as it is told
 	pops         // a server that knows POP, and a driver that uses it
 	noPops       // the opposite
+	requests     // a driver that takes replies
 )
 
 // missing says why a leg cannot run a case, for the table.
@@ -76,6 +77,7 @@ var missing = []struct {
 	{noPackings, "the driver knows every kind"},
 	{pops, "no POP: servers have it from 5.0 on, rocketmq-client-go not on this protocol"},
 	{noPops, "there is POP"},
+	{requests, "the driver takes no replies"},
 	{pulls, "the driver does not pull or commit as it is told"},
 	{sqlFilters, "the driver does not pull by expressions"},
 	{orderedAsync, "needs a server that stores the requests of a connection in their order, and a driver that writes them so"},
@@ -137,7 +139,7 @@ func (l *leg) one(t *testing.T, c testCase, shared *server) {
 }
 
 // native is what the native driver adds to any server.
-const native = pulls | transactions | dialling | sendBacks | lostConns | packings | sqlFilters | queueLocks
+const native = requests | pulls | transactions | dialling | sendBacks | lostConns | packings | sqlFilters | queueLocks
 
 func legs() []*leg {
 	return []*leg{

@@ -135,3 +135,25 @@ func ExampleIntercept() {
 	}
 	// Output: orders SEND_OK <nil>
 }
+
+func ExampleProducer_Request() {
+	p, err := producer.New(newDriver(), "asking_group")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer p.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	// The consumer's handler calls p.Reply(ctx, message.DeliveryFrom(ctx), answer).
+	reply, err := p.Request(ctx, message.New("prices", []byte("EURUSD")))
+	if errors.Is(err, producer.ErrNoReply) {
+		fmt.Println("nobody has answered:", err)
+		return
+	}
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(string(reply.Body))
+}

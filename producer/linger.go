@@ -81,7 +81,7 @@ func newLinger(p *Producer) *linger {
 
 // takes reports whether a message may share a request.
 func (l *linger) takes(o *op) bool {
-	return l != nil && o.kind == single && o.out.Delay.IsZero() && !isRetryTopic(o.out.Topic)
+	return l != nil && o.kind == single && !o.alone && o.out.Delay.IsZero() && !isRetryTopic(o.out.Topic)
 }
 
 // add takes o, which is open. It is settled later, once: members are not tried

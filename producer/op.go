@@ -29,7 +29,9 @@ type op struct {
 	out   driver.Outgoing    // not for batches
 	batch []*driver.Outgoing // of a batch
 	local func(context.Context, driver.Receipt) driver.TxState
-	size  int64 // of the bodies
+	size  int64         // of the bodies
+	sel   QueueSelector // wins over the producer's
+	alone bool          // it shares no request
 
 	cb     Callback        // nil: somebody waits at answered
 	caller context.Context // as it was given
@@ -181,7 +183,10 @@ func (o *op) choose() error {
 	if err != nil {
 		return err
 	}
-	sel := o.p.selector(m)
+	sel := o.sel
+	if sel == nil {
+		sel = o.p.selector(m)
+	}
 	if sel == nil {
 		o.pinned = queues[0].Broker == queues[len(queues)-1].Broker // they are sorted
 		return o.inTurn(m.Topic, queues)

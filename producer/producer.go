@@ -89,13 +89,13 @@ func (p *Producer) Group() string { return p.group }
 // Send sends one message and waits until it is stored or has failed for good.
 // See the package's documentation for what the error says.
 func (p *Producer) Send(ctx context.Context, m *message.Message) (message.SendResult, error) {
-	return p.sync(ctx, single, m)
+	return p.sync(ctx, single, m, nil)
 }
 
 // SendOneway hands one message to the connection and asks for no answer: nil
 // says that it is on its way, not that it will arrive.
 func (p *Producer) SendOneway(ctx context.Context, m *message.Message) error {
-	_, err := p.sync(ctx, oneway, m)
+	_, err := p.sync(ctx, oneway, m, nil)
 	return err
 }
 
@@ -153,13 +153,16 @@ func (p *Producer) callBack(o *op) {
 	p.guard("callback of SendAsync", topic, func() { cb(ctx, r, err) })
 }
 
-// sync sends one message and waits.
-func (p *Producer) sync(ctx context.Context, k kind, m *message.Message) (message.SendResult, error) {
+// sync sends one message and waits; with prepares it, unless it is nil.
+func (p *Producer) sync(ctx context.Context, k kind, m *message.Message, with func(*op)) (message.SendResult, error) {
 	if !p.flow.begin() {
 		return message.SendResult{}, p.closedError()
 	}
 	o := p.newOp()
 	o.kind, o.out.Message = k, m
+	if with != nil {
+		with(o)
+	}
 	if o.err = p.open(ctx, o); o.err == nil {
 		if p.linger.takes(o) {
 			p.linger.add(o)

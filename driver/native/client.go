@@ -125,6 +125,7 @@ type client struct {
 	brokers *brokers
 	beats   *heartbeats
 	asks    workers // of administrators' questions
+	replies replies
 
 	mu      sync.Mutex // guards the following
 	closed  bool

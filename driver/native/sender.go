@@ -204,7 +204,11 @@ func (o *sendOp) single(m *driver.Outgoing) error {
 	if err := checkProperties(m.Topic, o.props); err != nil {
 		return err
 	}
-	o.prepare(protocol.SendMessageV2, m.Topic, m.Flag)
+	code := protocol.SendMessageV2
+	if isReply(m) {
+		code = protocol.SendReplyV2
+	}
+	o.prepare(code, m.Topic, m.Flag)
 	o.body[0] = m.Body
 	if z := o.s.cfg.Compression; z != nil && len(m.Body) > z.Over {
 		var err error

@@ -26,6 +26,8 @@ func (c *client) serve(conn *remoting.Conn, cmd *protocol.Command) {
 		c.tellRunningInfo(conn, cmd)
 	case protocol.ConsumeDirectly:
 		c.consumeDirectly(conn, cmd)
+	case protocol.PushReply:
+		c.receiveReply(conn, cmd)
 	default:
 		c.refuse(conn, cmd, fmt.Sprintf("%s is not supported by the rocketkit client", protocol.RequestName(cmd.Code)))
 	}

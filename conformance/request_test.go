@@ -1,0 +1,95 @@
+package conformance_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/rocketkit/rocketkit/consumer"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+func requestReply(s *stand) {
+	topic, group := s.topic(), s.group()
+	server := s.open()
+	replier := s.producer(server)
+	mux := s.mux(group)
+	consumer.HandleRaw(mux, topic, func(ctx context.Context, d *message.Delivery) error {
+		_, err := replier.Reply(ctx, d, append([]byte("re: "), d.Body...))
+		return err
+	})
+	s.start(server, mux)
+	p := s.producer(s.open())
+	var wg sync.WaitGroup
+	for i := range 8 { // at once: each gets its own
+		wg.Go(func() {
+			body := fmt.Sprint("question ", i)
+			d, err := p.Request(s.soon(), message.New(topic, []byte(body)))
+			if err != nil || string(d.Body) != "re: "+body {
+				s.Errorf("reply to %q: %v, %v", body, d, err)
+			}
+		})
+	}
+	wg.Wait()
+	big := bytes.Repeat([]byte("x"), 100<<10) // travels packed, both ways
+	if d, err := p.Request(s.soon(), message.New(topic, big)); err != nil || len(d.Body) != len(big)+4 {
+		s.Errorf("reply to a big request: %v", err)
+	}
+}
+
+func requestUnanswered(s *stand) {
+	topic, group := s.topic(), s.group()
+	c := s.open()
+	p := s.producer(c)
+	ctx, cancel := context.WithTimeout(s.Context(), time.Second)
+	defer cancel()
+	_, err := p.Request(ctx, message.New(topic, []byte("anybody?")))
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "no reply after") || message.SafeToRetry(err) {
+		s.Errorf("without a consumer: %v", err)
+	}
+	// The requester's client ends before the reply comes: the broker cannot hand it over.
+	other := s.open()
+	gone := s.producer(other)
+	late, cancelLate := context.WithTimeout(s.Context(), 500*time.Millisecond)
+	defer cancelLate()
+	if _, err := gone.Request(late, message.New(topic, []byte("I am off"))); err == nil {
+		s.Error("a reply came from nobody")
+	}
+	if err := other.Drain(s.soon()); err != nil {
+		s.Fatal(err)
+	}
+	outcome := make(chan error, 10)
+	mux := s.mux(group)
+	consumer.HandleRaw(mux, topic, func(ctx context.Context, d *message.Delivery) error {
+		if string(d.Body) == "I am off" {
+			_, err := p.Reply(ctx, d, []byte("too late"))
+			outcome <- err
+		}
+		return nil
+	})
+	s.start(c, mux)
+	select {
+	case err := <-outcome:
+		var refused *message.BrokerError
+		if !errors.As(err, &refused) {
+			s.Errorf("a reply to a requester that is gone: %v", err)
+		}
+	case <-s.soon().Done():
+		s.Error("the request is not handled")
+	}
+}
+
+func requestRefused(s *stand) {
+	p := s.producer(s.open())
+	topic := s.topic()
+	if _, err := p.Request(s.soon(), message.New(topic, []byte("x"), message.Property("CORRELATION_ID", "1"))); !errors.Is(err, message.ErrInvalidMessage) {
+		s.Errorf("a request with a correlation id of the user's: %v", err)
+	}
+	if _, err := p.Reply(s.soon(), &message.Delivery{Topic: topic, ID: "1"}, []byte("x")); !errors.Is(err, message.ErrInvalidMessage) {
+		s.Errorf("a reply to no request: %v", err)
+	}
+}
