@@ -49,7 +49,7 @@ func TestRequestsOfABrokerThatAreNotSupportedAreAnswered(t *testing.T) {
 		conns := b.greeters()
 		subscribe(t, c.open(), acking(), driver.SubscriptionConfig{}, "orders")
 		pass(2 * time.Second)
-		for _, code := range []protocol.Code{protocol.PushReply, 12345} {
+		for _, code := range []protocol.Code{12345, 200_050} {
 			cmd := command(code)
 			resp, err := conns()[0].Call(t.Context(), &cmd, nil)
 			if err != nil || resp.Code != protocol.CodeNotSupported || resp.Remark == "" {
@@ -59,7 +59,7 @@ func TestRequestsOfABrokerThatAreNotSupportedAreAnswered(t *testing.T) {
 		// And nonsense does no harm.
 		for _, code := range []protocol.Code{
 			protocol.NotifyConsumersChanged, protocol.CheckTransactionState, protocol.ResetClientOffset,
-			protocol.GetClientRunningInfo, protocol.GetClientStatus, protocol.ConsumeDirectly,
+			protocol.GetClientRunningInfo, protocol.GetClientStatus, protocol.ConsumeDirectly, protocol.PushReply,
 		} {
 			cmd := command(code)
 			if err := conns()[0].Oneway(t.Context(), &cmd, nil, []byte("{")); err != nil {
