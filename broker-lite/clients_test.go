@@ -58,6 +58,36 @@ func TestAHeartbeatIsAnsweredWithTheBrokersVersion(t *testing.T) {
 	})
 }
 
+// The C++ client writes the places of Java's constants, rocketmq-client-go writes
+// BroadCasting: Apache reads both.
+func TestHeartbeatsOfOtherLanguagesJoinTheirGroups(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *Broker, c *client) {
+		const cpp = `{"clientID":"cpp","consumerDataSet":[{"consumeFromWhere":0,"consumeType":1,"groupName":"consumers","messageModel":%s,"subscriptionDataSet":[{"subString":"*","subVersion":"17","topic":"orders"}]}]}`
+		for _, test := range []struct {
+			model, want string
+			told        int
+		}{{"1", protocol.Clustering, 1}, {"0", protocol.Broadcasting, 0}, {`"BroadCasting"`, protocol.Broadcasting, 0}, {`"Clustering"`, protocol.Clustering, 1}} {
+			d := dial(t, b)
+			d.ok(protocol.Heartbeat, nil, fmt.Appendf(nil, cpp, test.model))
+			if diff := cmp.Diff([]string{"cpp"}, c.members("consumers")); diff != "" {
+				t.Error(diff)
+			}
+			var got protocol.ConsumerConnections
+			if err := protocol.DecodeBody(c.ok(protocol.GetConsumerConnections, fields{"consumerGroup": "consumers"}, nil).Body, &got); err != nil {
+				t.Fatal(err)
+			}
+			if got.MessageModel != test.want || got.ConsumeType != protocol.ConsumePassively || got.ConsumeFromWhere != protocol.ConsumeFromLastOffset {
+				t.Errorf("%s: %+v", test.model, got)
+			}
+			if n := d.told("consumers"); n != test.told {
+				t.Errorf("%s: told %d times of its joining", test.model, n)
+			}
+			d.close()
+			synctest.Wait()
+		}
+	})
+}
+
 func TestMembersAreToldOfChanges(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *Broker, c *client) {
 		sub := subscription(t, "orders", "*")

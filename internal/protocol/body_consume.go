@@ -169,9 +169,9 @@ type Connection struct {
 // ConsumerConnections is the body of code 203's response.
 type ConsumerConnections struct {
 	Connections      []Connection                `json:"connectionSet"`
-	ConsumeFromWhere string                      `json:"consumeFromWhere"`
-	ConsumeType      string                      `json:"consumeType"`
-	MessageModel     string                      `json:"messageModel"`
+	ConsumeFromWhere string                      `json:"consumeFromWhere,omitempty"`
+	ConsumeType      string                      `json:"consumeType,omitempty"`
+	MessageModel     string                      `json:"messageModel,omitempty"`
 	Subscriptions    map[string]SubscriptionData `json:"subscriptionTable"` // by topic
 }
 

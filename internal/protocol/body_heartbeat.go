@@ -56,10 +56,27 @@ type ConsumerData struct {
 	UnitMode         bool               `json:"unitMode"`
 }
 
-// UnmarshalJSON implements json.Unmarshaler; it takes objects only.
+// UnmarshalJSON also takes the place of a constant in its Java enum, which the C++
+// client and those built on it write, and its name otherwise written, as client-go
+// does. It takes objects only.
 func (c *ConsumerData) UnmarshalJSON(b []byte) error {
 	type plain ConsumerData
-	return unmarshalElement(b, (*plain)(c))
+	v := struct {
+		*plain
+		ConsumeFromWhere enumText `json:"consumeFromWhere"`
+		ConsumeType      enumText `json:"consumeType"`
+		MessageModel     enumText `json:"messageModel"`
+	}{plain: (*plain)(c)}
+	if err := unmarshalElement(b, &v); err != nil {
+		return err
+	}
+	c.ConsumeFromWhere = v.ConsumeFromWhere.name(
+		ConsumeFromLastOffset, "CONSUME_FROM_LAST_OFFSET_AND_FROM_MIN_WHEN_BOOT_FIRST", "CONSUME_FROM_MIN_OFFSET", "CONSUME_FROM_MAX_OFFSET",
+		ConsumeFromFirstOffset, ConsumeFromTimestamp,
+	)
+	c.ConsumeType = v.ConsumeType.name(ConsumeActively, ConsumePassively, ConsumePop)
+	c.MessageModel = v.MessageModel.name(Broadcasting, Clustering)
+	return nil
 }
 
 // SubscriptionData is what a group wants of a topic. It travels in heartbeats

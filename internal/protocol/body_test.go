@@ -52,7 +52,7 @@ func TestStandardJSONIsNotCopied(t *testing.T) {
 
 func TestBodiesThatAreNoneAreRefused(t *testing.T) {
 	t.Parallel()
-	for _, in := range []string{``, ` `, `x`, `[]`, `"a"`, `{"clientID":5}`, `{"clientID":"a"} x`, `{"clientID":"a"`, `{"consumerDataSet":{}}`, `{"consumerDataSet":[{"subscriptionDataSet":[{"codeSet":["x"]}]}]}`, `{"consumerDataSet":[{"subscriptionDataSet":[{"subVersion":"1.5"}]}]}`} {
+	for _, in := range []string{``, ` `, `x`, `[]`, `"a"`, `{"clientID":5}`, `{"clientID":"a"} x`, `{"clientID":"a"`, `{"consumerDataSet":{}}`, `{"consumerDataSet":[{"subscriptionDataSet":[{"codeSet":["x"]}]}]}`, `{"consumerDataSet":[{"subscriptionDataSet":[{"subVersion":"1.5"}]}]}`, `{"consumerDataSet":[{"consumeType":1.5}]}`, `{"consumerDataSet":[{"consumeType":999}]}`, `{"consumerDataSet":[{"consumeType":true}]}`} {
 		var h HeartbeatData
 		if err := DecodeBody([]byte(in), &h); !errors.Is(err, ErrMalformedBody) || !strings.Contains(err.Error(), "HeartbeatData") {
 			t.Errorf("%s: got %v", in, err)
@@ -60,19 +60,26 @@ func TestBodiesThatAreNoneAreRefused(t *testing.T) {
 	}
 }
 
-// client-go writes the codes as strings and an empty set as null, the C++ client
-// the version too; other clients leave out what they do not know.
+// client-go writes the codes as strings, an empty set as null and models in letters of
+// its own; the C++ client the version as a string and constants as their places in
+// Java's enums; other clients leave out what they do not know.
 func TestHeartbeatsOfOtherClientsAreRead(t *testing.T) {
 	t.Parallel()
 	for in, want := range map[string]HeartbeatData{
 		`{"clientID":"c","producerDataSet":[{"groupName":"p"}],"consumerDataSet":null}`: {
 			ClientID: "c", Producers: []ProducerData{{"p"}}},
 		`{"clientID":"c","consumerDataSet":[{"groupName":"g","consumeType":"CONSUME_PASSIVELY","messageModel":"Clustering","consumeFromWhere":"CONSUME_FROM_LAST_OFFSET","subscriptionDataSet":[{"classFilterMode":false,"topic":"t","subString":"a || b","tagsSet":["a","b"],"codeSet":["97","98"],"subVersion":1700000000123,"expressionType":"TAG"}],"unitMode":false}]}`: {
-			ClientID: "c", Consumers: []ConsumerData{{GroupName: "g", ConsumeType: ConsumePassively, MessageModel: "Clustering", ConsumeFromWhere: ConsumeFromLastOffset,
+			ClientID: "c", Consumers: []ConsumerData{{GroupName: "g", ConsumeType: ConsumePassively, MessageModel: Clustering, ConsumeFromWhere: ConsumeFromLastOffset,
 				Subscriptions: []SubscriptionData{{Topic: "t", SubString: "a || b", TagsSet: []string{"a", "b"}, CodeSet: []int32{97, 98}, SubVersion: 1700000000123, ExpressionType: ExpressionTag}}}}},
 		`{"consumerDataSet":[{"subscriptionDataSet":[{"topic":"t","subString":"*","subVersion":"1700000000123","codeSet":[],"tagsSet":null}]}]}`: {
 			Consumers: []ConsumerData{{Subscriptions: []SubscriptionData{{Topic: "t", SubString: "*", SubVersion: 1700000000123, ExpressionType: ExpressionTag}}}}},
-		`{"clientID":"c","heartbeatFingerprint":-5,"withoutSub":true,"new":{"a":[1]}}`: {ClientID: "c", Fingerprint: -5, WithoutSub: true},
+		`{"consumerDataSet":[{"groupName":"cpp","consumeFromWhere":0,"consumeType":1,"messageModel":1,"subscriptionDataSet":[{"codeSet":[97],"subString":"a","subVersion":"17","tagsSet":["a"],"topic":"t"}]}]}`: {
+			Consumers: []ConsumerData{{GroupName: "cpp", ConsumeFromWhere: ConsumeFromLastOffset, ConsumeType: ConsumePassively, MessageModel: Clustering,
+				Subscriptions: []SubscriptionData{{Topic: "t", SubString: "a", TagsSet: []string{"a"}, CodeSet: []int32{97}, SubVersion: 17, ExpressionType: ExpressionTag}}}}},
+		`{"consumerDataSet":[{"groupName":"g","consumeFromWhere":4,"consumeType":0,"messageModel":"BroadCasting"}]}`: {
+			Consumers: []ConsumerData{{GroupName: "g", ConsumeFromWhere: ConsumeFromFirstOffset, ConsumeType: ConsumeActively, MessageModel: Broadcasting}}},
+		`{"consumerDataSet":[{"groupName":"g","consumeFromWhere":9,"consumeType":null,"messageModel":"none"}]}`: {Consumers: []ConsumerData{{GroupName: "g"}}},
+		`{"clientID":"c","heartbeatFingerprint":-5,"withoutSub":true,"new":{"a":[1]}}`:                          {ClientID: "c", Fingerprint: -5, WithoutSub: true},
 	} {
 		var got HeartbeatData
 		if err := DecodeBody([]byte(in), &got); err != nil {

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 )
 
 // ErrMalformedBody is wrapped by every error about a body that cannot be read.
@@ -236,4 +238,44 @@ func (f *flexInt64) UnmarshalJSON(b []byte) error {
 	}
 	*f = flexInt64(n)
 	return nil
+}
+
+// enumText is a constant of a Java enum: its name, or its place among the names.
+type enumText struct {
+	text  string
+	place int // from 1 on; 0: text is the name
+}
+
+func (e *enumText) UnmarshalJSON(b []byte) error {
+	*e = enumText{}
+	if len(b) == 0 || b[0] < '0' || b[0] > '9' {
+		return json.Unmarshal(b, &e.text)
+	}
+	n, err := strconv.ParseUint(string(b), 10, 8)
+	if err != nil {
+		return fmt.Errorf("%.64q: want a name or its place in the enum", b)
+	}
+	e.place = int(n) + 1
+	return nil
+}
+
+// name is the constant's name, or "" for none: as in Java, where fastjson makes null of
+// it. Neither case nor underscores matter, so that client-go's BroadCasting is found.
+func (e enumText) name(names ...string) string {
+	if e.place > 0 {
+		if e.place <= len(names) {
+			return names[e.place-1]
+		}
+		return ""
+	}
+	if slices.Contains(names, e.text) {
+		return e.text
+	}
+	bare := strings.NewReplacer("_", "", "-", "", " ", "")
+	for _, name := range names {
+		if strings.EqualFold(bare.Replace(e.text), bare.Replace(name)) {
+			return name
+		}
+	}
+	return ""
 }
