@@ -409,3 +409,43 @@ func TestWithoutAnAddressNothingListens(t *testing.T) {
 		t.Errorf("it listens at %s", b.HTTPAddr())
 	}
 }
+
+func TestTimersAndRevivalsAreCounted(t *testing.T) {
+	const storage = " storage_medium=disk storage_type=local"
+	onDisk(t, func(t *testing.T, b *Broker, c *client, disk *stallingDisk) {
+		expect := func(when string, want map[string]float64) {
+			t.Helper()
+			_, got, _ := scrape(t, b)
+			for name, v := range want {
+				if n, ok := got[name]; !ok || n != v {
+					t.Errorf("%s: %s is %v (%v), want %v", when, name, n, ok, v)
+				}
+			}
+		}
+		c.createTopic("orders", 1)
+		for _, ms := range []string{"3000", "5000", "7200000"} {
+			c.send(sending("orders", "TIMER_DELAY_MS", ms), ms)
+		}
+		time.Sleep(4 * time.Second)
+		expect("after 4 s", map[string]float64{
+			"rocketmq_timer_enqueue_total" + storage: 3, "rocketmq_timer_dequeue_total" + storage: 1, "rocketmq_timer_enqueue_lag" + storage: 0,
+			"rocketmq_timer_enqueue_latency_milliseconds" + storage: 0, "rocketmq_timer_dequeue_latency_milliseconds" + storage: 0,
+		})
+		h := popping("orders")
+		h.InvisibleTime = 10_000
+		if n := len(c.pop(h).records); n != 1 {
+			t.Errorf("%d messages popped", n)
+		}
+		disk.stall()
+		time.Sleep(4 * time.Second)
+		expect("when the disk does not write", map[string]float64{
+			"rocketmq_timer_dequeue_total" + storage: 1, "rocketmq_timer_dequeue_latency_milliseconds" + storage: 3000,
+		})
+		disk.resume()
+		time.Sleep(16 * time.Second)
+		expect("after 24 s", map[string]float64{
+			"rocketmq_timer_dequeue_total" + storage: 2, "rocketmq_timer_dequeue_latency_milliseconds" + storage: 0,
+			"rocketmq_pop_revive_retry_messages_total consumer_group=group put_status=PUT_OK topic=orders": 1,
+		})
+	}, HTTP("127.0.0.1:0"))
+}

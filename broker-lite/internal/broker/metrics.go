@@ -20,7 +20,7 @@ import (
 
 // Metrics have the names, types and labels of Apache's 5.x (BrokerMetricsConstant,
 // DefaultStoreMetricsConstant) where it has them; 4.9 has none. Labels that are left
-// out: message_type, and the topic of transactions and of what was dead-lettered.
+// out: message_type, and the topic of transactions, timers and of what was dead-lettered.
 // The others begin with rocketkit_.
 
 // sizeBounds are the buckets of rocketmq_message_size, in bytes.
@@ -50,6 +50,8 @@ func (b *Broker) WriteMetrics(to io.Writer) error {
 	b.writeTraffic(w)
 	b.writeConnections(w)
 	b.writeLags(w)
+	b.writeTimer(w)
+	b.writePop(w)
 	if err := b.writeStorage(w); err != nil {
 		return err
 	}
@@ -258,12 +260,16 @@ func (b *Broker) writeLags(w *metrics.Writer) {
 	}
 }
 
+func storageLabels() []metrics.Label {
+	return []metrics.Label{{Name: "storage_type", Value: "local"}, {Name: "storage_medium", Value: "disk"}}
+}
+
 func (b *Broker) writeStorage(w *metrics.Writer) error {
 	st, err := b.store.Stats()
 	if err != nil {
 		return err
 	}
-	labels := []metrics.Label{{Name: "storage_type", Value: "local"}, {Name: "storage_medium", Value: "disk"}}
+	labels := storageLabels()
 	age := b.clock.Now().UnixMilli() - b.earliest(st.MinPhysicalOffset)
 	gauge(w, "rocketmq_storage_size_bytes", "Bytes of the commit log.", float64(st.MaxPhysicalOffset-st.MinPhysicalOffset), labels...)
 	gauge(w, "rocketmq_storage_flush_behind_bytes", "Bytes of the commit log that are not known to be durable.", float64(st.MaxPhysicalOffset-st.DurablePhysicalOffset), labels...)

@@ -103,6 +103,9 @@ func (s *Service) turn(turn []*message) (err error) {
 	if _, failed := s.group.Wait(func(i int, res store.AppendResult) {
 		switch {
 		case res.Err == nil:
+			s.mu.Lock()
+			s.revives[Group{sent[i].key.Topic, sent[i].key.Group}]++
+			s.mu.Unlock()
 			s.revived(sent[i])
 		case redeliver.Refused(res.Err):
 			s.giveUp(sent[i], res.Err)
@@ -124,6 +127,7 @@ func (s *Service) revivals(turn []*message) (list []revival) {
 	for _, m := range turn {
 		q := m.q
 		if _, ok := s.o.Offsets.Query(q.key.Group, q.key.Topic, q.key.Queue); !ok {
+			delete(s.revives, Group{q.key.Topic, q.key.Group})
 			s.enter(&entry{kind: kindSettle, key: q.key, popTime: m.popTime, offsets: []int64{m.offset}}, nil)
 			continue
 		}

@@ -60,7 +60,8 @@ type Service struct {
 	journal journal
 	wakes   []Key    // to be called when mu is free
 	news    []func() // the same, for the log
-	armed   int64    // the alarm is set to this, ms since 1970; 0: it is not
+	revives map[Group]int64
+	armed   int64 // the alarm is set to this, ms since 1970; 0: it is not
 	dirty   map[*queue]struct{}
 	changed bool          // since the state was written
 	saveAt  time.Time     // when the state is to be written
@@ -73,7 +74,7 @@ func Open(o Options) (*Service, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{
-		o: o, group: redeliver.NewGroup(o.Store), dirty: map[*queue]struct{}{}, saveGap: saveEvery,
+		o: o, group: redeliver.NewGroup(o.Store), dirty: map[*queue]struct{}{}, revives: map[Group]int64{}, saveGap: saveEvery,
 		tables: tables{queues: map[Key]*queue{}},
 	}
 	s.journal.idle = sync.NewCond(&s.mu)

@@ -56,6 +56,7 @@ type Service struct {
 	saver *alarm.Alarm
 	save  atomic.Bool  // the next ring saves; any goroutine
 	held  atomic.Int64 // entries in memory after the last ring; any goroutine
+	tally tally        // any goroutine
 	group *redeliver.Group
 
 	slots    slots
@@ -132,6 +133,7 @@ func Open(o Options) (*Service, error) {
 		s.alarm.Set(s.o.Clock.Now())
 		return time.Time{}
 	})
+	s.count()
 	s.alarm = o.Clock.Alarm(s.ring)
 	s.alarm.Set(o.Clock.Now())
 	return s, nil
@@ -143,6 +145,7 @@ func (s *Service) Arrived() { s.alarm.Set(s.o.Clock.Now()) }
 
 // ring files what has come, delivers what is due, and returns when to come again.
 func (s *Service) ring(now time.Time) (next time.Time) {
+	defer s.count()
 	ms := now.UnixMilli()
 	err := s.file()
 	if err == nil {
@@ -151,6 +154,7 @@ func (s *Service) ring(now time.Time) (next time.Time) {
 	delivered := 0
 	if err == nil {
 		delivered, err = s.deliver(ms)
+		s.tally.delivered.Add(int64(delivered))
 	}
 	if err != nil {
 		s.o.Logger.Error("delivering timer messages failed; it is tried again", "after", retryAfter, "err", err)
@@ -219,6 +223,7 @@ func (s *Service) file() error {
 			return err
 		}
 		s.next = list[len(list)-1].offset + 1
+		s.tally.filed.Add(int64(len(fresh)))
 		s.enqueue(fresh)
 	}
 }
