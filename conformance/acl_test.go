@@ -2,6 +2,10 @@ package conformance_test
 
 import (
 	"context"
+	"crypto/hmac"
+	"crypto/sha1"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"net"
 	"os"
@@ -111,9 +115,29 @@ func aclTwo(dir string) map[string]string {
 	}
 }
 
+// createUser makes a user without rights on aclTwo's server, as its super user.
+func (s *stand) createUser(keys config.Credentials) {
+	s.Helper()
+	const codeCreateUser = 3001
+	body, err := json.Marshal(map[string]string{"username": keys.AccessKey, "password": keys.SecretKey, "userType": "Normal"})
+	if err != nil {
+		s.Fatal(err)
+	}
+	ext := map[string]string{"username": keys.AccessKey, "AccessKey": superUser.AccessKey}
+	mac := hmac.New(sha1.New, []byte(superUser.SecretKey))
+	mac.Write([]byte(ext["AccessKey"] + ext["username"])) // the values in the order of their keys
+	mac.Write(body)
+	ext["Signature"] = base64.StdEncoding.EncodeToString(mac.Sum(nil))
+	if a := s.askOn(s.dial(s.server.broker), frame(codeCreateUser, ext, body)); a.Code != answerOK {
+		s.Fatalf("create user %s: %d %s", keys.AccessKey, a.Code, a.Remark)
+	}
+}
+
 // refusedByACLTwo checks what clients get that may not send.
 func refusedByACLTwo(s *stand, topic string, open func(config.Credentials) *rocketkit.Client) {
 	s.Helper()
+	powerless := config.Credentials{AccessKey: "powerless", SecretKey: "powerless-secret"}
+	s.createUser(powerless)
 	for _, wrong := range []struct {
 		keys  config.Credentials
 		names string
@@ -121,6 +145,7 @@ func refusedByACLTwo(s *stand, topic string, open func(config.Credentials) *rock
 		{config.Credentials{}, "username cannot be null"},
 		{config.Credentials{AccessKey: superUser.AccessKey, SecretKey: "another-secret"}, "check signature failed"},
 		{config.Credentials{AccessKey: "nobody", SecretKey: superUser.SecretKey}, "User:nobody is not found"},
+		{powerless, "User:powerless has no permission to access Topic:" + topic},
 	} {
 		_, err := s.producer(open(wrong.keys)).Send(s.soon(), message.New(topic, []byte("refused")))
 		var refused *message.BrokerError

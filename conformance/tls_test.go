@@ -31,7 +31,7 @@ func tlsRows() []row {
 	cases := strings.Join(tlsCases(), ", ")
 	return []row{
 		{aclAdmin, "broker-lite with ACL: mqadmin signs with the access key of tools.yml and does what the account may; without one, with a wrong secret and with an account that is no admin it shows the reason"},
-		{aclSDK, "Apache 5.4.0 with authentication and authorization: the SDK sends and receives with the right access key; without one, with a wrong secret and with an unknown key it gets NO_PERMISSION, Apache's reason and the remedy"},
+		{aclSDK, "Apache 5.4.0 with authentication and authorization: the SDK sends and receives with the right access key; without one, with a wrong secret, with an unknown key and as a user without rights it gets NO_PERMISSION, Apache's reason and the remedy"},
 		{tlsVerified, "broker-lite with tls.server.mode=enforcing and client certificates required; each side verifies the other: " + cases},
 		{tlsTestMode, "broker-lite with both kinds of clients on one port; the client verifies nothing, its default: " + cases},
 		{vipClient, "broker-lite with a fixed port, com.rocketmq.sendMessageWithVIPChannel=true: " + cases},
@@ -135,6 +135,8 @@ func TestSDKByTLSOnApache(t *testing.T) {
 			}
 			if version == apache.V5 {
 				results.track(t, tlsTable, version, aclSDK)
+				encrypted := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
+				s.server = &server{nameServers: []string{a.NameServer()}, broker: a.BrokerAddr(), dial: encrypted.DialContext}
 				refusedByACLTwo(s, topic, func(keys config.Credentials) *rocketkit.Client { return as(s, keys) })
 				s.sendAll(s.producer(client), topic, "last")
 				if got := in.bodies(1); got[0] != "last" { // the refused ones are not stored
