@@ -37,7 +37,7 @@
 // ACLFile checks every request by the rules of a plain_acl.yml. VIPChannel listens
 // two ports below the broker's too.
 //
-// CheckStore and RepairStore are for the store of a server that does not run.
+// CheckStore, DumpStore and RepairStore are for the store of a server that does not run.
 //
 // # What it is not
 //

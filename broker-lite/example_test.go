@@ -3,6 +3,7 @@ package brokerlite_test
 import (
 	"context"
 	"fmt"
+	"net/http/httptest"
 	"time"
 
 	"github.com/rocketkit/rocketkit"
@@ -66,6 +67,18 @@ func ExampleWithClock() {
 	clock.Advance(30 * time.Minute)
 	fmt.Println("closed:", <-due)
 	// Output: closed: 1234
+}
+
+// A server's own HTTP server may show the broker's metrics and health.
+func ExampleBroker_HTTPHandler() {
+	ctx := context.Background()
+	server := must(brokerlite.Start(ctx, brokerlite.InMemory(), brokerlite.Conf("autoCreateTopicEnable=false")))
+	defer server.Close(ctx)
+
+	answer := httptest.NewRecorder()
+	server.HTTPHandler().ServeHTTP(answer, httptest.NewRequest("GET", "/readyz", nil))
+	fmt.Print(answer.Code, " ", answer.Body)
+	// Output: 200 ready
 }
 
 func must[T any](v T, err error) T {
