@@ -136,6 +136,29 @@
 // A cut is synced before Open returns, and so is all that recovery has found:
 // what was cut never comes back, and what can be read does not go away.
 //
+// # Repair
+//
+// Inspect compares a closed store's log and queues, and changes nothing. A log that
+// ends before what had been synced, on its own or because its last file is gone, is
+// damage too, though Open takes the former with an error in the log. Repair copies
+// what it changes to a directory beside the store; when that fails it removes the
+// copy and changes nothing. It may be interrupted and repeated.
+//
+// A torn end, and queues, are mended by the recovery that Open makes. Damage in the
+// middle of the log takes a cut: notes of topic "*" are written over it, so that
+// physical offsets stay what they were; a file that is missing is made anew with
+// them, and a file's end gets its blank record. The first note's body is a JSON list
+// of the queue offsets that the consume queues knew of in there, {"topic", "queue",
+// "from", "to"} with to behind the last, and spaces; a note has 4 MiB at most, and
+// one where there is room for nothing more says nothing.
+//
+// When recovery comes by a note it gives what is lost entries of size 0 that point
+// to the note, with tags code and checksum 0. Behind a note it also takes a gap in a
+// queue's offsets for lost, since not all that is lost is known, up to 16 Mi records;
+// without a note a gap is damage. Readers pass over entries of size 0. Lost records
+// at a queue's end that no entry knew of leave no trace: their offsets are used again.
+// Where a cut takes the note of a deletion, that topic may come back.
+//
 // # Deletion of topics
 //
 // DeleteTopic first writes and syncs a note into the log: a record of topic "*"

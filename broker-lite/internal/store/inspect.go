@@ -77,12 +77,6 @@ func (r *Inspection) add(p Problem) {
 	}
 }
 
-// found lists a damaged place of the log.
-func (in *inspector) found(p Problem) error {
-	in.report.add(p)
-	return in.problem(&p)
-}
-
 // has reports whether there are problems of a kind.
 func (r *Inspection) has(kind ProblemKind) bool {
 	return slices.ContainsFunc(r.Problems, func(p Problem) bool { return p.Kind == kind })
@@ -150,6 +144,8 @@ type inspector struct {
 	flushed int64
 	queues  map[queueKey]*cursor
 	missing map[queueKey]int64 // records without a queue
+	told    int64              // physical offset behind the last damage of the log that was found
+	sealed  bool               // the last file that was read is full
 	halfway bool               // a topic was deleted behind the checkpoint: recovery ends that
 }
 
@@ -165,10 +161,28 @@ func (in *inspector) run() error {
 			return err
 		}
 	}
-	if in.logOnly {
-		return nil
+	if err := in.lostEnd(); err != nil || in.logOnly {
+		return err
 	}
 	return in.finishQueues()
+}
+
+// lostEnd looks whether the log ends before what had been synced.
+func (in *inspector) lostEnd() error {
+	end := in.report.End
+	if len(in.firsts) == 0 || in.to > 0 || in.flushed <= max(end, in.told) {
+		return nil
+	}
+	p := Problem{Kind: TornEnd, File: in.s.log.path(in.firsts[len(in.firsts)-1]), Offset: end, End: in.flushed, Reason: in.wasSynced()}
+	if in.sealed {
+		p = Problem{Kind: LogDamage, File: in.s.log.path(end), gap: true, Offset: end, End: in.flushed,
+			Reason: fmt.Sprintf("the file is missing, but the log had been stored up to %d", in.flushed)}
+	}
+	return in.found(p)
+}
+
+func (in *inspector) wasSynced() string {
+	return fmt.Sprintf("the file has lost its end, which had been synced up to %d", in.flushed)
 }
 
 // prepare reads what is beside the log, as recovery does.
@@ -230,7 +244,7 @@ func (in *inspector) segment(i int, first int64) (err error) {
 	if sc.size, err = f.Size(); err != nil {
 		return err
 	}
-	last, whole := i == len(in.firsts)-1, false
+	last, whole := i == len(in.firsts)-1, sc.size == 0
 	for at := first; at < first+sc.size; {
 		end, sealed, damage, err := sc.scan(at, in.record)
 		if err != nil {
@@ -257,6 +271,7 @@ func (in *inspector) segment(i int, first int64) (err error) {
 		err = in.found(Problem{Kind: LogDamage, File: path, gap: end < in.firsts[i+1], Offset: min(end, in.firsts[i+1]), End: max(end, in.firsts[i+1]),
 			Reason: fmt.Sprintf("the file ends at %d but the next begins at %d", end, in.firsts[i+1])})
 	}
+	in.sealed = whole && sc.size > 0
 	in.progress(first+sc.size-in.firsts[0], in.total())
 	return err
 }
@@ -268,6 +283,13 @@ func (in *inspector) total() int64 {
 		return in.report.End - in.report.First
 	}
 	return (in.firsts[n-1] - in.firsts[0]) / (n - 1) * n
+}
+
+// found lists a damaged place of the log.
+func (in *inspector) found(p Problem) error {
+	in.report.add(p)
+	in.told = max(in.told, p.End)
+	return in.problem(&p)
 }
 
 // damaged lists damage, and says where to go on; -1 for nowhere.
@@ -291,7 +313,8 @@ func (in *inspector) damaged(sc *scanner, damage *CorruptionError, i int) (next 
 	case last && later < 0:
 		p.Kind = TornEnd
 		if damage.Offset < in.flushed {
-			p.Reason += fmt.Sprintf("; the file has lost its end, which had been synced up to %d", in.flushed)
+			p.Reason += "; " + in.wasSynced()
+			p.End = max(p.End, in.flushed)
 		}
 	}
 	return later, in.found(p)

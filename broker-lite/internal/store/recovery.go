@@ -254,6 +254,9 @@ func (r *recovery) scanSegment(first, from int64, last bool) (err error) {
 		return err
 	}
 	r.end, r.sealed = end, sealed
+	if damage == nil && last && !sealed && end < r.flushed {
+		r.s.opt.Logger.Error("the commit log has lost its end, which had been synced", "file", path, "offset", end, "synced", r.flushed)
+	}
 	switch {
 	case damage == nil && (sealed || last):
 		return nil

@@ -137,7 +137,7 @@ func (s *Store) backUp(ctx context.Context, r *Inspection) (dir string, err erro
 	}
 	for _, name := range names {
 		if err := copyFile(ctx, fsys, name, backupName(s.opt, dir, name)); err != nil {
-			return "", err
+			return "", errors.Join(err, vfs.RemoveTree(fsys, dir)) // half a copy only takes room
 		}
 	}
 	return dir, vfs.MkdirAllSync(fsys, dir, 0o755)
