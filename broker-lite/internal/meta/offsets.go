@@ -218,26 +218,23 @@ func (o *Offsets) encode() ([]byte, error) {
 // Clamp lowers the offsets that are behind the end of their queues: a crash can take
 // messages, or the whole topic, and leave offsets. Offsets that have to be 0 go.
 func (o *Offsets) Clamp(end func(topic string, queueID int32) int64) {
+	for _, c := range o.Consumptions() {
+		for id, offset := range o.Queues(c.Group, c.Topic) {
+			if most := end(c.Topic, id); offset > most {
+				o.logger.Warn("a consumer offset was behind the end of its queue and is lowered", "group", c.Group, "topic", c.Topic, "queue", id, "from", offset, "to", most)
+				o.lower(c, id, most)
+			}
+		}
+	}
+}
+
+func (o *Offsets) lower(c Consumption, queueID int32, most int64) {
 	o.mu.Lock()
-	changed := false
-	for key, queues := range o.offsets {
-		for id, offset := range queues {
-			most := end(key.Topic, id)
-			if offset <= most {
-				continue
-			}
-			changed = true
-			o.logger.Warn("a consumer offset was behind the end of its queue and is lowered", "group", key.Group, "topic", key.Topic, "queue", id, "from", offset, "to", most)
-			if queues[id] = most; most <= 0 {
-				delete(queues, id)
-			}
-		}
-		if len(queues) == 0 {
-			delete(o.offsets, key)
-		}
+	if queues := o.offsets[c]; most > 0 {
+		set(o.offsets, c, queueID, most)
+	} else if delete(queues, queueID); len(queues) == 0 {
+		delete(o.offsets, c)
 	}
 	o.mu.Unlock()
-	if changed {
-		o.file.touch()
-	}
+	o.file.touch()
 }
