@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
@@ -24,6 +25,7 @@ type Consumer struct {
 	shutdownTimeout time.Duration
 	subs            []driver.Subscription // the group's own, then that of its dead letters
 	pools           []*pool
+	skipped         atomic.Int64 // see Skipped
 
 	hurried  context.Context // ends when Stop is called: a drain under way is cut short
 	hurry    context.CancelFunc
@@ -146,6 +148,10 @@ func (c *Consumer) pool(p *plan, e *entry) *pool {
 	if e.dlq {
 		group = dlqGroup(group)
 	}
+	var skipped *atomic.Int64
+	if p.opts.broadcast {
+		skipped = &c.skipped
+	}
 	pool := newPool(&handler{
 		name:        e.name,
 		group:       group,
@@ -155,6 +161,7 @@ func (c *Consumer) pool(p *plan, e *entry) *pool {
 		disabled:    e.disabled,
 		dlq:         e.dlq,
 		suspend:     p.suspension(e),
+		skipped:     skipped,
 		runner:      e.newTyped(group, e.name, e.codecOr(g), p.middleware),
 		tracer:      p.opts.tracer,
 		log:         c.log.With(slog.String("group", group), slog.String("handler", e.name)),

@@ -239,3 +239,16 @@ func ExampleOrdered() {
 	play(mux, msg("1", "ledger_entries", "", "+10"))
 	// Output: booked: +10
 }
+
+// Every process drops what has changed from its cache. Processes on one machine have
+// an instance name each, by which they find their offsets again.
+func ExampleBroadcast() {
+	mux := consumer.NewMux("cache_invalidation", consumer.Broadcast(), consumer.Instance("node-1"),
+		consumer.OffsetDir("/var/lib/shop/offsets"), consumer.Retry(retry.None().Immediately(3)))
+	consumer.Handle(mux, "changes", func(_ context.Context, key string) error {
+		fmt.Println("dropped:", key)
+		return nil // an error is tried again 3 times, counted and passed over
+	})
+	play(mux, msg("1", "changes", "", "user:7"))
+	// Output: dropped: user:7
+}

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
@@ -25,6 +26,7 @@ type handler struct {
 	disabled    bool          // takes no messages
 	dlq         bool          // takes the dead letters: nothing is dead-lettered again
 	suspend     time.Duration // of an ordered group: what a failure costs
+	skipped     *atomic.Int64 // of a broadcast group: counts what is passed over; nil elsewhere
 	runner      runner
 	tracer      *trace.Tracer
 	log         *slog.Logger // has group and handler
@@ -79,8 +81,8 @@ func (h *handler) verdict(c typedCall) driver.Verdict {
 		if c.Err() != nil {
 			immediate = math.MaxInt // nothing is tried with a ctx that has ended
 		}
-		decision := h.decide(d, immediate, err)
-		h.failed(c.base(), immediate, err, decision)
+		decision, skipped := h.passOver(h.decide(d, immediate, err))
+		h.failed(c.base(), immediate, err, decision, skipped)
 		switch decision.Action {
 		case retry.Now:
 			continue
@@ -140,18 +142,22 @@ func decideDeadLetter(d *message.Delivery, err error) retry.Decision {
 }
 
 // failed logs a failure and what happens next.
-func (h *handler) failed(c *call, immediate int, err error, decision retry.Decision) {
+func (h *handler) failed(c *call, immediate int, err error, decision retry.Decision, skipped bool) {
 	if c.queue.Err() != nil {
 		return // process says so
 	}
+	next := h.next(c.d, immediate, decision)
 	level, msg := slog.LevelWarn, "handler failed"
 	switch {
+	case skipped:
+		h.skipped.Add(1)
+		level, msg, next = slog.LevelError, "handler failed", "passed over: a broadcast message is not delivered again"
 	case decision.Action == retry.Acknowledge:
 		msg = "handler skipped the message"
 	case decision.Action == retry.DeadLetter:
 		level = slog.LevelError
 	}
-	attrs := append(identity(c.d), slog.Any("error", err), slog.String("next", h.next(c.d, immediate, decision)))
+	attrs := append(identity(c.d), slog.Any("error", err), slog.String("next", next))
 	var p *PanicError
 	if errors.As(err, &p) {
 		attrs = append(attrs, slog.String("stack", string(p.Stack)))
@@ -189,12 +195,17 @@ func (h *handler) next(d *message.Delivery, immediate int, decision retry.Decisi
 // the handler, nil when the handler ended the goroutine.
 func (h *handler) lost(d *message.Delivery, recovered any) {
 	err := errEnded
+	next := "delivered again"
+	if h.skipped != nil && h.suspend == 0 {
+		h.skipped.Add(1)
+		next = "passed over: a broadcast message is not delivered again"
+	}
 	attrs := []slog.Attr{}
 	if recovered != nil {
 		err = fmt.Errorf("panic outside the handler: %v", recovered)
 		attrs = append(attrs, slog.String("stack", string(debug.Stack())))
 	}
-	attrs = append(attrs, slog.Any("error", err), slog.String("next", "delivered again"))
+	attrs = append(attrs, slog.Any("error", err), slog.String("next", next))
 	h.log.LogAttrs(context.Background(), slog.LevelError, "handler has no outcome", append(identity(d), attrs...)...)
 }
 

@@ -95,6 +95,9 @@ type groupOptions struct {
 	ordered           bool
 	orderKey          choice[func(*message.Delivery) string]
 	suspend           choice[time.Duration]
+	broadcast         bool
+	instance          choice[string]
+	offsetDir         choice[string]
 	logger            *slog.Logger
 	tracer            *trace.Tracer
 	overrides         []override

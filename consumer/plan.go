@@ -208,6 +208,7 @@ func (p *plan) subscription() driver.SubscriptionConfig {
 		}
 	}
 	p.order(&cfg)
+	p.model(&cfg)
 	// Verdicts carry each handler's own number; this is for messages without one.
 	if cfg.MaxRetries = retries; retries == 0 {
 		cfg.MaxRetries = -1

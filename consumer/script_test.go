@@ -32,7 +32,7 @@ type scripted struct {
 }
 
 func newScripted() *scripted {
-	return &scripted{caps: driver.Capabilities{ExactRetryDelay: true, Ordered: true}}
+	return &scripted{caps: driver.Capabilities{ExactRetryDelay: true, Ordered: true, Broadcast: true}}
 }
 
 func (s *scripted) Name() string                      { return "scripted" }

@@ -66,8 +66,8 @@ func ask(group string, subs []Subscription, opts []GroupOption) (*asked, error) 
 		a.mistake("%w", err)
 	}
 	a.checkOptions()
-	if a.opts.ordered {
-		a.mistake("Ordered is %w without handlers: what a program takes by itself it orders by itself; remove the option or use a Consumer", message.ErrUnsupported)
+	if a.opts.ordered || a.opts.broadcast {
+		a.mistake("Ordered and Broadcast are %w without handlers; remove the option or use a Consumer", message.ErrUnsupported)
 	}
 	if len(subs) == 0 {
 		a.mistake("no topic is subscribed to; give at least one Subscription")

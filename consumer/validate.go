@@ -18,6 +18,7 @@ func (p *plan) validate(caps driver.Capabilities, driverName string) {
 		p.mistake("%w: StrictRetryDelay needs a driver that keeps retry delays, and %s rounds them up to delay levels; use the native driver or remove the option", message.ErrUnsupported, driverName)
 	}
 	p.checkOrder(caps, driverName)
+	p.checkModel(caps, driverName)
 	for i, mw := range p.middleware {
 		if mw == nil {
 			p.mistake("middleware %d is nil; remove it", i+1)

@@ -77,6 +77,7 @@ type Capabilities struct {
 	TimerMessages   bool           // Delay.After and Delay.At
 	ExactRetryDelay bool           // Verdict.Delay is kept to the millisecond or second, not rounded to a level
 	Ordered         bool           // SubscriptionConfig.Ordered
+	Broadcast       bool           // SubscriptionConfig.Broadcast
 }
 
 // SenderConfig makes a Sender.

@@ -69,6 +69,11 @@ type SubscriptionConfig struct {
 	// that a queue has, one message is delivered at a time. Nil takes a whole queue for
 	// one key. It must be quick and not panic.
 	OrderKey func(*message.Delivery) string
+	// Broadcast delivers every message to every member, not to one of the group. The
+	// offsets are kept here, not at the brokers. A message that fails is not handed back:
+	// it is logged and passed over, but for ActionRetry where messages are Ordered, which
+	// keeps it in its place up to its maximum. Nil shares the queues among the members.
+	Broadcast *Broadcast
 	// Suspend is how long an ordered queue or key rests before a message with
 	// ActionRetry and neither Level nor Delay is delivered again; 0 means 1 s
 	// (suspendCurrentQueueTimeMillis).
@@ -79,6 +84,17 @@ type SubscriptionConfig struct {
 	CommitInterval time.Duration
 	// StrictRetryDelay refuses to round an exact retry delay up to a level.
 	StrictRetryDelay bool
+}
+
+// Broadcast says where a broadcast group's offsets are kept: in the file
+// Dir/Instance/<group>/offsets.json, which Apache's clients understand
+// (LocalFileOffsetStore). It belongs to one process at a time.
+type Broadcast struct {
+	// Dir is ~/.rocketmq_offsets unless set.
+	Dir string
+	// Instance tells processes of one machine and group apart, and is the same when one
+	// starts again; "" means DEFAULT.
+	Instance string
 }
 
 // Sink takes what a Subscription receives. It is package consumer.

@@ -22,6 +22,7 @@
 //	exact retry delays        yes             no: rounded up to a level, and logged
 //	dead letters              yes             yes
 //	ordered consumption       yes             no
+//	broadcasting              yes             no
 //	drain                     yes             yes, by this package
 //	compressed bodies, sent   zlib, LZ4,      zlib
 //	                          Zstandard

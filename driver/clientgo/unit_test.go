@@ -106,6 +106,8 @@ func TestSubscriptionsThatCannotBeAreRefused(t *testing.T) {
 		"MaxSpan":             {driver.SubscriptionConfig{Topics: topic, MaxSpan: 65536}, true},
 		"SuspendTimeout":      {driver.SubscriptionConfig{Topics: topic, SuspendTimeout: time.Second}, true},
 		"CommitInterval":      {driver.SubscriptionConfig{Topics: topic, CommitInterval: time.Second}, true},
+		"Ordered":             {driver.SubscriptionConfig{Topics: topic, Ordered: true}, true},
+		"Broadcast":           {driver.SubscriptionConfig{Topics: topic, Broadcast: new(driver.Broadcast)}, true},
 		"StrictRetryDelay":    {driver.SubscriptionConfig{Topics: topic, StrictRetryDelay: true}, true},
 	} {
 		t.Run(name, func(t *testing.T) {

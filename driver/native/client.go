@@ -138,7 +138,7 @@ func (c *client) Name() string { return Name }
 
 // Capabilities implements driver.Driver.
 func (c *client) Capabilities() driver.Capabilities {
-	return driver.Capabilities{Batch: true, Transactions: true, TimerMessages: true, ExactRetryDelay: true, Ordered: true, Compression: [...]bool{driver.Zlib: true, driver.LZ4: true, driver.Zstd: true}}
+	return driver.Capabilities{Batch: true, Transactions: true, TimerMessages: true, ExactRetryDelay: true, Ordered: true, Broadcast: true, Compression: [...]bool{driver.Zlib: true, driver.LZ4: true, driver.Zstd: true}}
 }
 
 // Close implements driver.Driver. It may be called again; later calls wait too.

@@ -6,8 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -42,6 +45,9 @@ func (s *subscription) Commit(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("commit the offset of group %q in queue %v: %w", s.cfg.Group, q.mq, err))
 		}
 	}
+	if s.local != nil {
+		errs = append(errs, s.local.write())
+	}
 	return errors.Join(errs...)
 }
 
@@ -65,4 +71,116 @@ func (q *queue) committedNow(err error) {
 		answer <- err
 	}
 	q.urgent = nil
+}
+
+// low is the offset to commit: nothing unfinished lies before it.
+func (q *queue) low() int64 { return q.win.low(q.next) }
+
+// commitDue commits the offset when it is time and it has moved.
+func (q *queue) commitDue(now time.Time) time.Time {
+	if q.committing || !q.mine(now) {
+		return now.Add(q.s.cfg.CommitInterval)
+	}
+	if q.low() == q.committed {
+		q.committedNow(nil)
+		return now.Add(q.s.cfg.CommitInterval)
+	}
+	if now.Before(q.commitAt) && len(q.urgent) == 0 {
+		return q.commitAt
+	}
+	q.commitAt = now.Add(q.s.cfg.CommitInterval)
+	offset := q.low()
+	if q.s.local != nil {
+		q.s.local.set(q.wireQueue(), offset)
+		q.committed = offset
+		q.committedNow(nil)
+		return q.commitAt
+	}
+	b, err := q.offsets()
+	if err != nil {
+		q.commitFailed(offset, err)
+		return q.commitAt
+	}
+	q.committing = true
+	h := q.commitHeader(offset)
+	b.start(remoting.WithTimeout(context.Background(), q.s.c.cfg.RequestTimeout), q.mq.Broker, commitOp, protocol.UpdateConsumerOffset, h,
+		func(_ *protocol.Command, err error) {
+			q.post(func() {
+				q.committing = false
+				if err != nil {
+					q.commitFailed(offset, err)
+					return
+				}
+				q.committed = offset // who waits for more is answered after the next
+			})
+		})
+	return q.commitAt
+}
+
+const commitOp = "commit an offset"
+
+func (q *queue) commitHeader(offset int64) *protocol.ConsumerOffsetRequest {
+	return &protocol.ConsumerOffsetRequest{
+		Code: protocol.UpdateConsumerOffset, ConsumerGroup: q.s.cfg.Group,
+		Topic: q.mq.Topic, QueueID: int32(q.mq.ID), CommitOffset: offset, BrokerName: q.mq.Broker,
+	}
+}
+
+func (q *queue) commitFailed(offset int64, err error) {
+	q.committedNow(err)
+	q.complaints.warn(q.s.c.log, "could not commit an offset; trying again", "group", q.s.cfg.Group, "queue", q.mq, "offset", offset, "error", err)
+}
+
+// finish commits for the last time: what was settled before the queue was given
+// up, and nothing after it.
+func (q *queue) finish() {
+	q.quiesce()
+	if q.s.leaving() != stay { // and not only this queue is given up
+		q.s.unready.Add(int64(q.atWork()))
+	}
+	offset := q.low()
+	if offset == q.committed || !q.mine(time.Now()) {
+		return
+	}
+	if q.s.local != nil {
+		q.s.local.set(q.wireQueue(), offset)
+		return
+	}
+	b, err := q.offsets()
+	if err == nil {
+		_, err = b.call(q.s.last, q.mq.Broker, commitOp, protocol.UpdateConsumerOffset, q.commitHeader(offset))
+	}
+	if err != nil && q.s.c.ctx.Err() == nil {
+		q.s.c.log.Warn("could not commit the last offset of a queue; its last messages will be delivered again", "group", q.s.cfg.Group, "queue", q.mq, "offset", offset, "error", err)
+	}
+}
+
+// quiesce waits until no request is on its way that carries an older offset: a
+// broker may serve it after the last commit. A pull that is parked has been
+// served already.
+func (q *queue) quiesce() {
+	var m mail
+	began := time.Now()
+	for {
+		wait := time.Duration(0)
+		if q.committing || q.ord != nil && q.ord.lock.busy {
+			wait = q.s.c.cfg.RequestTimeout - time.Since(began)
+		} else if q.pull.busy && q.pull.carried {
+			wait = parkedAfter - time.Since(q.pull.sent)
+		}
+		if wait <= 0 {
+			return
+		}
+		select {
+		case <-q.box.wake:
+		case <-time.After(wait):
+		case <-q.s.last.Done():
+			return
+		}
+		q.read(&m)
+		for _, note := range m.notes {
+			note()
+		}
+		clear(m.notes)
+	}
 }

@@ -161,8 +161,12 @@ func (c *client) heartbeat() ([]byte, error) {
 		if s.cfg.From == driver.FromFirst {
 			from = protocol.ConsumeFromFirstOffset
 		}
+		model := protocol.Clustering
+		if s.cfg.Broadcast != nil {
+			model = protocol.Broadcasting
+		}
 		data.Consumers = append(data.Consumers, protocol.ConsumerData{
-			GroupName: s.cfg.Group, ConsumeType: protocol.ConsumePassively, MessageModel: protocol.Clustering,
+			GroupName: s.cfg.Group, ConsumeType: protocol.ConsumePassively, MessageModel: model,
 			ConsumeFromWhere: from, Subscriptions: s.filters(),
 		})
 	}

@@ -35,7 +35,7 @@ type lock struct {
 }
 
 // locks says that the queue's messages are handled under a lock.
-func (q *queue) locks() bool { return q.ord != nil }
+func (q *queue) locks() bool { return q.ord != nil && q.s.cfg.Broadcast == nil }
 
 // mine reports whether messages may be handled: the queue needs no lock, or has one.
 func (q *queue) mine(now time.Time) bool {

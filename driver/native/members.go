@@ -29,6 +29,7 @@ const handOver = 200 * time.Millisecond
 // when the group has been left.
 func (s *subscription) loop() {
 	defer close(s.done)
+	defer s.closeLocal()
 	defer s.giveUp()
 	s.c.greetAll(s.last) // brokers that are connected learn of the group now
 	pause := shareAgain
@@ -73,12 +74,15 @@ func (s *subscription) share(ctx context.Context) bool {
 }
 
 func (s *subscription) shareTopic(ctx context.Context, r *route) error {
-	ids, err := s.members(ctx, r)
-	if err != nil {
-		return err
+	ids, mine := []string(nil), r.subscribe
+	if s.cfg.Broadcast == nil {
+		var err error
+		if ids, err = s.members(ctx, r); err != nil {
+			return err
+		}
+		slices.Sort(ids)
+		mine = s.cfg.Allocate.Allocate(s.cfg.Group, s.c.id, r.subscribe, ids)
 	}
-	slices.Sort(ids)
-	mine := s.cfg.Allocate.Allocate(s.cfg.Group, s.c.id, r.subscribe, ids)
 	assigned := make(map[message.Queue]bool, len(mine))
 	for _, mq := range mine {
 		assigned[mq] = true

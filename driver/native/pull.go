@@ -102,7 +102,7 @@ func (q *queue) pullHeader(master bool) *protocol.PullRequest {
 	}
 	// A commit that travels with a pull costs nothing; slaves do not keep offsets,
 	// and Apache takes none of 0.
-	if low := q.low(); master && low > 0 {
+	if low := q.low(); master && low > 0 && q.s.local == nil {
 		h.SysFlag |= protocol.PullCommitOffset
 		h.CommitOffset = low
 	}

@@ -37,6 +37,8 @@ func (q *queue) settle(st settlement) {
 		q.deadLetter(s, v)
 	case q.ord != nil:
 		q.park(s, q.suspension(v))
+	case q.s.cfg.Broadcast != nil:
+		q.skip(s)
 	case v.Delay > 0:
 		q.retryExactly(s, v)
 	default:
@@ -93,7 +95,20 @@ func refusedOutright(err error) bool {
 }
 
 // deadLetter gives a message up for good.
-func (q *queue) deadLetter(s *slot, v driver.Verdict) { q.sendBack(s, v, -1) }
+func (q *queue) deadLetter(s *slot, v driver.Verdict) {
+	if q.s.cfg.Broadcast != nil {
+		q.skip(s)
+		return
+	}
+	q.sendBack(s, v, -1)
+}
+
+// skip passes over a message of a broadcast group, which has neither retries by the
+// broker nor dead letters.
+func (q *queue) skip(s *slot) {
+	q.s.c.log.Error("a broadcast message is passed over", "group", q.s.cfg.Group, "queue", q.mq, "offset", s.offset, "id", s.d.ID, "attempts", s.d.ReconsumeTimes+1)
+	q.finished(s)
+}
 
 // deadLetterBySend is the other way into the dead letters, for a broker that
 // refuses to take a message back: a send to the retry topic that has one attempt

@@ -39,9 +39,11 @@ type subscription struct {
 	cancel  context.CancelCauseFunc
 	last    context.Context // ends when the brokers are told no more, see leave
 	giveUp  context.CancelFunc
-	unready atomic.Int64 // messages that were at work when the group was left
-	began   time.Time    // when it was made
-	directs atomic.Int32 // messages at work for an administrator
+	unready atomic.Int64  // messages that were at work when the group was left
+	began   time.Time     // when it was made
+	directs atomic.Int32  // messages at work for an administrator
+	local   *localOffsets // of a broadcast group; made by Start
+	written chan struct{} // closed when local is no longer written every CommitInterval
 
 	// queues are those that this member owns, ending those that it gives up. These
 	// belong to the loop.
@@ -133,14 +135,19 @@ func subscriptionDefaults(cfg driver.SubscriptionConfig) driver.SubscriptionConf
 	return cfg
 }
 
-// parseFilters reads the topics' expressions and adds the retry topic.
+// parseFilters reads the topics' expressions and adds the retry topic, which broadcast
+// groups have not.
 func (s *subscription) parseFilters() error {
 	if len(s.cfg.Topics) == 0 {
 		return fmt.Errorf("subscribe group %q: no topics", s.cfg.Group)
 	}
 	version := time.Now().UnixMilli()
 	var errs []error
-	for _, t := range slices.Concat(s.cfg.Topics, []driver.TopicFilter{{Topic: message.RetryTopic(s.cfg.Group)}}) {
+	topics := slices.Clone(s.cfg.Topics)
+	if s.cfg.Broadcast == nil {
+		topics = append(topics, driver.TopicFilter{Topic: message.RetryTopic(s.cfg.Group)})
+	}
+	for _, t := range topics {
 		if s.filter[t.Topic] != nil {
 			errs = append(errs, fmt.Errorf("subscribe group %q: topic %q is named twice", s.cfg.Group, t.Topic))
 			continue
@@ -219,6 +226,9 @@ func (s *subscription) Start(ctx context.Context) error {
 	if err := s.checkFilters(ctx); err != nil {
 		return s.neverStarted(fmt.Errorf("start group %q: %w", s.cfg.Group, err))
 	}
+	if err := s.openLocal(); err != nil {
+		return s.neverStarted(fmt.Errorf("start group %q: %w", s.cfg.Group, err))
+	}
 	c := s.c
 	c.mu.Lock()
 	taken := c.subs[s.cfg.Group] != nil
@@ -237,6 +247,7 @@ func (s *subscription) Start(ctx context.Context) error {
 }
 
 func (s *subscription) neverStarted(err error) error {
+	s.closeLocal()
 	s.mu.Lock()
 	s.started, s.mode = false, leaveNow
 	s.mu.Unlock()
