@@ -85,17 +85,17 @@ func (q *queue) commitDue(now time.Time) time.Time {
 		q.committedNow(nil)
 		return now.Add(q.s.cfg.CommitInterval)
 	}
+	if q.s.local != nil { // whose file is written every CommitInterval
+		q.committed = q.low()
+		q.s.local.set(q.wireQueue(), q.committed)
+		q.committedNow(nil)
+		return now.Add(q.s.cfg.CommitInterval)
+	}
 	if now.Before(q.commitAt) && len(q.urgent) == 0 {
 		return q.commitAt
 	}
 	q.commitAt = now.Add(q.s.cfg.CommitInterval)
 	offset := q.low()
-	if q.s.local != nil {
-		q.s.local.set(q.wireQueue(), offset)
-		q.committed = offset
-		q.committedNow(nil)
-		return q.commitAt
-	}
 	b, err := q.offsets()
 	if err != nil {
 		q.commitFailed(offset, err)
