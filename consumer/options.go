@@ -179,7 +179,8 @@ func From(f driver.From) GroupOption {
 }
 
 // Allocate shares a topic's queues among the members of the group, averagely by
-// default. All members must use the same strategy.
+// default; package driver/native has RocketMQ's other strategies. All members must
+// use the same one.
 func Allocate(s driver.AllocateStrategy) GroupOption {
 	return groupOption(func(o *groupOptions) { o.allocate = s })
 }

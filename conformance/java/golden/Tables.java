@@ -6,13 +6,21 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.concurrent.ConcurrentSkipListMap;
+import org.apache.rocketmq.client.consumer.AllocateMessageQueueStrategy;
+import org.apache.rocketmq.client.consumer.rebalance.AllocateMachineRoomNearby;
+import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragely;
+import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueAveragelyByCircle;
+import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueByMachineRoom;
+import org.apache.rocketmq.client.consumer.rebalance.AllocateMessageQueueConsistentHash;
 import org.apache.rocketmq.common.MQVersion;
 import org.apache.rocketmq.common.MixAll;
 import org.apache.rocketmq.common.UtilAll;
 import org.apache.rocketmq.common.message.MessageClientIDSetter;
+import org.apache.rocketmq.common.message.MessageQueue;
 import org.apache.rocketmq.common.topic.TopicValidator;
 import org.apache.rocketmq.remoting.protocol.LanguageCode;
 import org.apache.rocketmq.remoting.protocol.RemotingSerializable;
@@ -30,9 +38,54 @@ final class Tables {
         uniqueIds(g);
         names(g);
         numbers(g);
+        allocations(g);
         if (g.is5()) {
             recallHandles(g);
         }
+    }
+
+    /** How strategies share queues of brokers room1@a and room2@b among members room1-0, room2-1 and so on. */
+    private static void allocations(Golden g) throws Exception {
+        AllocateMessageQueueByMachineRoom rooms = new AllocateMessageQueueByMachineRoom();
+        rooms.setConsumeridcs(Set.of("room1"));
+        AllocateMachineRoomNearby nearby = new AllocateMachineRoomNearby(new AllocateMessageQueueAveragely(), new AllocateMachineRoomNearby.MachineRoomResolver() {
+            @Override
+            public String brokerDeployIn(MessageQueue mq) {
+                return mq.getBrokerName().split("@")[0];
+            }
+
+            @Override
+            public String consumerDeployIn(String id) {
+                return id.split("-")[0];
+            }
+        });
+        List<Object> rows = new ArrayList<>();
+        for (AllocateMessageQueueStrategy s : List.of(new AllocateMessageQueueAveragely(), new AllocateMessageQueueAveragelyByCircle(),
+            new AllocateMessageQueueConsistentHash(), rooms, nearby)) {
+            for (int queues : new int[] {1, 3, 8}) {
+                for (int members = 1; members <= 4; members++) {
+                    List<MessageQueue> all = new ArrayList<>();
+                    for (String broker : List.of("room1@a", "room2@b")) {
+                        for (int i = 0; i < queues; i++) {
+                            all.add(new MessageQueue("orders", broker, i));
+                        }
+                    }
+                    List<String> ids = new ArrayList<>();
+                    for (int i = 0; i < members; i++) {
+                        ids.add("room" + (1 + i % 2) + "-" + i);
+                    }
+                    ids.sort(null);
+                    List<Object> shares = new ArrayList<>();
+                    for (String id : ids) {
+                        List<String> share = new ArrayList<>();
+                        s.allocate("group", id, all, ids).forEach(q -> share.add(q.getBrokerName() + " " + q.getQueueId()));
+                        shares.add(share);
+                    }
+                    rows.add(Golden.map("strategy", s.getName(), "queues", queues, "members", ids, "shares", shares));
+                }
+            }
+        }
+        g.table("table-allocations", rows, "AllocateMessageQueueStrategy; queues of each broker");
     }
 
     private static void tags(Golden g) throws Exception {
