@@ -27,8 +27,8 @@ func brokerCodes() []protocol.Code {
 func codesNotServed() map[protocol.Code]string {
 	return map[protocol.Code]string{
 		50: "access control is the file's, and its tools are 4.9's", 51: "as 50", 52: "as 50", 53: "as 50",
-		60: "slaves ask it, and there are none", 61: "as 60", 906: "as 60", 907: "as 60",
-		200056: "5.4.0 has no processor for it either",
+		60: "slaves ask it, and there are none", 61: "as 60", 906: "as 60", 907: "mqadmin asks it about slaves",
+		200056: "it moves what 5.4.0 keeps of POP out of RocksDB, which is not used here",
 	}
 }
 

@@ -109,6 +109,10 @@ func TestAListOfTopicsIsMadeOrRefusedAsAWhole(t *testing.T) {
 		if diff := cmp.Diff(want, all.Configs["a"]); diff != "" || resp.Fields.Value("totalTopicNum") != itoa(int64(len(all.Configs))) {
 			t.Errorf("code 21 tells of %s topics, and of one (-want +got)\n%s", resp.Fields.Value("totalTopicNum"), diff)
 		}
+		c.ok(protocol.UpdateAndCreateTopicList, nil, []byte(`{"topicConfigList":[{"topicName":"bare"}]}`))
+		if r := route(t, b, "bare"); r == nil || r.QueueDatas[0].ReadQueueNums != 16 || r.QueueDatas[0].WriteQueueNums != 16 || r.QueueDatas[0].Perm != 6 {
+			t.Errorf("the route of a topic with a name only is %+v", r)
+		}
 		c.refused(protocol.UpdateAndCreateTopic, &protocol.CreateTopicRequest{
 			Topic: "mixed", ReadQueueNums: 1, WriteQueueNums: 1, Perm: 6, TopicFilterType: protocol.SingleTag, Attributes: "+message.type=MIXED",
 		}, "", protocol.InvalidParameter, "MIXED message type is not supported.")

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"maps"
 	"slices"
@@ -66,7 +67,7 @@ func (b *Broker) announced(p *peer, cmd *protocol.Command, topics []string) {
 // on after a topic that is there already as it should be.
 func (b *Broker) createTopics(p *peer, cmd *protocol.Command) {
 	var list struct {
-		Topics []protocol.TopicConfig `json:"topicConfigList"`
+		Topics []listedTopic `json:"topicConfigList"`
 	}
 	if err := protocol.DecodeBody(cmd.Body, &list); err != nil {
 		b.reply(p.conn, cmd, failed(err))
@@ -79,7 +80,8 @@ func (b *Broker) createTopics(p *peer, cmd *protocol.Command) {
 		}
 	}
 	var names []string
-	for _, c := range list.Topics {
+	for _, listed := range list.Topics {
+		c := protocol.TopicConfig(listed)
 		names = append(names, c.TopicName)
 		if _, err := b.meta.Topics.Update(c, attributeText(c.Attributes)); err != nil {
 			b.reply(p.conn, cmd, failed(err))
@@ -88,6 +90,20 @@ func (b *Broker) createTopics(p *peer, cmd *protocol.Command) {
 		b.audit(p, cmd, "topic", c.TopicName, "read", c.ReadQueueNums, "write", c.WriteQueueNums, "perm", c.Perm, "order", c.Order, "attributes", c.Attributes)
 	}
 	b.announced(p, cmd, names)
+}
+
+// listedTopic is an entry of code 18's list.
+type listedTopic protocol.TopicConfig
+
+// UnmarshalJSON leaves what is missing as Java's TopicConfig has it.
+func (t *listedTopic) UnmarshalJSON(b []byte) error {
+	type plain listedTopic
+	v := plain{ReadQueueNums: 16, WriteQueueNums: 16, Perm: protocol.PermRead | protocol.PermWrite, TopicFilterType: protocol.SingleTag}
+	if err := json.Unmarshal(b, &v); err != nil {
+		return err
+	}
+	*t = listedTopic(v)
+	return nil
 }
 
 // attributeText writes changes of attributes, which code 18 has as a table, as code 17
