@@ -196,7 +196,7 @@ func TestFramesAreAsLongAsTheConfigurationSays(t *testing.T) {
 	var l logs
 	inBubble(t, func(t *testing.T, b *Broker, c *client) {
 		c.createTopic("orders", 1)
-		c.send(sending("orders"), strings.Repeat("x", 90_000))
+		c.send(sending("orders"), strings.Repeat("x", 34_464))
 		for _, addr := range []string{b.Addr(), b.NameServer()} {
 			nc, err := b.Dial(t.Context(), "tcp", addr)
 			if err != nil {
@@ -210,7 +210,7 @@ func TestFramesAreAsLongAsTheConfigurationSays(t *testing.T) {
 		if got := strings.Count(l.String(), "100004 bytes, at most 100000"); got != 2 {
 			t.Errorf("logged %s", l.String())
 		}
-	}, Conf("frameMaxLength=100000"), WithLogger(l.logger()))
+	}, Conf("frameMaxLength=100000\nmaxMessageSize=34464"), WithLogger(l.logger()))
 }
 
 // A request that waits keeps what is still needed of it, not what its header had

@@ -227,6 +227,10 @@ func TestValidate(t *testing.T) {
 		"no directory":      {change: func(c *Config) { c.StorePath = "" }, err: "storePathRootDir=: want a directory"},
 		"bind to a name":    {change: func(c *Config) { c.BindAddress = "localhost" }, err: "bindAddress=localhost: want an IP address"},
 		"port in brokerIP1": {change: func(c *Config) { c.BrokerIP1 = "10.0.0.1;10.0.0.2" }, err: "brokerIP1=10.0.0.1;10.0.0.2: want one IP address"},
+		"frame just fits":   {change: func(c *Config) { c.MaxFrame, c.MaxMessageSize = 100_000, 100_000-64<<10 }},
+		"frame too small": {change: func(c *Config) { c.MaxFrame = 1 << 20 },
+			err: "frameMaxLength=1048576: want at least 4259840, so that a message of maxMessageSize=4194304 fits into a frame with its header and properties; raise frameMaxLength, or lower maxMessageSize to 983040"},
+		"message too large": {change: func(c *Config) { c.MaxFrame, c.MaxMessageSize = 100_000, 100_001-64<<10 }, err: "frameMaxLength=100000: want at least 100001"},
 		"file too small":    {change: func(c *Config) { c.CommitLogFileSize = 1 << 20 }, err: "mappedFileSizeCommitLog=1048576: want at least 4259840"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -43,8 +43,8 @@ func brokerKeys() []key {
 		oneOf("brokerRole", []string{RoleAsyncMaster, RoleSyncMaster, RoleSlave}, func(c *Config) *string { return &c.Role }),
 		number("brokerPermission", 0, 7, func(c *Config) *int { return &c.Permission }).atRunTime(),
 
-		number("maxConnections", 1, 1<<20, func(c *Config) *int { return &c.MaxConnections }),              // ours, not Apache's
-		size("frameMaxLength", 64<<10, protocol.MaxFrameSize, func(c *Config) *int { return &c.MaxFrame }), // Apache's system property com.rocketmq.remoting.frameMaxLength
+		number("maxConnections", 1, 1<<20, func(c *Config) *int { return &c.MaxConnections }),                   // ours, not Apache's
+		size("frameMaxLength", frameRoom+1, protocol.MaxFrameSize, func(c *Config) *int { return &c.MaxFrame }), // Apache's system property com.rocketmq.remoting.frameMaxLength
 		{
 			name: "httpAddress", // ours, not Apache's
 			set:  setHTTPAddress,
@@ -117,8 +117,12 @@ func brokerKeys() []key {
 	}
 }
 
-// maxMessageSize leaves room in a 16 MiB frame for header and properties.
-const maxMessageSize = 16<<20 - 64<<10
+const (
+	// frameRoom is what a frame has room for besides a message's body: its header and
+	// its properties, which have 32767 bytes at most.
+	frameRoom      = 64 << 10
+	maxMessageSize = protocol.MaxFrameSize - frameRoom
+)
 
 func (k key) also(alias string) key { k.alias = alias; return k }
 

@@ -143,6 +143,10 @@ func (c *Config) Validate() (warnings []string, err error) {
 		warnings = append(warnings, fmt.Sprintf("brokerId=%d: a master's id is 0; it is taken as 0, as Apache RocketMQ does", c.BrokerID))
 		c.BrokerID = 0
 	}
+	if least := c.MaxMessageSize + frameRoom; c.MaxFrame < least {
+		bad("frameMaxLength", fmt.Sprint(c.MaxFrame), fmt.Sprintf("at least %d, so that a message of maxMessageSize=%d fits into a frame with its header and properties; raise frameMaxLength, or lower maxMessageSize to %d",
+			least, c.MaxMessageSize, max(c.MaxFrame-frameRoom, 1)))
+	}
 	if least := int64(c.MaxMessageSize) + 64<<10; c.CommitLogFileSize < least {
 		bad("mappedFileSizeCommitLog", fmt.Sprint(c.CommitLogFileSize), fmt.Sprintf("at least %d, so that a message of maxMessageSize=%d fits into a file", least, c.MaxMessageSize))
 	}
