@@ -258,6 +258,12 @@ func (c *Client) consumerOptions(group string) []consumer.GroupOption {
 	add(cc.From == "first", consumer.From(consumer.First))
 	add(cc.Concurrency > 0, consumer.Concurrency(cc.Concurrency))
 	add(cc.PullBatch > 0, consumer.PullBatch(cc.PullBatch))
+	add(cc.Model == "broadcasting", consumer.Broadcast())
+	add(cc.Instance != "", consumer.Instance(cc.Instance))
+	add(cc.OffsetDir != "", consumer.OffsetDir(cc.OffsetDir))
+	add(cc.Order == "queue", consumer.Ordered())
+	add(cc.Order == "sharding_key", consumer.OrderedBy((*message.Delivery).ShardingKey))
+	add(cc.Suspend > 0, consumer.Suspend(cc.Suspend))
 	if cc.MaxRetries != nil {
 		opts = append(opts, consumer.Retry(retry.Levels(*cc.MaxRetries)))
 	}

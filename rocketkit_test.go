@@ -59,7 +59,7 @@ func (a *assembly) end(what string) {
 
 func (a *assembly) Name() string { return "assembly" }
 func (a *assembly) Capabilities() driver.Capabilities {
-	return driver.Capabilities{Batch: true, Transactions: true, TimerMessages: true, ExactRetryDelay: true, Compression: [...]bool{driver.Zlib: true, driver.LZ4: true, driver.Zstd: true}}
+	return driver.Capabilities{Batch: true, Transactions: true, TimerMessages: true, ExactRetryDelay: true, Ordered: true, Broadcast: true, Compression: [...]bool{driver.Zlib: true, driver.LZ4: true, driver.Zstd: true}}
 }
 
 func (a *assembly) Close(context.Context) error {
@@ -345,6 +345,41 @@ func TestConsumersAreMadeAsConfigured(t *testing.T) {
 	c, a = open(t, cfg)
 	if _, err := c.NewConsumer(mux("shop", consumer.From(consumer.First))); err != nil || a.subs[0].From != driver.FromLast {
 		t.Errorf("from %v, %v", a.subs, err)
+	}
+}
+
+func TestConsumersAreOrderedAndBroadcastAsConfigured(t *testing.T) {
+	t.Parallel()
+	cfg := base()
+	cfg.Consumers = []config.Consumer{
+		{Group: "steps", Order: "queue", Suspend: 2 * time.Second},
+		{Group: "keys", Order: "sharding_key"},
+		{Group: "cache", Model: "broadcasting", Instance: "blue", OffsetDir: "/data"},
+		{Group: "plain", Model: "clustering"},
+	}
+	c, a := open(t, cfg)
+	for _, group := range []string{"steps", "keys", "cache", "plain"} {
+		if _, err := c.NewConsumer(mux(group)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if got := a.subs[0]; !got.Ordered || got.OrderKey != nil || got.Suspend != 2*time.Second || got.Broadcast != nil {
+		t.Errorf("by queue: the driver was told %+v", got)
+	}
+	if got := a.subs[1]; !got.Ordered || got.OrderKey == nil {
+		t.Errorf("by key: the driver was told %+v", got)
+	} else {
+		d := new(message.Delivery)
+		d.SetRawProperties("__SHARDINGKEY\x01k\x02")
+		if k := got.OrderKey(d); k != "k" {
+			t.Errorf("by key %q, want the sharding key", k)
+		}
+	}
+	if got := a.subs[2]; got.Ordered || got.Broadcast == nil || *got.Broadcast != (driver.Broadcast{Dir: "/data", Instance: "blue"}) {
+		t.Errorf("to all: the driver was told %+v", got)
+	}
+	if got := a.subs[3]; got.Ordered || got.Broadcast != nil {
+		t.Errorf("to one: the driver was told %+v", got)
 	}
 }
 

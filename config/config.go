@@ -124,8 +124,21 @@ type Breaker struct {
 // Consumer configures one consumer group.
 type Consumer struct {
 	Group string `key:"group"`
-	// Model is "clustering", the default and the only one so far.
+	// Model is "clustering", where each message goes to one member, or "broadcasting",
+	// where it goes to all (consumer.Broadcast). By default it is what the program says,
+	// which is clustering unless it says otherwise.
 	Model string `key:"model"`
+	// Instance is the name by which a broadcasting member finds its offsets again;
+	// "DEFAULT" by default.
+	Instance string `key:"instance"`
+	// OffsetDir is where they are kept; ~/.rocketmq_offsets by default.
+	OffsetDir string `key:"offset_dir"`
+	// Order is "queue" to handle each queue's messages in order (consumer.Ordered) and
+	// "sharding_key" for those of each sharding key (consumer.OrderedBy). By default it
+	// is what the program says.
+	Order string `key:"order"`
+	// Suspend is how long what is in order rests after a failure; 1s by default.
+	Suspend time.Duration `key:"suspend"`
 	// From says where a group without offsets begins: "last", the default, or
 	// "first".
 	From string `key:"from"`

@@ -102,12 +102,14 @@ func (v *validator) consumer(at string, c Consumer) {
 		v.mistake("%s.group: %w", at, err)
 	}
 	switch c.Model {
-	case "", "clustering":
-	case "broadcasting":
-		v.mistake("%s.model: broadcasting is %w yet", at, message.ErrUnsupported)
+	case "", "broadcasting":
+	case "clustering":
+		v.check(c.Instance == "" && c.OffsetDir == "", "%s: instance and offset_dir do nothing with model clustering", at)
 	default:
-		v.mistake("%s.model: %q; want clustering", at, c.Model)
+		v.mistake("%s.model: %q; want clustering or broadcasting", at, c.Model)
 	}
+	v.check(c.Order == "" || c.Order == "queue" || c.Order == "sharding_key", "%s.order: %q; want queue or sharding_key", at, c.Order)
+	v.duration(at+".suspend", c.Suspend)
 	v.check(c.From == "" || c.From == "last" || c.From == "first", "%s.from: %q; want last or first", at, c.From)
 	v.notNegative(at+".concurrency", c.Concurrency)
 	v.notNegative(at+".pull_batch", c.PullBatch)
