@@ -48,6 +48,8 @@ const (
 	sqlFilters   // a driver that subscribes by expressions
 	orderedAsync // asynchronous sends keep their order
 	queueLocks   // a driver that locks queues to consume them in order
+	noQueueLocks // the opposite
+	broadcasts   // a driver that keeps a broadcast group's offsets
 	plainACL     // a server that reads plain_acl.yml
 	pulls        // a driver that pulls and commits as it is told
 	pops         // a server that knows POP, and a driver that uses it
@@ -82,6 +84,8 @@ var missing = []struct {
 	{sqlFilters, "the driver does not pull by expressions"},
 	{orderedAsync, "needs a server that stores the requests of a connection in their order, and a driver that writes them so"},
 	{plainACL, "5.x has users and ACLs of another kind"},
+	{noQueueLocks, "the driver consumes in order, and broadcasts"},
+	{broadcasts, "the driver refuses to broadcast: rocketmq-client-go blocks on a failure and loses its offsets"},
 	{queueLocks, "the driver refuses to consume in order: rocketmq-client-go does not notice a lost lock"},
 	{sendBacks, "the driver does not read the answer to a send-back"},
 }
@@ -139,13 +143,13 @@ func (l *leg) one(t *testing.T, c testCase, shared *server) {
 }
 
 // native is what the native driver adds to any server.
-const native = requests | pulls | transactions | dialling | sendBacks | lostConns | packings | sqlFilters | queueLocks
+const native = requests | pulls | transactions | dialling | sendBacks | lostConns | packings | sqlFilters | queueLocks | broadcasts
 
 func legs() []*leg {
 	return []*leg{
 		{name: "broker-lite", driver: "native", has: plainACL | native | orderedAsync | v5 | pops | timers | exactRetries | ownServer | faults | realTime},
 		{name: "broker-lite in virtual time", driver: "native", has: plainACL | native | orderedAsync | v5 | pops | timers | exactRetries | ownServer | faults | virtualTime | patience, bubble: true},
-		{name: "broker-lite, client-go driver", driver: "rocketmq-client-go", has: plainACL | v5 | noTimers | noPops | noPackings | roundedRetries | ownServer | faults | realTime},
+		{name: "broker-lite, client-go driver", driver: "rocketmq-client-go", has: noQueueLocks | plainACL | v5 | noTimers | noPops | noPackings | roundedRetries | ownServer | faults | realTime},
 		{name: "Apache 5.4.0", driver: "native", has: native | v5 | pops | timers | exactRetries | realTime | patience},
 		{name: "Apache 4.9.7", driver: "native", has: plainACL | native | noTimers | noPops | roundedRetries | realTime | patience},
 	}
