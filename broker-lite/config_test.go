@@ -160,14 +160,14 @@ func TestStandaloneDefaults(t *testing.T) {
 	if err := l.Close(); err != nil {
 		t.Fatal(err)
 	}
-	b := start(t, Standalone(t.TempDir(), "host"), NameServerPort(0), BrokerPort(port), Conf("bindAddress=127.0.0.1\nbrokerIP1=127.0.0.1\nmappedFileSizeCommitLog=67108864"))
+	b := start(t, Standalone(t.TempDir(), "host"), NameServerPort(0), BrokerPort(port), Conf("bindAddress=127.0.0.1\nbrokerIP1=127.0.0.1"))
 	c := dial(t, b)
 	config := configOf(c)
 	for key, want := range map[string]string{
 		"flushDiskType": "ASYNC_FLUSH", "brokerRole": "ASYNC_MASTER", "deleteWhen": "04", "fileReservedTime": "72", "maxMessageSize": "4194304",
 		"brokerName": "host", "brokerClusterName": "DefaultCluster", "defaultTopicQueueNums": "8", "autoCreateTopicEnable": "true",
 		"autoCreateSubscriptionGroup": "true", "brokerPermission": "6", "transactionTimeOut": "6000", "transactionCheckMax": "15",
-		"mappedFileSizeConsumeQueue": "6000000", "enablePropertyFilter": "true",
+		"mappedFileSizeCommitLog": "1073741824", "mappedFileSizeConsumeQueue": "6000000", "enablePropertyFilter": "true",
 	} {
 		if config[key] != want {
 			t.Errorf("%s=%s, want %s", key, config[key], want)
@@ -188,5 +188,21 @@ func TestStandaloneDefaults(t *testing.T) {
 	}
 	if got := queues("as-the-client-wants-announced"); got != 8 {
 		t.Errorf("made by hand: %d queues", got)
+	}
+	// Commit log files grow; Apache's have their size from the start.
+	info, err := os.Stat(filepath.Join(b.Dir(), "commitlog", "00000000000000000000"))
+	if err != nil || info.Size() == 0 || info.Size() > 1<<20 {
+		t.Errorf("the commit log: %v, %v; want a file of a few messages", info, err)
+	}
+}
+
+// An embedded server has smaller files.
+func TestEmbeddedDefaults(t *testing.T) {
+	t.Parallel()
+	config := configOf(dial(t, start(t)))
+	for key, want := range map[string]string{"mappedFileSizeCommitLog": "67108864", "mappedFileSizeConsumeQueue": "300000"} {
+		if config[key] != want {
+			t.Errorf("%s=%s, want %s", key, config[key], want)
+		}
 	}
 }
