@@ -22,7 +22,8 @@ type checked struct {
 	half   *half
 	rec    protocol.Record // as it was stored
 	times  int             // how often it will have been checked
-	giveUp bool            // it was checked often enough
+	props  []byte          // its properties from now on
+	giveUp bool            // it was checked often enough, or has no room to note a check
 	result store.AppendResult
 }
 
@@ -98,12 +99,12 @@ func (s *Service) check(group *redeliver.Group, due []*half, now time.Time) (tak
 	for _, c := range list {
 		switch {
 		case redeliver.Refused(c.result.Err):
-			s.o.Logger.Error("a half message cannot be stored again and is given up", "offset", c.half.offset, "err", c.result.Err)
+			s.o.Logger.Warn("a half message cannot be stored again and is given up", "offset", c.half.offset, "err", c.result.Err)
 			s.ops.add(opItem{offset: c.half.offset, half: c.half})
 		case c.result.Err != nil:
 			s.unclaim(c.half)
 		case c.giveUp:
-			s.o.Logger.Warn("a half message was checked often enough and is given up", "topic", meta.CheckMaxTimeTopic, "offset", c.half.offset, "checks", c.times-1)
+			s.o.Logger.Warn("a half message was checked often enough, or its properties have no room to count checks, and is given up", "topic", meta.CheckMaxTimeTopic, "offset", c.half.offset, "checks", c.times-1)
 			s.ops.add(opItem{offset: c.half.offset, half: c.half})
 		default:
 			s.move(c, opFrom, now)
@@ -137,6 +138,8 @@ func (s *Service) read(h *half) (*checked, error) {
 		}
 		c.times, c.giveUp = n+1, n >= s.o.MaxCheck
 	}
+	c.props = protocol.SetProperty(c.rec.Properties, protocol.PropCheckTimes, strconv.Itoa(c.times))
+	c.giveUp = c.giveUp || len(c.props) > protocol.MaxPropertiesLength
 	return c, nil
 }
 
@@ -148,8 +151,8 @@ func (s *Service) appendAgain(group *redeliver.Group, c *checked) error {
 		t := s.o.Meta.Topics.CreateForSendBack(meta.CheckMaxTimeTopic, 1, protocol.PermRead|protocol.PermWrite, false, 0)
 		r.Topic, r.QueueID = t.TopicName, 0
 	} else {
-		c.rec.Properties = protocol.SetProperty(c.rec.Properties, protocol.PropCheckTimes, strconv.Itoa(c.times))
-		r.Properties = c.rec.Properties
+		c.rec.Properties = c.props
+		r.Properties = c.props
 	}
 	return group.Append(&r, s.o.TagsCode(&r))
 }
@@ -176,7 +179,7 @@ func (s *Service) ask(c *checked) {
 	r := c.rec
 	topic, queueID, err := redeliver.Real(r.Properties)
 	if err != nil {
-		s.o.Logger.Error("a half message cannot be checked", "offset", c.result.QueueOffset, "err", err)
+		s.o.Logger.Warn("a half message cannot be checked", "offset", c.result.QueueOffset, "err", err)
 		return
 	}
 	id, _ := protocol.Property(r.Properties, protocol.PropUniqueKey)
@@ -185,7 +188,7 @@ func (s *Service) ask(c *checked) {
 	r.Properties = protocol.SetProperty(r.Properties, protocol.PropWaitStore, "false")
 	record, err := protocol.AppendRecord(nil, &r)
 	if err != nil {
-		s.o.Logger.Error("a half message cannot be checked", "offset", c.result.QueueOffset, "err", err)
+		s.o.Logger.Warn("a half message cannot be checked", "offset", c.result.QueueOffset, "err", err)
 		return
 	}
 	protocol.PlaceRecord(record, c.result.QueueOffset, c.result.PhysicalOffset, r.StoreTimestamp)

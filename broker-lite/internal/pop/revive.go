@@ -2,6 +2,7 @@ package pop
 
 import (
 	"container/heap"
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -184,7 +185,7 @@ func (s *Service) revived(r revival) {
 }
 
 func (s *Service) giveUp(r revival, err error) {
-	s.o.Logger.Error("a message cannot be made visible again and is dropped", "group", r.key.Group, "topic", r.key.Topic, "queue", r.key.Queue, "offset", r.offset, "err", err)
+	s.o.Logger.Log(context.Background(), redeliver.Dropped(err), "a message cannot be made visible again and is dropped", "group", r.key.Group, "topic", r.key.Topic, "queue", r.key.Queue, "offset", r.offset, "err", err)
 	s.revived(r)
 }
 

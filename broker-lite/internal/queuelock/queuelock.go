@@ -69,7 +69,7 @@ func (t *Table) Lock(group, client string, queues []protocol.MessageQueue) (lock
 		case o.owner != "":
 			log.Debug("a queue is locked by another member", "owner", o.owner)
 		case o.full:
-			log.Error("too many queues are locked; another one is not", "limit", maxLocks)
+			log.Warn("too many queues are locked; another one is not", "limit", maxLocks)
 		case o.anew:
 			log.Info("queue locked")
 		}

@@ -3,6 +3,7 @@ package redeliver
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"sync"
 
@@ -111,6 +112,16 @@ func Refused(err error) bool {
 func Lost(err error) bool {
 	var damaged *store.CorruptionError
 	return errors.As(err, &damaged) || errors.Is(err, store.ErrNoRecord)
+}
+
+// Dropped is the level at which a message is logged that an error keeps from being
+// delivered: what a client has sent so that it can never be stored again is no error of
+// the server's.
+func Dropped(err error) slog.Level {
+	if Lost(err) {
+		return slog.LevelError
+	}
+	return slog.LevelWarn
 }
 
 // Real reads where a message is to go that was stored under a topic of the

@@ -1,6 +1,7 @@
 package schedule
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -206,7 +207,7 @@ func (s *Service) move(turn []store.Entry) (done int, err error) {
 			bad = s.append(buf)
 		}
 		if bad != nil {
-			s.o.Logger.Error("a delayed message cannot be delivered and is dropped", "level queue offset", e.QueueOffset, "physical offset", e.PhysicalOffset, "err", bad)
+			s.o.Logger.Log(context.Background(), redeliver.Dropped(bad), "a delayed message cannot be delivered and is dropped", "level queue offset", e.QueueOffset, "physical offset", e.PhysicalOffset, "err", bad)
 			continue
 		}
 		index = append(index, i)
@@ -220,7 +221,7 @@ func (s *Service) move(turn []store.Entry) (done int, err error) {
 	}
 	moved, failed := s.group.Wait(func(i int, r store.AppendResult) {
 		if redeliver.Refused(r.Err) {
-			s.o.Logger.Error("a delayed message cannot be delivered and is dropped", "level queue offset", turn[index[i]].QueueOffset, "err", r.Err)
+			s.o.Logger.Warn("a delayed message cannot be delivered and is dropped", "level queue offset", turn[index[i]].QueueOffset, "err", r.Err)
 		}
 	})
 	if failed != nil {

@@ -64,7 +64,7 @@ func (m *Manager) compileOne(group string, s *protocol.SubscriptionData) *sqlfil
 	filter, err := Compile(s)
 	switch {
 	case err != nil:
-		m.logger.Error("a subscription's expression is wrong, so the group gets nothing of the topic",
+		m.logger.Warn("a subscription's expression is wrong, so the group gets nothing of the topic",
 			"group", group, "topic", s.Topic, "type", s.ExpressionType, "err", err)
 	case filter.Ignored() != "":
 		m.logger.Warn("a part of a subscription's expression is never read", "group", group, "topic", s.Topic,
@@ -121,7 +121,7 @@ func (m *Manager) admit(c *remoting.Conn, hb *protocol.HeartbeatData) error {
 	if held <= maxHeld {
 		return nil
 	}
-	m.logger.Error("a heartbeat is refused: its connection has too many groups and subscriptions", "client", hb.ClientID, "bytes", held, "limit", maxHeld)
+	m.logger.Warn("a heartbeat is refused: its connection has too many groups and subscriptions", "client", hb.ClientID, "bytes", held, "limit", maxHeld)
 	return &Refusal{protocol.SystemError, fmt.Sprintf("the groups and subscriptions of client %.100s take about %d bytes, more than the %d that one connection may; use several clients",
 		hb.ClientID, held, maxHeld)}
 }

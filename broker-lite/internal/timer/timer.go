@@ -2,6 +2,7 @@ package timer
 
 import (
 	"container/heap"
+	"context"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -325,7 +326,7 @@ func (s *Service) turn(now int64) (delivered int, err error) {
 			bad = s.append(buf, now)
 		}
 		if bad != nil {
-			s.o.Logger.Error("a timer message cannot be delivered and is dropped", "offset", e.offset, "err", bad)
+			s.o.Logger.Log(context.Background(), redeliver.Dropped(bad), "a timer message cannot be delivered and is dropped", "offset", e.offset, "err", bad)
 			continue
 		}
 		sent = append(sent, e)
@@ -336,7 +337,7 @@ func (s *Service) turn(now int64) (delivered int, err error) {
 		case r.Err == nil:
 			delivered++
 		case redeliver.Refused(r.Err):
-			s.o.Logger.Error("a timer message cannot be delivered and is dropped", "offset", sent[i].offset, "err", r.Err)
+			s.o.Logger.Warn("a timer message cannot be delivered and is dropped", "offset", sent[i].offset, "err", r.Err)
 		default:
 			heap.Push(&s.queue, sent[i])
 		}
