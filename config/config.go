@@ -15,7 +15,10 @@ const EnvNameServers = "NAMESRV_ADDR"
 // means its default.
 type Config struct {
 	// NameServers are "host:port" addresses; an entry may also hold several,
-	// "a:9876;b:9876". Without any, NAMESRV_ADDR gives them.
+	// "a:9876;b:9876", or be the URL of an endpoint that answers with them, such as
+	// http://config.example.com:8080/rocketmq/nsaddr, which is asked every 2 minutes.
+	// A host that has several addresses stands for all of them: one that works is
+	// used. Without any, NAMESRV_ADDR gives them.
 	NameServers []string `key:"name_servers"`
 	// Driver names the driver: "native" by default, or one that the program
 	// links with rocketkit.WithDriver.

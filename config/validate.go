@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/url"
 	"time"
 
 	"github.com/rocketkit/rocketkit/message"
@@ -16,8 +17,11 @@ func (c Config) Validate() error {
 		v.mistake("name_servers: none are given; set name_servers, ROCKETMQ_NAME_SERVERS or %s, such as 127.0.0.1:9876", EnvNameServers)
 	}
 	for _, a := range c.NameServers {
+		if u, err := url.Parse(a); err == nil && (u.Scheme == "http" || u.Scheme == "https") && u.Host != "" {
+			continue // an endpoint that tells them
+		}
 		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
-			v.mistake("name_servers: %q is not host:port", a)
+			v.mistake("name_servers: %q is not host:port, nor the URL of an endpoint that answers with addresses", a)
 		}
 	}
 	v.credentials(c.Credentials)

@@ -46,6 +46,7 @@ func cases() []testCase {
 		{name: "fewer queues", about: "16 queues become 8, first to write to, then, drained, to read: nothing is lost", run: shrinkQueues, needs: patience},
 		{name: "no name server", about: "ErrNoNameServer that names the addresses", run: noNameServer},
 		{name: "one name server dead", about: "another one is asked", run: oneNameServerDead},
+		{name: "name servers by endpoint", about: "an HTTP endpoint tells their addresses", run: nameServersByEndpoint, needs: realTime | pulls},
 		{name: "ctx ended before", about: "ctx's error, safe to retry, nothing stored, however it is sent", run: ctxEndedBefore},
 		{name: "consume from first", about: "a new group gets what is stored and what comes", run: consumeFirst},
 		{name: "consume from last", about: "a new group at the end of a young topic gets all of it, as on Apache", run: consumeLast},

@@ -6,6 +6,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"time"
@@ -300,6 +302,19 @@ func noNameServer(s *stand) {
 	_, err := s.producer(c, producer.SendTimeout(3*time.Second)).Send(ctx, message.New("any", []byte("b")))
 	if !errors.Is(err, message.ErrNoNameServer) || !message.SafeToRetry(err) || !strings.Contains(err.Error(), deadAddr) || ctx.Err() != nil {
 		s.Errorf("error %v, want %v that names %s", err, message.ErrNoNameServer, deadAddr)
+	}
+}
+
+func nameServersByEndpoint(s *stand) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		fmt.Fprintln(w, deadAddr+";"+s.server.nameServers[0])
+	}))
+	defer web.Close()
+	c := s.openAt([]string{web.URL + "/rocketmq/nsaddr"})
+	topic := s.topic()
+	r := s.send(s.producer(c), message.New(topic, []byte("b")))
+	if d := s.receive(c, topic).next(); d.ID != r.MessageID {
+		s.Errorf("%s arrived", d.ID)
 	}
 }
 

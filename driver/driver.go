@@ -17,7 +17,8 @@ type Factory func(ctx context.Context, cfg Config) (Driver, error)
 
 // Config is what every driver needs to know.
 type Config struct {
-	// NameServers are "host:port" addresses, at least one.
+	// NameServers are "host:port" addresses, or URLs of endpoints that answer with
+	// such, separated by semicolons; at least one.
 	NameServers []string
 	Credentials Credentials
 	// TLS is nil for plain connections. Servers are verified unless it says

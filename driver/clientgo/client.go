@@ -70,6 +70,9 @@ func validate(cfg driver.Config) error {
 		if a == "" {
 			errs = append(errs, errors.New("a name server's address is empty"))
 		}
+		if strings.Contains(a, "://") {
+			errs = append(errs, unsupported("name servers by endpoint "+a, "rocketmq-client-go keeps what such an endpoint answers in a file that all clients of the machine share", "configure host:port addresses or use the native driver"))
+		}
 	}
 	refuse := func(wrong bool, what, why, remedy string) {
 		if wrong {

@@ -56,6 +56,9 @@ func Factory(_ context.Context, cfg driver.Config) (driver.Driver, error) {
 	c.brokers = newBrokers(c)
 	c.routes = newRoutes(c)
 	c.beats = newHeartbeats(c)
+	if len(c.names.dir.endpoints) > 0 {
+		c.run(c.names.dir.loop)
+	}
 	c.run(c.routes.loop)
 	c.run(c.beats.loop)
 	return c, nil

@@ -14,33 +14,37 @@ import (
 // nameServers asks one of the configured name servers: a random one first, the
 // next in line when it does not answer, and that one from then on.
 type nameServers struct {
-	c     *client
-	addrs []string
-	at    atomic.Uint32 // the one in use
+	c   *client
+	dir *directory
+	at  atomic.Uint32 // the one in use
 }
 
-func newNameServers(c *client, addrs []string) *nameServers {
-	n := &nameServers{c: c, addrs: addrs}
-	n.at.Store(uint32(rand.IntN(len(addrs))))
+func newNameServers(c *client, entries []string) *nameServers {
+	n := &nameServers{c: c, dir: newDirectory(c, entries)}
+	n.at.Store(rand.Uint32N(1 << 16))
 	return n
 }
 
 // call asks until one answers, each once and under the driver's time limit.
 // When none does, the error is a message.ErrNoNameServer with every cause.
 func (n *nameServers) call(ctx context.Context, code protocol.Code, h protocol.Header) (*protocol.Command, string, error) {
+	addrs, err := n.dir.addrs(ctx)
+	if err != nil {
+		return nil, "", err
+	}
 	first := n.at.Load()
 	var failed causes
-	for i := range uint32(len(n.addrs)) {
-		at := (first + i) % uint32(len(n.addrs))
-		resp, err := n.callOne(ctx, n.addrs[at], code, h)
+	for i := range uint32(len(addrs)) {
+		at := (first + i) % uint32(len(addrs))
+		resp, err := n.callOne(ctx, addrs[at], code, h)
 		if err == nil {
 			n.at.CompareAndSwap(first, at)
-			return resp, n.addrs[at], nil
+			return resp, addrs[at], nil
 		}
 		if ctx.Err() != nil {
 			return nil, "", context.Cause(ctx)
 		}
-		failed = append(failed, fmt.Errorf("%s: %w", n.addrs[at], err))
+		failed = append(failed, fmt.Errorf("%s: %w", addrs[at], err))
 	}
 	return nil, "", fmt.Errorf("%w: %w", message.ErrNoNameServer, failed)
 }

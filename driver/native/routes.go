@@ -175,7 +175,7 @@ func (rs *routes) fetchAuto(st *topicState) (*route, error) {
 // ask makes the request.
 func (rs *routes) ask(ctx context.Context, topic string) (*protocol.TopicRoute, error) {
 	routeError := func(err error) error {
-		return &message.RouteError{Topic: topic, NameServers: rs.c.names.addrs, Err: err}
+		return &message.RouteError{Topic: topic, NameServers: rs.c.cfg.NameServers, Err: err}
 	}
 	h := protocol.RouteRequest{Topic: topic, AcceptStandardJSONOnly: protocol.SomeBool(true)}
 	resp, addr, err := rs.c.names.call(ctx, protocol.GetRouteInfo, &h)
