@@ -28,7 +28,7 @@ const (
 
 // ring revives what is due and returns when the next message is. It is the alarm's.
 func (s *Service) ring(now time.Time) (next time.Time) {
-	for {
+	for !s.stop.Load() {
 		turn, next := s.take(now.UnixMilli())
 		if len(turn) == 0 {
 			return next
@@ -37,6 +37,7 @@ func (s *Service) ring(now time.Time) (next time.Time) {
 			s.o.Logger.Error("making messages visible again failed; it is tried again", "after", retryAfter, "err", err)
 		}
 	}
+	return time.Time{} // what is left is in the state
 }
 
 // take takes messages that are due off the heap, and ends locks; with none, next is

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/alarm"
@@ -54,6 +55,7 @@ type Service struct {
 	alarm clock.Alarm  // revives
 	saver *alarm.Alarm // commits offsets, writes the state
 	group *redeliver.Group
+	stop  atomic.Bool // Close has begun
 
 	mu sync.Mutex // guards the following
 	tables
@@ -221,6 +223,7 @@ func (s *Service) now() int64 { return s.o.Clock.Now().UnixMilli() }
 // Close stops reviving and writes the state. The store must still be open, and no
 // pop or acknowledgement be on its way.
 func (s *Service) Close() error {
+	s.stop.Store(true)
 	s.alarm.Stop()
 	s.saver.Stop()
 	s.write()

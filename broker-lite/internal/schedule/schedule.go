@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/alarm"
@@ -45,6 +46,7 @@ type Service struct {
 	group *redeliver.Group // the alarm's
 	alarm clock.Alarm
 	saver *alarm.Alarm
+	stop  atomic.Bool // Close has begun
 
 	mu     sync.Mutex // guards the following
 	levels []level    // by queue id
@@ -103,7 +105,7 @@ func (s *Service) ring(now time.Time) (next time.Time) {
 	for {
 		queueID, due := s.earliest()
 		switch {
-		case due == 0:
+		case due == 0, s.stop.Load():
 			return time.Time{}
 		case due > now.UnixMilli():
 			return time.UnixMilli(due)
@@ -260,6 +262,7 @@ func (s *Service) Offsets() [][2]int64 {
 
 // Close stops delivering and writes the offsets. The store must still be open.
 func (s *Service) Close() error {
+	s.stop.Store(true)
 	s.alarm.Stop()
 	s.saver.Stop()
 	return s.write()

@@ -3,6 +3,7 @@ package timer
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -115,4 +116,54 @@ func TestAnHourIsSplitPieceByPiece(t *testing.T) {
 	if found != n || bytes != n*entrySize {
 		t.Errorf("%d entries in %d bytes, want %d in %d", found, bytes, n, n*entrySize)
 	}
+}
+
+// Close does not wait for all that is due, and notes exactly how far deliveries came.
+func TestAStopLeavesWhatIsDueToTheNext(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var current atomic.Pointer[Service]
+		var armed atomic.Bool
+		var writes atomic.Int64
+		late := make(chan struct{})
+		mem := vfs.NewMem()
+		w := open(t, mem, vfs.Hooks{Before: func(c vfs.Call) vfs.Fault {
+			if armed.Load() && c.Op == vfs.OpWrite && vfs.MatchPath("commitlog/*", c.Path) {
+				switch writes.Add(1) {
+				case 1:
+					<-late
+				case 2:
+					current.Load().stop.Store(true)
+				}
+			}
+			return vfs.Fault{}
+		}})
+		current.Store(w.timer)
+		begun := time.Now().UnixMilli()
+		const n = 1000
+		for i := range int64(n) {
+			w.put(fmt.Sprint(i), begun+60_000+i/3*100)
+		}
+		armed.Store(true)
+		time.Sleep(10 * time.Minute)
+		close(late)
+		synctest.Wait()
+		before := len(w.delivered())
+		w.close()
+		if before == n {
+			t.Error("all are delivered")
+		}
+		w = open(t, mem, vfs.Hooks{})
+		defer w.close()
+		time.Sleep(time.Second)
+		got := w.delivered()
+		for body, at := range got {
+			if len(at) != 1 {
+				t.Errorf("%s is delivered %d times", body, len(at))
+			}
+		}
+		if len(got) != n {
+			t.Errorf("%d are delivered, %d of them before the stop, want %d", len(got), before, n)
+		}
+	})
 }

@@ -58,6 +58,7 @@ type Service struct {
 	save  atomic.Bool  // the next ring saves; any goroutine
 	held  atomic.Int64 // entries in memory after the last ring; any goroutine
 	tally tally        // any goroutine
+	stop  atomic.Bool  // Close has begun; any goroutine
 	group *redeliver.Group
 
 	slots    slots
@@ -65,6 +66,7 @@ type Service struct {
 	queue    queue // entries of the slots that have begun
 	loaded   int64 // slots that begin before this are in queue, ms since 1970
 	recalled recalled
+	last     int64  // the moment of the last entry whose turn came
 	mark     marker // how far deliveries have come
 	saved    marker
 	filed    int64 // what the checkpoint has
@@ -154,7 +156,7 @@ func (s *Service) ring(now time.Time) (next time.Time) {
 	}
 	delivered := 0
 	if err == nil {
-		delivered, err = s.deliver(ms)
+		delivered, ms, err = s.deliver(ms)
 		s.tally.delivered.Add(int64(delivered))
 	}
 	if err != nil {
@@ -174,6 +176,9 @@ func (s *Service) ring(now time.Time) (next time.Time) {
 	s.held.Store(int64(len(s.queue)))
 	if len(s.queue) == 0 && cap(s.queue) > keptEntries {
 		s.queue = nil
+	}
+	if s.stop.Load() {
+		return time.Time{}
 	}
 	return s.comeAgain()
 }
@@ -291,16 +296,20 @@ func (s *Service) waits(e entry) bool {
 	return err != nil || (ok && q.TagsCode == e.due) // an error comes again when it is delivered
 }
 
-// deliver delivers all that is due.
-func (s *Service) deliver(now int64) (delivered int, err error) {
+// deliver delivers all that is due, or until Close begins; upTo is the moment up to
+// which nothing is left. Of one moment it delivers all, since that can be noted.
+func (s *Service) deliver(now int64) (delivered int, upTo int64, err error) {
 	for len(s.queue) > 0 && s.queue[0].at() <= now {
+		if at := s.queue[0].at(); s.stop.Load() && at > max(s.last, s.mark.at) {
+			return delivered, at - 1, nil
+		}
 		n, err := s.turn(now)
 		delivered += n
 		if err != nil {
-			return delivered, err
+			return delivered, now, err
 		}
 	}
-	return delivered, nil
+	return delivered, now, nil
 }
 
 // turn delivers some messages that are due and waits for them. What fails goes back
@@ -311,6 +320,7 @@ func (s *Service) turn(now int64) (delivered int, err error) {
 	bytes := 0
 	for len(s.queue) > 0 && s.queue[0].at() <= now && len(sent) < turnMessages && bytes < turnBytes {
 		e := heap.Pop(&s.queue).(entry)
+		s.last = e.at()
 		if buf, err = s.read(e, buf[:0]); err != nil && !redeliver.Lost(err) {
 			heap.Push(&s.queue, e)
 			break
@@ -395,8 +405,10 @@ func Relative(properties []byte) bool {
 	return false
 }
 
-// Close stops delivering and writes the progress. The store must still be open.
+// Close stops delivering, with the moment that has begun, and writes the progress. The
+// store must still be open.
 func (s *Service) Close() error {
+	s.stop.Store(true)
 	s.saver.Stop()
 	s.alarm.Stop()
 	return s.checkpoint()
