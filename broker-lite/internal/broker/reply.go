@@ -147,7 +147,7 @@ func (op *replyOp) push() (remark string) {
 // the client has it.
 func (op *replyOp) Appended(r store.AppendResult) {
 	if r.Err != nil {
-		op.b.logger.Error("a reply is not stored", "topic", op.header.Topic, "err", r.Err)
+		op.b.logger.Warn("a reply is not stored", "topic", op.header.Topic, "err", r.Err)
 	} else {
 		op.stored.MessageID = protocol.OffsetMessageID(op.b.storeHost, r.PhysicalOffset)
 		op.stored.QueueOffset = r.QueueOffset
