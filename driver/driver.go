@@ -162,7 +162,8 @@ type Sender interface {
 	NewID() string
 	// Queues returns the queues of topic that can be written to now, sorted by
 	// broker name and id as Apache's clients sort them, so that a key's hash
-	// names the same queue everywhere. It asks the name servers when the topic
+	// names the same queue everywhere. Of an ordered topic (orderTopicConf) they are all
+	// that it has, in the configured order, also while a broker is gone. It asks the name servers when the topic
 	// is not known. The slice is shared and must not be changed.
 	Queues(ctx context.Context, topic string) ([]message.Queue, error)
 	// SendTo makes one attempt at one queue. done is called exactly once, also

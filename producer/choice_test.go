@@ -3,6 +3,7 @@ package producer_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -89,6 +90,55 @@ func TestOneShardingKeyKeepsItsQueueThroughRetries(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A broker that is lost takes its own keys with it and no others, and gets them back.
+func TestStableKeysStayWhenAnotherBrokerIsLost(t *testing.T) {
+	t.Parallel()
+	s := newScript("a", "b", "c")
+	p := start(t, s, producer.StableKeys())
+	place := func(key string) message.Queue {
+		if _, err := p.Send(t.Context(), msg(message.ShardingKey(key))); err != nil {
+			t.Fatal(err)
+		}
+		tried := s.tried()
+		return tried[len(tried)-1].queue
+	}
+	const keys = 300
+	before, load := map[string]message.Queue{}, map[message.Queue]int{}
+	for i := range keys {
+		key := fmt.Sprint("customer-", i)
+		before[key] = place(key)
+		load[before[key]]++
+	}
+	if len(load) != 6 {
+		t.Errorf("%d keys use %d of 6 queues", keys, len(load))
+	}
+	for q, n := range load {
+		if n < keys/12 || n > keys/3 {
+			t.Errorf("queue %v has %d of %d keys", q, n, keys)
+		}
+	}
+	s.queues = queuesOf("a", "c")
+	moved := 0
+	for key, q := range before {
+		now := place(key)
+		if q.Broker != "b" && now != q {
+			t.Errorf("key %s went from %v to %v, though its broker is there", key, q, now)
+		}
+		if now != q {
+			moved++
+		}
+	}
+	if moved == 0 {
+		t.Error("no key moved")
+	}
+	s.queues = queuesOf("a", "b", "c")
+	for key, q := range before {
+		if now := place(key); now != q {
+			t.Errorf("key %s is in %v when its broker is back, want %v", key, now, q)
+		}
+	}
 }
 
 func TestSelectorsChooseAndMayFail(t *testing.T) {

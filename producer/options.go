@@ -76,6 +76,12 @@ func FailFast() Option { return func(s *settings) { s.failFast = true } }
 // (ByShardingKey) and others to all queues in turn.
 func Select(sel QueueSelector) Option { return func(s *settings) { s.selector = sel } }
 
+// StableKeys chooses the queue of a sharding key so that few keys move when queues come
+// and go (rendezvous hashing): when a broker is lost, its keys go to other queues, and to
+// their own again when it is back; all others stay. It is not how Apache's clients
+// choose, so all producers of a topic must do it. See ByShardingKey, the default.
+func StableKeys() Option { return func(s *settings) { s.keySelector = byRendezvous } }
+
 // FaultAvoidance says whether messages that may go to any queue keep away from
 // brokers that failed: for 1 s after the first failure, doubled with each one in
 // a row up to 30 s, as long as there are others. It is on by default.
@@ -167,6 +173,7 @@ type settings struct {
 	maxInFlightBytes int64
 	failFast         bool
 	selector         QueueSelector
+	keySelector      QueueSelector // for sharding keys without a selector
 	faultAvoidance   bool
 	linger           time.Duration
 	batchBytes       int
@@ -190,6 +197,7 @@ func defaults() settings {
 		maxInFlight:      1024,
 		maxInFlightBytes: 64 << 20,
 		faultAvoidance:   true,
+		keySelector:      ByShardingKey,
 		batchBytes:       32 << 10,
 		compression:      driver.Compression{Over: 4 << 10},
 		breaker:          &BreakerSettings{},

@@ -21,12 +21,46 @@ type QueueSelector func(m *message.Message, queues []message.Queue) int
 // SelectMessageQueueByHash does, so that Java and Go producers put one key into
 // one queue. Without a selector, messages that have a sharding key are sent this
 // way.
+//
+// The queue depends on how many there are. When a broker is lost, name servers leave its
+// queues out after a while, and nearly all keys go to other queues; so they do when it
+// is back, and when the topic gets more queues. Messages of a key that were sent before
+// and after are in two queues then, and may be handled in any order. Two things prevent
+// that: an ordered topic, whose queues an administrator has written down
+// (orderMessageEnable=true at the name servers, mqadmin updateOrderConf), keeps every
+// key where it is, and sends to a broker that is gone fail with message.ErrUnreachable
+// until it is back; and StableKeys moves the lost broker's keys only.
 func ByShardingKey(m *message.Message, queues []message.Queue) int {
 	h := int(hashCode(m.ShardingKey)) % len(queues)
 	if h < 0 {
 		h = -h
 	}
 	return h
+}
+
+// byRendezvous chooses by the highest hash of key and queue: a key moves only when its
+// own queue goes, or a new one is higher for it.
+func byRendezvous(m *message.Message, queues []message.Queue) int {
+	best, highest := 0, uint64(0)
+	for i, q := range queues {
+		h := uint64(14695981039346656037) // FNV-1a
+		for _, s := range [...]string{m.ShardingKey, "\x00", q.Broker} {
+			for j := range len(s) {
+				h = (h ^ uint64(s[j])) * 1099511628211
+			}
+		}
+		if h = scatter(h + uint64(q.ID)*0x9e3779b97f4a7c15); h > highest {
+			best, highest = i, h
+		}
+	}
+	return best
+}
+
+// scatter lets every bit of h count for every bit (splitmix64's last step).
+func scatter(h uint64) uint64 {
+	h = (h ^ h>>30) * 0xbf58476d1ce4e5b9
+	h = (h ^ h>>27) * 0x94d049bb133111eb
+	return h ^ h>>31
 }
 
 // hashCode is Java's String.hashCode, over UTF-16 units.
@@ -65,7 +99,7 @@ func (p *Producer) queues(ctx context.Context, topic string) ([]message.Queue, e
 // selector chooses m's queue; nil: any queue will do.
 func (p *Producer) selector(m *message.Message) QueueSelector {
 	if p.cfg.selector == nil && m.ShardingKey != "" {
-		return ByShardingKey
+		return p.cfg.keySelector
 	}
 	return p.cfg.selector
 }

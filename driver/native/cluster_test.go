@@ -33,6 +33,7 @@ type cluster struct {
 	mu      sync.Mutex                               // guards the following
 	topics  map[string]map[string]protocol.QueueData // by topic, broker
 	brokers map[string]*scripted
+	order   map[string]string // orderTopicConf, by topic
 	slaves  map[string]string // address of slave 1, by broker
 	asked   []string          // topics that the name server was asked for
 	askers  map[*remoting.Conn]bool
@@ -91,7 +92,7 @@ func (c *cluster) serveNames(conn *remoting.Conn, cmd *protocol.Command) {
 	c.asked = append(c.asked, topic)
 	c.askers[conn] = true
 	queues, ok := c.topics[topic]
-	data := protocol.TopicRoute{}
+	data := protocol.TopicRoute{OrderTopicConf: c.order[topic]}
 	for name, q := range queues {
 		data.QueueDatas = append(data.QueueDatas, q)
 		addrs := map[int64]string{protocol.MasterID: c.brokers[name].addr}

@@ -156,22 +156,3 @@ func (q *queue) atWork() int {
 func (q *queue) handlersDone() bool {
 	return q.ord == nil || len(q.ord.out)+len(q.ord.stale) == 0
 }
-
-// awaitHandlers waits until no handler is at work with what the queue gave up. It is
-// false when the queue is given up before.
-func (q *queue) awaitHandlers() bool {
-	var m mail
-	for !q.handlersDone() {
-		select {
-		case <-q.box.wake:
-		case <-q.life.Done():
-			return false
-		}
-		q.readSettled(&m)
-		for _, st := range m.settled {
-			q.returned(st.d)
-		}
-		clear(m.settled)
-	}
-	return true
-}

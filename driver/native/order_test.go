@@ -561,3 +561,28 @@ func TestRunningInfoTellsOfLocks(t *testing.T) {
 		}
 	})
 }
+
+// A key of an ordered topic goes nowhere else while its broker is gone.
+func TestAKeyOfAnOrderedTopicWaitsForItsBroker(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a", "b")
+		c.addTopic("orders", 1, "a", "b")
+		c.mu.Lock()
+		c.order = map[string]string{"orders": "a:1;b:1"}
+		c.mu.Unlock()
+		s := newSender(t, c.open())
+		qs, err := s.Queues(t.Context(), "orders")
+		if err != nil || len(qs) != 2 {
+			t.Fatal(qs, err)
+		}
+		c.addTopic("orders", 1, "a") // b is lost
+		pass(time.Minute)
+		again, err := s.Queues(t.Context(), "orders")
+		if err != nil || !slices.Equal(again, qs) {
+			t.Fatalf("queues %v, %v, want %v", again, err, qs)
+		}
+		if err := (<-s.startTest(t.Context(), qs[1], outgoing(s, "orders", "x"))).err; !errors.Is(err, message.ErrUnreachable) || !message.SafeToRetry(err) {
+			t.Errorf("send to the broker that is gone: %v, want ErrUnreachable, safe to retry", err)
+		}
+	})
+}

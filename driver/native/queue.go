@@ -193,13 +193,6 @@ func (q *queue) read(m *mail) {
 	b.mu.Unlock()
 }
 
-// readSettled reads the settlements only.
-func (q *queue) readSettled(m *mail) {
-	q.box.mu.Lock()
-	q.box.settled, m.settled = m.settled[:0], q.box.settled
-	q.box.mu.Unlock()
-}
-
 func (q *queue) closeBox() {
 	q.box.mu.Lock()
 	q.box.closed = true
@@ -260,7 +253,7 @@ func (q *queue) begin() bool {
 	case <-q.life.Done():
 		return false
 	}
-	if q.ord != nil && !q.awaitHandlers() || q.locks() && !q.acquire() {
+	if q.locks() && !q.acquire() {
 		return false
 	}
 	if q.work.Err() != nil { // it begins again

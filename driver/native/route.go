@@ -3,6 +3,8 @@ package native
 import (
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
@@ -12,7 +14,7 @@ import (
 type route struct {
 	topic     string
 	brokers   map[string]*brokerAddrs // by broker name
-	publish   []message.Queue         // that a message can be sent to, in Apache's order
+	publish   []message.Queue         // that a message can be sent to, in Apache's order; of an ordered topic all that it has
 	subscribe []message.Queue         // that can be read, in Apache's order
 	auto      bool                    // the topic does not exist: this is the default topic's
 }
@@ -63,7 +65,28 @@ func newRoute(topic string, data *protocol.TopicRoute) *route {
 	}
 	slices.SortFunc(r.publish, compareQueues)
 	slices.SortFunc(r.subscribe, compareQueues)
+	if ordered := orderedQueues(topic, data.OrderTopicConf); len(ordered) > 0 {
+		r.publish = ordered
+	}
 	return r
+}
+
+// orderedQueues are the queues of an ordered topic, from what an administrator wrote
+// down for it ("broker-a:4;broker-b:4", mqadmin updateOrderConf) and in that order, as
+// Apache's clients take them. They stay the same while a broker is gone, so that a
+// sharding key never goes to another queue: its sends fail until the broker is back.
+// What cannot be read is none.
+func orderedQueues(topic, conf string) []message.Queue {
+	var qs []message.Queue
+	for entry := range strings.SplitSeq(strings.TrimSuffix(conf, ";"), ";") {
+		broker, number, _ := strings.Cut(entry, ":")
+		n, err := strconv.ParseInt(number, 10, 32)
+		if err != nil || broker == "" || n < 0 || len(qs)+int(n) > maxQueues {
+			return nil
+		}
+		qs = appendQueues(qs, topic, broker, int32(n))
+	}
+	return qs
 }
 
 // maxQueues bounds what one answer can make of a queue count.
@@ -84,6 +107,7 @@ const autoQueues = 4
 // to the brokers that have the default topic, which create it.
 func autoRoute(topic string, data *protocol.TopicRoute) *route {
 	d := *data
+	d.OrderTopicConf = ""
 	d.QueueDatas = slices.Clone(data.QueueDatas)
 	for i := range d.QueueDatas {
 		q := &d.QueueDatas[i]

@@ -67,6 +67,30 @@ func TestRouteFollowsPermissionsAndQueueNumbers(t *testing.T) {
 			protocol.TopicRoute{QueueDatas: []protocol.QueueData{queueData("gone", r|w, 1, 1)}},
 			nil, nil,
 		},
+		{
+			"an ordered topic keeps the queues of a broker that is gone, in the order that was written down",
+			protocol.TopicRoute{
+				OrderTopicConf: "gone:2;a:1",
+				QueueDatas:     []protocol.QueueData{queueData("a", r|w, 4, 4)}, BrokerDatas: []protocol.BrokerData{brokerData("a", master)},
+			},
+			ids("t", "gone", 0, "gone", 1, "a", 0), ids("t", "a", 0, "a", 1, "a", 2, "a", 3),
+		},
+		{
+			"an order that cannot be read is none",
+			protocol.TopicRoute{
+				OrderTopicConf: "a:1;b:many",
+				QueueDatas:     []protocol.QueueData{queueData("a", r|w, 1, 2)}, BrokerDatas: []protocol.BrokerData{brokerData("a", master)},
+			},
+			ids("t", "a", 0, "a", 1), ids("t", "a", 0),
+		},
+		{
+			"an order without bounds is none",
+			protocol.TopicRoute{
+				OrderTopicConf: "a:65536;b:1",
+				QueueDatas:     []protocol.QueueData{queueData("a", w, 0, 1)}, BrokerDatas: []protocol.BrokerData{brokerData("a", master)},
+			},
+			ids("t", "a", 0), nil,
+		},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
