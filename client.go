@@ -30,6 +30,7 @@ type Client struct {
 	driver driver.Driver
 	log    *slog.Logger
 	tracer *trace.Tracer
+	admins admins
 
 	closed chan struct{} // closed when the driver is
 	err    error         // final when closed is
@@ -68,7 +69,7 @@ func Open(ctx context.Context, cfg Config, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open with driver %s: %w", cfg.Driver, err)
 	}
-	c := &Client{cfg: cfg, driver: d, log: s.logger, closed: make(chan struct{})}
+	c := &Client{cfg: cfg, driver: d, log: s.logger, closed: make(chan struct{}), admins: admins{cfg: dc}}
 	if t := cfg.Telemetry.Traces; t == nil || *t {
 		c.tracer = trace.New(s.tracing)
 	}
@@ -158,6 +159,9 @@ func (c *Client) Drain(ctx context.Context) error {
 		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), driverGrace)
 		defer cancel()
 		ctx = grace
+	}
+	if err := c.admins.close(ctx); err != nil {
+		errs = append(errs, err)
 	}
 	if err := c.driver.Close(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("close driver %s: %w", c.cfg.Driver, err))

@@ -14,7 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/rocketkit/rocketkit"
-	"github.com/rocketkit/rocketkit/cmd/rocketkit/internal/admin"
+	"github.com/rocketkit/rocketkit/admin"
 	"github.com/rocketkit/rocketkit/config"
 	"github.com/rocketkit/rocketkit/config/load"
 	"github.com/rocketkit/rocketkit/internal/protocol"
@@ -127,11 +127,15 @@ func (c *connection) administer(cmd *cobra.Command, f func(context.Context, *adm
 	if err != nil {
 		return usageError(cmd, err)
 	}
-	signs, err := signer(cfg.Credentials)
+	secret, err := cfg.Credentials.Secret()
 	if err != nil {
 		return usageError(cmd, err)
 	}
-	a := admin.New(cfg.NameServers, encryption, signs)
+	signs := admin.Credentials{AccessKey: cfg.Credentials.AccessKey, SecretKey: secret, SecurityToken: cfg.Credentials.SecurityToken}
+	a, err := admin.New(admin.Config{NameServers: cfg.NameServers, TLS: encryption, Credentials: signs})
+	if err != nil {
+		return usageError(cmd, err)
+	}
 	err = c.explain(f(cmd.Context(), a))
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()

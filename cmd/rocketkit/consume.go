@@ -16,7 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/rocketkit/rocketkit/cmd/rocketkit/internal/admin"
+	"github.com/rocketkit/rocketkit/admin"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -120,7 +120,13 @@ func (f *consumeFlags) check(cmd *cobra.Command) error {
 		case isTerminal(cmd.OutOrStdout()):
 			fmt.Fprintf(cmd.ErrOrStderr(), "receiving messages of topic %s; Ctrl-C ends\n", f.topic)
 		}
-		return a.Reach(ctx, admin.Masters(route.BrokerDatas))
+		var masters []admin.Broker
+		for _, b := range route {
+			if m := b.Master(); m.Addr != "" {
+				masters = append(masters, m)
+			}
+		}
+		return a.Reach(ctx, masters)
 	})
 }
 

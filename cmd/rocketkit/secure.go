@@ -14,7 +14,6 @@ import (
 
 	"github.com/rocketkit/rocketkit"
 	"github.com/rocketkit/rocketkit/config"
-	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -83,15 +82,6 @@ func (s *secureFlags) encryption(t config.TLS) (*tls.Config, error) {
 		c.InsecureSkipVerify = true // as it was asked for
 	}
 	return c, err
-}
-
-// signer signs requests, nil without credentials.
-func signer(c config.Credentials) (*protocol.Signer, error) {
-	secret, err := c.Secret()
-	if err != nil || c.AccessKey == "" {
-		return nil, err
-	}
-	return protocol.NewSigner(c.AccessKey, secret, c.SecurityToken), nil
 }
 
 // explainSecurity says what to do about a server that wants other credentials or

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -11,11 +10,10 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/rocketkit/rocketkit/cmd/rocketkit/internal/admin"
+	"github.com/rocketkit/rocketkit/admin"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 )
 
@@ -37,7 +35,8 @@ func newTopic() *cobra.Command {
 // topicFlags are what "rocketkit topic create" was told, in mqadmin's terms.
 type topicFlags struct {
 	topic, cluster, broker string
-	read, write, perm      int32
+	read, write            int
+	perm                   int32
 }
 
 func newTopicCreate(conn *connection) *cobra.Command {
@@ -68,8 +67,8 @@ or -b it is the only cluster that the name servers know.`,
 	flags.StringVarP(&f.topic, "topic", "t", "", "the topic")
 	flags.StringVarP(&f.cluster, "cluster", "c", "", "the cluster whose brokers get the topic")
 	flags.StringVarP(&f.broker, "broker", "b", "", "the address of the one broker that gets it, host:port")
-	flags.Int32VarP(&f.read, "read-queues", "r", 8, "queues that can be read")
-	flags.Int32VarP(&f.write, "write-queues", "w", 8, "queues that can be written to")
+	flags.IntVarP(&f.read, "read-queues", "r", 8, "queues that can be read")
+	flags.IntVarP(&f.write, "write-queues", "w", 8, "queues that can be written to")
 	flags.Int32VarP(&f.perm, "perm", "p", 6, "permissions: 2 write, 4 read, 6 both")
 	return cmd
 }
@@ -92,61 +91,21 @@ func (f *topicFlags) validate() error {
 }
 
 func createTopic(ctx context.Context, a *admin.Client, f *topicFlags, out io.Writer) error {
-	brokers := []admin.Broker{{Addr: f.broker}}
-	if f.broker == "" {
-		var err error
-		if brokers, err = mastersOf(ctx, a, f.cluster); err != nil {
-			return err
-		}
+	at := admin.Target{Cluster: f.cluster, Broker: f.broker}
+	t := admin.Topic{Name: f.topic, ReadQueues: f.read, WriteQueues: f.write, Perm: admin.Perm(f.perm)}
+	if err := a.CreateTopic(ctx, t, at); err != nil {
+		return err
 	}
-	t := protocol.TopicConfig{TopicName: f.topic, ReadQueueNums: f.read, WriteQueueNums: f.write, Perm: f.perm, TopicFilterType: protocol.SingleTag}
+	brokers, err := a.Masters(ctx, at)
+	if err != nil {
+		return err
+	}
 	for _, b := range brokers {
-		if err := a.CreateTopic(ctx, b, t); err != nil {
-			return err
-		}
 		fmt.Fprintf(out, "create topic to %s success.\n", b.Addr)
 	}
-	_, err := fmt.Fprintf(out, "TopicConfig [topicName=%s, readQueueNums=%d, writeQueueNums=%d, perm=%s, topicFilterType=%s, topicSysFlag=%d, order=%t, attributes={}]\n",
-		t.TopicName, t.ReadQueueNums, t.WriteQueueNums, permText(t.Perm), t.TopicFilterType, t.TopicSysFlag, t.Order)
+	_, err = fmt.Fprintf(out, "TopicConfig [topicName=%s, readQueueNums=%d, writeQueueNums=%d, perm=%s, topicFilterType=%s, topicSysFlag=0, order=%t, attributes={}]\n",
+		t.Name, t.ReadQueues, t.WriteQueues, t.Perm, protocol.SingleTag, t.Order)
 	return err
-}
-
-// permText shows permissions as PermName.perm2String does.
-func permText(perm int32) string {
-	text := []byte("---")
-	for i, bit := range []int32{protocol.PermRead, protocol.PermWrite, protocol.PermInherit} {
-		if perm&bit != 0 {
-			text[i] = "RWX"[i]
-		}
-	}
-	return string(text)
-}
-
-// mastersOf returns the masters of a cluster; "" is the only cluster.
-func mastersOf(ctx context.Context, a *admin.Client, cluster string) ([]admin.Broker, error) {
-	info, err := a.Clusters(ctx)
-	if err != nil {
-		return nil, err
-	}
-	names := slices.Sorted(maps.Keys(info.Clusters))
-	switch {
-	case len(names) == 0:
-		return nil, fmt.Errorf("the name server knows no broker: start one with: rocketkit server --role broker")
-	case cluster == "" && len(names) > 1:
-		return nil, fmt.Errorf("there are several clusters: choose one with -c: %s", strings.Join(names, ", "))
-	case cluster == "":
-		cluster = names[0]
-	case !slices.Contains(names, cluster):
-		return nil, fmt.Errorf("there is no cluster %q; there is %s", cluster, strings.Join(names, ", "))
-	}
-	var brokers []protocol.BrokerData
-	for _, name := range info.Clusters[cluster] {
-		brokers = append(brokers, info.BrokerAddrs[name])
-	}
-	if masters := admin.Masters(brokers); len(masters) > 0 {
-		return masters, nil
-	}
-	return nil, fmt.Errorf("no broker of cluster %s has a master", cluster)
 }
 
 func newTopicList(conn *connection) *cobra.Command {
@@ -198,30 +157,29 @@ func newTopicRoute(conn *connection) *cobra.Command {
 	return cmd
 }
 
-func printRouteJSON(out io.Writer, route *protocol.TopicRoute) error {
+func printRouteJSON(out io.Writer, brokers []admin.TopicBroker) error {
+	var route protocol.TopicRoute
+	for _, b := range brokers {
+		route.BrokerDatas = append(route.BrokerDatas, protocol.BrokerData{Cluster: b.Cluster, BrokerName: b.Name, BrokerAddrs: b.Addrs})
+		route.QueueDatas = append(route.QueueDatas, protocol.QueueData{BrokerName: b.Name, ReadQueueNums: int32(b.ReadQueues), WriteQueueNums: int32(b.WriteQueues), Perm: int32(b.Perm)})
+	}
 	enc := json.NewEncoder(out)
 	enc.SetIndent("", "  ")
-	return enc.Encode(json.RawMessage(protocol.EncodeTopicRoute(route, true)))
+	return enc.Encode(json.RawMessage(protocol.EncodeTopicRoute(&route, true)))
 }
 
 // printRoute has mqadmin's columns (topicRoute -l).
-func printRoute(out io.Writer, route *protocol.TopicRoute) error {
-	queues := make(map[string]protocol.QueueData)
-	for _, q := range route.QueueDatas {
-		queues[q.BrokerName] = q
-	}
-	brokers := slices.SortedFunc(slices.Values(route.BrokerDatas), func(a, b protocol.BrokerData) int { return cmp.Compare(a.BrokerName, b.BrokerName) })
+func printRoute(out io.Writer, brokers []admin.TopicBroker) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "#ClusterName\t#BrokerName\t#BrokerAddrs\t#ReadQueue\t#WriteQueue\t#Perm")
-	var read, write int32
+	read, write := 0, 0
 	for _, b := range brokers {
-		q := queues[b.BrokerName]
 		var addrs []string
-		for _, id := range slices.Sorted(maps.Keys(b.BrokerAddrs)) {
-			addrs = append(addrs, fmt.Sprintf("%d=%s", id, b.BrokerAddrs[id]))
+		for _, id := range slices.Sorted(maps.Keys(b.Addrs)) {
+			addrs = append(addrs, fmt.Sprintf("%d=%s", id, b.Addrs[id]))
 		}
-		read, write = read+q.ReadQueueNums, write+q.WriteQueueNums
-		fmt.Fprintf(w, "%s\t%s\t{%s}\t%d\t%d\t%d\n", b.Cluster, b.BrokerName, strings.Join(addrs, ", "), q.ReadQueueNums, q.WriteQueueNums, q.Perm)
+		read, write = read+b.ReadQueues, write+b.WriteQueues
+		fmt.Fprintf(w, "%s\t%s\t{%s}\t%d\t%d\t%d\n", b.Cluster, b.Name, strings.Join(addrs, ", "), b.ReadQueues, b.WriteQueues, b.Perm)
 	}
 	fmt.Fprintf(w, "Total:\t%d\t\t%d\t%d\t\n", len(brokers), read, write)
 	return w.Flush()
@@ -239,11 +197,11 @@ func newTopicStatus(conn *connection) *cobra.Command {
 				return err
 			}
 			return conn.administer(cmd, func(ctx context.Context, a *admin.Client) error {
-				stats, err := a.TopicStatus(ctx, topic)
+				state, err := a.DescribeTopic(ctx, topic)
 				if err != nil {
 					return err
 				}
-				return printStatus(cmd.OutOrStdout(), stats)
+				return printStatus(cmd.OutOrStdout(), state)
 			})
 		},
 	}
@@ -252,22 +210,19 @@ func newTopicStatus(conn *connection) *cobra.Command {
 }
 
 // printStatus has mqadmin's columns, and the number of messages.
-func printStatus(out io.Writer, stats *protocol.TopicStats) error {
+func printStatus(out io.Writer, state admin.TopicState) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "#Broker Name\t#QID\t#Min Offset\t#Max Offset\t#Last Updated")
-	var messages int64
-	for _, q := range slices.SortedFunc(maps.Keys(stats.Offsets), protocol.MessageQueue.Compare) {
-		o := stats.Offsets[q]
+	for _, q := range state.Queues {
 		last := ""
-		if o.LastUpdateTimestamp > 0 {
-			last = time.UnixMilli(o.LastUpdateTimestamp).Format("2006-01-02 15:04:05,000")
+		if !q.LastStored.IsZero() {
+			last = q.LastStored.Format("2006-01-02 15:04:05,000")
 		}
-		messages += o.MaxOffset - o.MinOffset
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\n", q.BrokerName, q.QueueID, o.MinOffset, o.MaxOffset, last)
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%s\n", q.Queue.Broker, q.Queue.ID, q.Min, q.Max, last)
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "\nMessages: %d\nTopic Put TPS: %.1f\n", messages, stats.PutTPS)
+	_, err := fmt.Fprintf(out, "\nMessages: %d\nTopic Put TPS: %.1f\n", state.Messages(), state.PutTPS)
 	return err
 }

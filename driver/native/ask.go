@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/compression"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
@@ -186,9 +187,9 @@ func (s *subscription) directDelivery(body []byte, brokerName string) (*message.
 	if _, err := protocol.DecodeRecord(body, &rec); err != nil {
 		return nil, err
 	}
-	props, offsetID, _ := cutText(recordText([]protocol.Record{rec}), &rec)
+	props, offsetID, _ := answer.CutText(answer.Text([]protocol.Record{rec}), &rec)
 	d := new(message.Delivery)
-	fillDelivery(d, &rec, props, offsetID)
+	answer.Fill(d, &rec, props, offsetID)
 	if strings.HasPrefix(rec.Topic, message.DLQPrefix) {
 		if origin, ok := protocol.Property(rec.Properties, protocol.PropRetryTopic); ok {
 			d.Topic = origin // the handler is registered for that

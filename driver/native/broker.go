@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
@@ -178,7 +179,7 @@ func (b *broker) greet(ctx context.Context, conn *remoting.Conn) error {
 	}
 	b.sawVersion(resp)
 	if resp.Code != protocol.Success {
-		b.c.log.Warn("broker refused a heartbeat", "error", refusal("heartbeat", "", b.addr, resp))
+		b.c.log.Warn("broker refused a heartbeat", "error", answer.Refusal("heartbeat", "", b.addr, resp))
 	}
 	return nil
 }
@@ -217,7 +218,7 @@ func (b *broker) callWithin(ctx context.Context, limit time.Duration, name, op s
 			return resp, nil
 		}
 	}
-	return nil, refusal(op, name, b.addr, resp)
+	return nil, answer.Refusal(op, name, b.addr, resp)
 }
 
 // start makes a request and leaves the outcome to done, which gets a broker's
@@ -232,7 +233,7 @@ func (b *broker) start(ctx context.Context, name, op string, code protocol.Code,
 				done(nil, callError(op, name, b.addr, err))
 			case resp.Code != protocol.Success:
 				b.sawVersion(resp)
-				done(resp, refusal(op, name, b.addr, resp))
+				done(resp, answer.Refusal(op, name, b.addr, resp))
 			default:
 				b.sawVersion(resp)
 				done(resp, nil)

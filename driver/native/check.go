@@ -6,6 +6,7 @@ import (
 	"fmt"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -72,10 +73,10 @@ func (s *subscription) checkFilter(ctx context.Context, b *broker, name string, 
 	case protocol.SystemError, protocol.CodeNotSupported:
 		return &UnsupportedError{
 			Op: op, Broker: name, Addr: b.addr, Why: "it does not filter by expressions",
-			Remedy: "set enablePropertyFilter=true in its broker.conf, or filter by tags", Err: refusal(op, name, b.addr, resp),
+			Remedy: "set enablePropertyFilter=true in its broker.conf, or filter by tags", Err: answer.Refusal(op, name, b.addr, resp),
 		}
 	}
-	return refusal(op, name, b.addr, resp)
+	return answer.Refusal(op, name, b.addr, resp)
 }
 
 // unchecked goes on without an answer, unless the caller gives up or the client

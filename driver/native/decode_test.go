@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -47,7 +48,7 @@ func TestDeliveryOfARecord(t *testing.T) {
 			want.Body, want.OffsetID, want.QueueOffset, want.StoreHost = rec.Body, offsetID, 9, store
 			want.BornTimestamp, want.StoreTimestamp, want.ReconsumeTimes, want.Flag = 1, 2, 3, 4
 			var got message.Delivery
-			fillDelivery(&got, &rec, string(props(tt.props)), offsetID)
+			answer.Fill(&got, &rec, string(props(tt.props)), offsetID)
 			if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(message.Delivery{}), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
 				t.Error(diff)
 			}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 )
@@ -213,7 +214,7 @@ func (b *broker) unregister(ctx context.Context, conn *remoting.Conn, h *protoco
 	cmd := command(protocol.UnregisterClient)
 	resp, err := conn.Call(remoting.WithTimeout(ctx, b.c.cfg.RequestTimeout), &cmd, h)
 	if err == nil && resp.Code != protocol.Success {
-		err = refusal("unregister", "", b.addr, resp)
+		err = answer.Refusal("unregister", "", b.addr, resp)
 	}
 	return err
 }

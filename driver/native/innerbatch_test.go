@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
@@ -29,7 +30,7 @@ func (b *scripted) putBatch(q message.Queue, cut int, messages ...protocol.Batch
 	b.mu.Lock()
 	data, err := protocol.AppendRecord(nil, &protocol.Record{
 		Topic: q.Topic, QueueID: int32(q.ID), QueueOffset: int64(len(b.queues[q])), PhysicalOffset: b.next, StoreHost: netip.MustParseAddrPort(b.addr),
-		Body: body[:len(body)-cut], SysFlag: innerBatch, Properties: props("UNIQ_KEY=BATCH;INNER_NUM=3;"),
+		Body: body[:len(body)-cut], SysFlag: answer.InnerBatch, Properties: props("UNIQ_KEY=BATCH;INNER_NUM=3;"),
 	})
 	if err != nil {
 		b.c.t.Error(err)
@@ -82,7 +83,7 @@ func TestAnInnerBatchIsReadFromTheMiddle(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	rec, err := protocol.AppendRecord(nil, &protocol.Record{Topic: "orders", QueueOffset: 6, Body: body, SysFlag: innerBatch})
+	rec, err := protocol.AppendRecord(nil, &protocol.Record{Topic: "orders", QueueOffset: 6, Body: body, SysFlag: answer.InnerBatch})
 	if err != nil {
 		t.Fatal(err)
 	}

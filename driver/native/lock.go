@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 )
@@ -120,7 +121,7 @@ func (q *queue) lockCall(ctx context.Context, op string, code protocol.Code) (*p
 		return nil, callError(op, q.mq.Broker, b.addr, err)
 	}
 	if resp.Code != protocol.Success {
-		return nil, refusal(op, q.mq.Broker, b.addr, resp)
+		return nil, answer.Refusal(op, q.mq.Broker, b.addr, resp)
 	}
 	return resp, nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -84,12 +85,12 @@ func popped(r driver.PopRequest, resp *protocol.Command, until time.Time) ([]*me
 	if err := h.DecodeFields(resp.Fields); err != nil {
 		return nil, err
 	}
-	recs, err := readRecords(nil, r.Filter.Topic, resp.Body)
+	recs, err := answer.Records(nil, r.Filter.Topic, resp.Body)
 	if err != nil {
 		return nil, err
 	}
 	starts := popStarts(h.StartOffsets)
-	ds, err := deliveries(recs, r.Group, message.Queue{Topic: r.Filter.Topic, Broker: r.Broker})
+	ds, err := answer.Deliveries(recs, r.Group, message.Queue{Topic: r.Filter.Topic, Broker: r.Broker})
 	if err != nil {
 		return nil, err // they come again when their time is over
 	}

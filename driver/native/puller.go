@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
-	"github.com/rocketkit/rocketkit/internal/compression"
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -72,8 +72,8 @@ func (f *filter) answer(r driver.PullRequest, resp *protocol.Command) (driver.Pu
 	case protocol.PullOffsetMoved:
 		a.Status = driver.PullOffsetIllegal
 	default:
-		recs, err := readRecords(nil, r.Queue.Topic, resp.Body)
-		ds, bad := deliveries(recs, r.Group, r.Queue)
+		recs, err := answer.Records(nil, r.Queue.Topic, resp.Body)
+		ds, bad := answer.Deliveries(recs, r.Group, r.Queue)
 		if err = cmp.Or(bad, err); err != nil {
 			if len(ds) == 0 {
 				return driver.PullAnswer{}, err
@@ -90,30 +90,6 @@ func (f *filter) answer(r driver.PullRequest, resp *protocol.Command) (driver.Pu
 		}
 	}
 	return a, nil
-}
-
-// deliveries makes deliveries of records, up to one with a body that cannot be
-// unpacked.
-func deliveries(recs []protocol.Record, group string, q message.Queue) ([]*message.Delivery, error) {
-	text := recordText(recs)
-	ds := make([]message.Delivery, len(recs))
-	out := make([]*message.Delivery, 0, len(recs))
-	for i := range recs {
-		var props, offsetID string
-		props, offsetID, text = cutText(text, &recs[i])
-		d := &ds[i]
-		fillDelivery(d, &recs[i], props, offsetID)
-		d.Group, d.Queue = group, q
-		if recs[i].SysFlag&protocol.SysCompressed != 0 {
-			body, err := compression.Unpack(recs[i].Body, recs[i].SysFlag)
-			if err != nil {
-				return out, fmt.Errorf("the body of message %s at offset %d cannot be read: %w", d.ID, d.QueueOffset, err)
-			}
-			d.Body = body
-		}
-		out = append(out, d)
-	}
-	return out, nil
 }
 
 // Bounds implements driver.Puller.

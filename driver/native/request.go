@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/compression"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
@@ -90,7 +91,7 @@ func replyDelivery(h *protocol.PushReplyRequest, body []byte) (*message.Delivery
 		rec.Body = unpacked
 	}
 	d := new(message.Delivery)
-	fillDelivery(d, &rec, string(h.Properties), "")
+	answer.Fill(d, &rec, string(h.Properties), "")
 	d.Queue = message.Queue{Topic: rec.Topic, ID: int(rec.QueueID)}
 	return d, nil
 }

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -185,7 +186,7 @@ func (rs *routes) ask(ctx context.Context, topic string) (*protocol.TopicRoute, 
 	case resp.Code == protocol.TopicNotExist:
 		return nil, routeError(message.ErrNoRoute)
 	case resp.Code != protocol.Success:
-		return nil, routeError(refusal("look up the route of topic "+topic, "", addr, resp))
+		return nil, routeError(answer.Refusal("look up the route of topic "+topic, "", addr, resp))
 	}
 	data, err := protocol.DecodeTopicRoute(resp.Body)
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
@@ -52,7 +53,7 @@ const maxPlainBody = 64 << 10
 // refused turns a broker's refusal into an error that says what to do.
 func (o *sendOp) refused(resp *protocol.Command) error {
 	c, addr := o.s.c, o.b.addr
-	err := refusal(o.name(), o.q.Broker, addr, resp)
+	err := answer.Refusal(o.name(), o.q.Broker, addr, resp)
 	switch {
 	case resp.Code == protocol.TopicNotExist:
 		c.routes.refresh(o.topic)

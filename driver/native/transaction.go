@@ -6,6 +6,7 @@ import (
 	"runtime/debug"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/compression"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
@@ -120,7 +121,7 @@ func txFlag(state driver.TxState) int32 {
 // connection that it came by.
 func (s *sender) check(conn *remoting.Conn, h *protocol.CheckTransactionRequest, rec *protocol.Record) {
 	d := new(message.Delivery)
-	fillDelivery(d, rec, string(rec.Properties), protocol.OffsetMessageID(rec.StoreHost, rec.PhysicalOffset))
+	answer.Fill(d, rec, string(rec.Properties), protocol.OffsetMessageID(rec.StoreHost, rec.PhysicalOffset))
 	d.Group = s.cfg.Group
 	d.Queue = message.Queue{Topic: rec.Topic, Broker: h.BrokerName, ID: int(rec.QueueID)}
 	if d.Queue.Broker == "" { // 4.9 does not say

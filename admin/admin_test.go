@@ -1,4 +1,4 @@
-package admin
+package admin_test
 
 import (
 	"context"
@@ -9,8 +9,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rocketkit/rocketkit/admin"
 	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
-	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -28,9 +28,12 @@ func start(t *testing.T, opts ...brokerlite.Option) *brokerlite.Broker {
 	return b
 }
 
-func ask(t *testing.T, nameServers ...string) *Client {
+func ask(t *testing.T, nameServers ...string) *admin.Client {
 	t.Helper()
-	c := New(nameServers, nil, nil)
+	c, err := admin.New(admin.Config{NameServers: nameServers})
+	if err != nil {
+		t.Fatal(err)
+	}
 	t.Cleanup(func() {
 		if err := c.Close(context.Background()); err != nil {
 			t.Error(err)
@@ -39,8 +42,8 @@ func ask(t *testing.T, nameServers ...string) *Client {
 	return c
 }
 
-func orders(queues int32) protocol.TopicConfig {
-	return protocol.TopicConfig{TopicName: "orders", ReadQueueNums: queues, WriteQueueNums: queues, Perm: protocol.PermRead | protocol.PermWrite, TopicFilterType: protocol.SingleTag}
+func orders(queues int) admin.Topic {
+	return admin.Topic{Name: "orders", ReadQueues: queues, WriteQueues: queues}
 }
 
 // nowhere is an address that refuses connections.
@@ -49,7 +52,7 @@ const nowhere = "127.0.0.1:1"
 func TestTheNextNameServerIsAskedWhenOneDoesNotAnswer(t *testing.T) {
 	t.Parallel()
 	b := start(t)
-	if _, err := ask(t, nowhere, b.NameServer()).Clusters(t.Context()); err != nil {
+	if _, err := ask(t, nowhere, b.NameServer()).Brokers(t.Context()); err != nil {
 		t.Error(err)
 	}
 	_, err := ask(t, nowhere, "127.0.0.1:2").Topics(t.Context())
@@ -69,26 +72,25 @@ func TestTheBrokersOfATopicAreAskedTogether(t *testing.T) {
 	one := start(t, brokerlite.Name("b1", "c"))
 	two := start(t, brokerlite.Name("b2", "c"), brokerlite.WithRole(brokerlite.RoleBroker), brokerlite.NameServers(one.NameServer()))
 	c := ask(t, one.NameServer())
-	info, err := c.Clusters(t.Context())
+	masters, err := c.Masters(t.Context(), admin.Target{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	masters := Masters([]protocol.BrokerData{info.BrokerAddrs["b2"], info.BrokerAddrs["b1"], {BrokerName: "b0"}})
-	if diff := cmp.Diff([]Broker{{"b1", one.Addr()}, {"b2", two.Addr()}}, masters); diff != "" {
+	if diff := cmp.Diff([]admin.Broker{{Cluster: "c", Name: "b1", Addr: one.Addr()}, {Cluster: "c", Name: "b2", Addr: two.Addr()}}, masters); diff != "" {
 		t.Fatalf("(-want +got):\n%s", diff)
 	}
 	for i, b := range masters {
-		if err := c.CreateTopic(t.Context(), b, orders(int32(i)+1)); err != nil {
+		if err := c.CreateTopic(t.Context(), orders(i+1), admin.Target{Broker: b.Name}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	stats, err := c.TopicStatus(t.Context(), "orders")
+	state, err := c.DescribeTopic(t.Context(), "orders")
 	if err != nil {
 		t.Fatal(err)
 	}
 	perBroker := map[string]int{}
-	for q := range stats.Offsets {
-		perBroker[q.BrokerName]++
+	for _, q := range state.Queues {
+		perBroker[q.Queue.Broker]++
 	}
 	if diff := cmp.Diff(map[string]int{"b1": 1, "b2": 2}, perBroker); diff != "" {
 		t.Errorf("queues (-want +got):\n%s", diff)
@@ -100,14 +102,13 @@ func TestABrokerWhoseAddressIsWrongIsNamed(t *testing.T) {
 	// It listens on 127.0.0.1 and tells everybody to dial 127.0.0.2.
 	b := start(t, brokerlite.Conf("brokerIP1=127.0.0.2"))
 	c := ask(t, b.NameServer())
-	route, err := c.Route(t.Context(), "TBW102")
+	masters, err := c.Masters(t.Context(), admin.Target{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	masters := Masters(route.BrokerDatas)
-	_, statusErr := c.TopicStatus(t.Context(), "TBW102")
+	_, statusErr := c.DescribeTopic(t.Context(), "TBW102")
 	for what, err := range map[string]error{
-		"reach": c.Reach(t.Context(), masters), "create": c.CreateTopic(t.Context(), masters[0], orders(1)), "status": statusErr,
+		"reach": c.Reach(t.Context(), masters), "create": c.CreateTopic(t.Context(), orders(1)), "status": statusErr,
 	} {
 		var wrong *message.AddrError
 		if !errors.As(err, &wrong) || wrong.Broker != "broker-a" || wrong.Addr != b.Addr() || !strings.Contains(err.Error(), "set brokerIP1") {
@@ -115,7 +116,7 @@ func TestABrokerWhoseAddressIsWrongIsNamed(t *testing.T) {
 		}
 	}
 	_, port, _ := net.SplitHostPort(b.Addr())
-	alive := append(masters, Broker{"other", "127.0.0.1:" + port})
+	alive := append(masters, admin.Broker{Name: "other", Addr: "127.0.0.1:" + port})
 	if err := c.Reach(t.Context(), alive); err != nil {
 		t.Errorf("one of two can be reached: %v", err)
 	}
@@ -125,16 +126,16 @@ func TestRefusalsAreTold(t *testing.T) {
 	t.Parallel()
 	b := start(t)
 	var refused *message.BrokerError
-	if err := ask(t, b.NameServer()).CreateTopic(t.Context(), Broker{"broker-a", b.Addr()}, protocol.TopicConfig{TopicName: "a b", ReadQueueNums: 1, WriteQueueNums: 1, Perm: 6}); !errors.As(err, &refused) || refused.Broker != "broker-a" || refused.Addr != b.Addr() || !strings.Contains(refused.Remark, "illegal characters") {
+	if err := ask(t, b.NameServer()).CreateTopic(t.Context(), admin.Topic{Name: "SCHEDULE_TOPIC_XXXX", ReadQueues: 1, WriteQueues: 1}); !errors.As(err, &refused) || refused.Broker != "broker-a" || refused.Addr != b.Addr() || !strings.Contains(refused.Remark, "system topic") {
 		t.Errorf("%v", err)
 	}
 	_, err := ask(t, b.Addr()).Topics(t.Context()) // a broker is no name server
-	if !errors.As(err, &refused) || refused.Code != int(protocol.CodeNotSupported) || !strings.Contains(err.Error(), "is it a broker's address where a name server's belongs") {
+	if !errors.As(err, &refused) || refused.Code != 3 || !strings.Contains(err.Error(), "is it a broker's address where a name server's belongs") {
 		t.Errorf("%v", err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := ask(t, b.NameServer()).Clusters(ctx); !errors.Is(err, context.Canceled) {
+	if _, err := ask(t, b.NameServer()).Brokers(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("%v", err)
 	}
 }
@@ -146,7 +147,7 @@ func TestAnAnswerThatCannotBeReadIsAnError(t *testing.T) {
 	b.Intercept(func(brokerlite.Request) (brokerlite.Reaction, bool) { return brokerlite.Answer(0, "OK"), true })
 	c := ask(t, b.NameServer())
 	_, topics := c.Topics(t.Context())
-	_, clusters := c.Clusters(t.Context())
+	_, clusters := c.Brokers(t.Context())
 	_, route := c.Route(t.Context(), "orders")
 	for what, err := range map[string]error{"topics": topics, "clusters": clusters, "route": route} {
 		if err == nil || !strings.Contains(err.Error(), b.NameServer()) {
