@@ -267,6 +267,14 @@ func TestOneMessageOfAnOrderedQueueIsOutAtATime(t *testing.T) {
 			}
 			synctest.Wait()
 		}
+		b.produce(orders1, 2) // into a queue that was done
+		synctest.Wait()
+		if n := len(sink.all()); n != 7 {
+			t.Fatalf("%d delivered, want 7", n)
+		}
+		sink.all()[6].ack()
+		synctest.Wait()
+		sink.all()[7].ack()
 	})
 }
 
@@ -585,4 +593,86 @@ func TestAKeyOfAnOrderedTopicWaitsForItsBroker(t *testing.T) {
 			t.Errorf("send to the broker that is gone: %v, want ErrUnreachable, safe to retry", err)
 		}
 	})
+}
+
+// A queue that is given up while it looks for its offset, with a handler of before.
+func TestAnOrderedQueueIsNotUnlockedBesideAHandlerOfBefore(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c, b, l := orderedCluster(t, 2)
+		b.produce(orders1, 1)
+		sink := new(collector)
+		client := c.open(func(cfg *driver.Config) { cfg.InstanceName = "1" })
+		subscribe(t, client, sink, orderedConfig(), "orders")
+		pass(time.Second)
+		l.give(orders1, otherMember)
+		pass(20 * time.Second)
+		b.refuse(protocol.QueryConsumerOffset, protocol.SystemError)
+		l.give(orders1, "")
+		pass(5 * time.Second)
+		if l.of(orders1) != client.id {
+			t.Fatal("not locked again")
+		}
+		b.join("group", "zzz")
+		b.notify("group")
+		pass(5 * time.Second)
+		if l.of(orders1) != client.id {
+			t.Error("unlocked beside a handler")
+		}
+		sink.all()[0].ack()
+	})
+}
+
+// The last word on the lock comes while the queue is given up.
+func TestNothingIsCommittedWhenTheLockIsLostAtTheEnd(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c, b, l := orderedCluster(t, 1)
+		b.produce(orders0, 3)
+		sink := &collector{handle: func(d delivery) {
+			if string(d.Body) == "2" {
+				d.settle(driver.Verdict{Delay: time.Hour})
+				return
+			}
+			d.ack()
+		}}
+		s := subscribe(t, c.open(), sink, orderedConfig(), "orders")
+		pass(6 * time.Second)
+		l.give(orders0, otherMember)
+		answer := b.delayed(protocol.LockBatchMQ)
+		pass(15 * time.Second)
+		stopped := make(chan error, 1)
+		go func() { stopped <- s.Stop(t.Context()) }()
+		synctest.Wait()
+		answer()
+		if err := <-stopped; err != nil {
+			t.Error(err)
+		}
+		if n := b.committed("group", orders0); n != 2 {
+			t.Errorf("committed %d, want 2, of the time with the lock", n)
+		}
+	})
+}
+
+// delayed keeps the requests of a code until answer is called; they are served then.
+func (b *scripted) delayed(code protocol.Code) (answer func()) {
+	b.mu.Lock()
+	before := b.before[code]
+	b.mu.Unlock()
+	var mu sync.Mutex
+	var waiting []func()
+	b.on(code, func(conn *remoting.Conn, cmd *protocol.Command) bool {
+		req := *cmd
+		req.Body = slices.Clone(cmd.Body)
+		mu.Lock()
+		defer mu.Unlock()
+		waiting = append(waiting, func() { before(conn, &req) })
+		return true
+	})
+	return func() {
+		mu.Lock()
+		defer mu.Unlock()
+		b.on(code, before)
+		for _, f := range waiting {
+			f()
+		}
+	}
 }
