@@ -260,6 +260,9 @@ func (c *Client) consumerOptions(group string) []consumer.GroupOption {
 	}
 	add(cc.From == "last", consumer.From(consumer.Last))
 	add(cc.From == "first", consumer.From(consumer.First))
+	if t, err := time.Parse(time.RFC3339, cc.From); err == nil {
+		opts = append(opts, consumer.FromTime(t))
+	}
 	add(cc.Concurrency > 0, consumer.Concurrency(cc.Concurrency))
 	add(cc.PullBatch > 0, consumer.PullBatch(cc.PullBatch))
 	add(cc.Model == "broadcasting", consumer.Broadcast())

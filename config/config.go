@@ -142,8 +142,8 @@ type Consumer struct {
 	Order string `key:"order"`
 	// Suspend is how long what is in order rests after a failure; 1s by default.
 	Suspend time.Duration `key:"suspend"`
-	// From says where a group without offsets begins: "last", the default, or
-	// "first".
+	// From says where a group without offsets begins: "last", the default, "first",
+	// or a time such as 2026-01-31T08:00:00Z (RFC 3339).
 	From string `key:"from"`
 	// Concurrency is how many messages each handler works on at once; 20 by
 	// default.

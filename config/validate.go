@@ -114,7 +114,10 @@ func (v *validator) consumer(at string, c Consumer) {
 	}
 	v.check(c.Order == "" || c.Order == "queue" || c.Order == "sharding_key", "%s.order: %q; want queue or sharding_key", at, c.Order)
 	v.duration(at+".suspend", c.Suspend)
-	v.check(c.From == "" || c.From == "last" || c.From == "first", "%s.from: %q; want last or first", at, c.From)
+	if c.From != "" && c.From != "last" && c.From != "first" {
+		_, err := time.Parse(time.RFC3339, c.From)
+		v.check(err == nil, "%s.from: %q; want last, first or a time such as 2026-01-31T08:00:00Z", at, c.From)
+	}
 	v.notNegative(at+".concurrency", c.Concurrency)
 	v.notNegative(at+".pull_batch", c.PullBatch)
 	if c.MaxRetries != nil {

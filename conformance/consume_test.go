@@ -47,6 +47,27 @@ func consumeLast(s *stand) {
 	}
 }
 
+func consumeFromTime(s *stand) {
+	c, topic := s.open(), s.topicOf(1)
+	p := s.producer(c)
+	s.send(p, message.New(topic, []byte("before")))
+	s.quiet(2 * time.Second) // rocketmq-client-go counts seconds
+	s.send(p, message.New(topic, []byte("since")))
+	all := s.receive(c, topic)
+	var since *message.Delivery
+	for since == nil || string(since.Body) != "since" {
+		since = all.next()
+	}
+	in := s.inbox()
+	mux := consumer.NewMux(s.group(), consumer.FromTime(since.Stored()))
+	consumer.HandleRaw(mux, topic, in.take)
+	s.start(c, mux)
+	if d := in.next(); string(d.Body) != "since" {
+		s.Errorf("the first is %q", d.Body)
+	}
+	in.none()
+}
+
 func consumeLastStrictly(s *stand) {
 	c, topic := s.open(), s.topic()
 	p := s.producer(c)

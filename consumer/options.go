@@ -83,6 +83,7 @@ type handlerOptions struct {
 type groupOptions struct {
 	common
 	from              driver.From
+	fromTime          time.Time
 	allocate          driver.AllocateStrategy
 	pullBatch         choice[int]
 	maxUnsettled      choice[int]
@@ -175,7 +176,15 @@ func SQL(expression string) HandlerOption {
 // From says where a group begins that has no offset yet: Last (the default) or
 // First.
 func From(f driver.From) GroupOption {
-	return groupOption(func(o *groupOptions) { o.from = f })
+	return groupOption(func(o *groupOptions) { o.from, o.fromTime = f, time.Time{} })
+}
+
+// FromTime has a group that has no offset yet begin with the first message that was
+// stored at t or later, to the millisecond; to the second with driver/clientgo.
+// A group that has offsets is moved with package admin. Brokers of 4.9, and driver/clientgo
+// with any, begin at the first message of a queue that has all its messages still.
+func FromTime(t time.Time) GroupOption {
+	return groupOption(func(o *groupOptions) { o.fromTime = t })
 }
 
 // Allocate shares a topic's queues among the members of the group, averagely by

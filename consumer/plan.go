@@ -220,6 +220,7 @@ func (p *plan) common(group string, from driver.From) driver.SubscriptionConfig 
 	return driver.SubscriptionConfig{
 		Group:             group,
 		From:              from,
+		FromTime:          p.opts.fromTime,
 		Allocate:          p.opts.allocate,
 		PullBatch:         p.opts.pullBatch.value,
 		MaxUnsettled:      p.opts.maxUnsettled.value,

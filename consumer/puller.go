@@ -22,7 +22,7 @@ type Puller struct {
 	drv    driver.Puller
 	group  string
 	filter driver.TopicFilter
-	from   driver.From
+	from   Position // of a group without an offset
 	wait   time.Duration
 
 	mu        sync.Mutex // guards the following
@@ -44,7 +44,7 @@ const (
 // offset to go on from, Next, and the queue's bounds, First and End.
 type Pulled = driver.PullAnswer
 
-// NewPuller makes a puller of one topic. Of the options it heeds From and PullWait.
+// NewPuller makes a puller of one topic. Of the options it heeds From, FromTime and PullWait.
 // Every mistake is reported, in a *RegistrationError; a driver that cannot pull is
 // a message.ErrUnsupported.
 func NewPuller(drv driver.Driver, group string, sub Subscription, opts ...GroupOption) (*Puller, error) {
@@ -57,9 +57,20 @@ func NewPuller(drv driver.Driver, group string, sub Subscription, opts ...GroupO
 		return nil, cannot(drv, fmt.Sprintf("pull topic %q", sub.Topic))
 	}
 	return &Puller{
-		drv: pd, group: group, filter: a.filters[0], from: a.opts.from, wait: a.pullWait(),
+		drv: pd, group: group, filter: a.filters[0], from: a.begin(), wait: a.pullWait(),
 		positions: make(map[message.Queue]int64),
 	}, nil
+}
+
+// begin is where From and FromTime say.
+func (a *asked) begin() Position {
+	switch {
+	case !a.opts.fromTime.IsZero():
+		return Time(a.opts.fromTime)
+	case a.opts.from == First:
+		return Begin()
+	}
+	return End()
 }
 
 // Group is the consumer group's name.
@@ -134,9 +145,7 @@ func (p *Puller) find(ctx context.Context, q message.Queue, to Position) (int64,
 		if ok || err != nil {
 			return offset, err
 		}
-		if p.from == Last {
-			to.kind = atEnd
-		}
+		return p.find(ctx, q, p.from)
 	case atBegin, atEnd:
 	}
 	first, end, err := p.drv.Bounds(ctx, q)

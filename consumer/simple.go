@@ -53,6 +53,9 @@ func NewSimpleConsumer(drv driver.Driver, group string, subs []Subscription, opt
 	if err != nil {
 		return nil, err
 	}
+	if !a.opts.fromTime.IsZero() {
+		return nil, fmt.Errorf("group %q: FromTime is %w with POP; use From, or move the group with package admin", group, message.ErrUnsupported)
+	}
 	pd, ok := drv.(driver.Popper)
 	if !ok {
 		return nil, cannot(drv, fmt.Sprintf("pop messages for group %q", group))

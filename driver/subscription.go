@@ -43,6 +43,9 @@ type SubscriptionConfig struct {
 	Group  string
 	Topics []TopicFilter // the group's retry topic is added by the driver
 	From   From
+	// FromTime, when set, wins over From: the first message stored at that time or
+	// later (CONSUME_FROM_TIMESTAMP).
+	FromTime time.Time
 	// Allocate defaults to averagely.
 	Allocate AllocateStrategy
 	// PullBatch is the most messages in one pull; 0 means 32, which is also

@@ -234,10 +234,14 @@ func (s *subscription) options() []consumer.Option {
 	if s.cfg.From == driver.FromFirst {
 		from = consumer.ConsumeFromFirstOffset
 	}
+	at := time.Now()
+	if !s.cfg.FromTime.IsZero() {
+		from, at = consumer.ConsumeFromTimestamp, s.cfg.FromTime
+	}
 	return []consumer.Option{
 		consumer.WithGroupName(s.cfg.Group), consumer.WithInstance(s.c.nextInstance()), consumer.WithNsResolver(s.c.names),
 		consumer.WithCredentials(s.c.credentials()), consumer.WithConsumerModel(consumer.Clustering), consumer.WithConsumerOrder(false),
-		consumer.WithConsumeFromWhere(from), consumer.WithStrategy(s.allocate),
+		consumer.WithConsumeFromWhere(from), consumer.WithConsumeTimestamp(at.Format("20060102150405")), consumer.WithStrategy(s.allocate),
 		consumer.WithPullBatchSize(int32(s.cfg.PullBatch)),
 		consumer.WithPullThresholdForQueue(int64(s.cfg.MaxUnsettled)),
 		consumer.WithPullThresholdSizeForQueue(int(s.cfg.MaxUnsettledBytes >> 20)),

@@ -159,7 +159,10 @@ func (c *client) heartbeat() ([]byte, error) {
 	}
 	for _, s := range consumers {
 		from := protocol.ConsumeFromLastOffset
-		if s.cfg.From == driver.FromFirst {
+		switch {
+		case !s.cfg.FromTime.IsZero():
+			from = protocol.ConsumeFromTimestamp
+		case s.cfg.From == driver.FromFirst:
 			from = protocol.ConsumeFromFirstOffset
 		}
 		model := protocol.Clustering

@@ -294,7 +294,11 @@ func (q *queue) startOffset() (int64, error) {
 	switch {
 	case err != nil || known:
 		return offset, err
-	case q.s.cfg.From == driver.FromFirst || q.mq.Topic == message.RetryTopic(q.s.cfg.Group):
+	case q.mq.Topic == message.RetryTopic(q.s.cfg.Group):
+		return 0, nil
+	case !q.s.cfg.FromTime.IsZero():
+		return q.s.c.OffsetAt(q.life, q.mq, q.s.cfg.FromTime)
+	case q.s.cfg.From == driver.FromFirst:
 		return 0, nil // when that is gone already, the first pull says where the queue begins
 	}
 	end, err := q.maxOffset(b)
@@ -325,6 +329,10 @@ func (q *queue) groupOffset(b *broker) (offset int64, known bool, err error) {
 	h := protocol.ConsumerOffsetRequest{
 		Code: protocol.QueryConsumerOffset, ConsumerGroup: q.s.cfg.Group,
 		Topic: q.mq.Topic, QueueID: int32(q.mq.ID), BrokerName: q.mq.Broker,
+	}
+	if !q.s.cfg.FromTime.IsZero() {
+		// Else the broker says 0 where it has all messages still. Before 5.0 it does.
+		h.SetZeroIfNotFound = protocol.SomeBool(false)
 	}
 	op := fmt.Sprintf("query the offset of group %s in queue %d of topic %s", q.s.cfg.Group, q.mq.ID, q.mq.Topic)
 	resp, err := b.call(q.life, q.mq.Broker, op, protocol.QueryConsumerOffset, &h, protocol.QueryNotFound)
