@@ -257,12 +257,17 @@ func fetchAndAnswer(s *stand) {
 		s.Errorf("a fetch after the end: %v", err)
 	}
 	next := s.fetcher(c, group, topic)
-	left := s.fetch(next, 1)
-	if left["open"] == nil {
-		s.Errorf("after a restart comes %v, want what was not answered", left)
-	}
-	if err := next.Ack(left["open"]); err != nil {
-		s.Error(err)
+	for open := false; !open; {
+		for body, d := range s.fetch(next, 1) {
+			open = open || body == "open"
+			// rocketmq-client-go may not have committed the last acknowledgement.
+			if body != "open" && (body != "again" || s.leg.has&pulls != 0) {
+				s.Errorf("after a restart comes %q, want what was not answered", body)
+			}
+			if err := next.Ack(d); err != nil {
+				s.Error(err)
+			}
+		}
 	}
 	dead := s.inbox()
 	mux := s.mux(group)
