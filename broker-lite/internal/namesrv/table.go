@@ -18,6 +18,10 @@ import (
 // topics would be missing. The broker's next full registration puts it right.
 var errNotRegistered = errors.New("register broker failed")
 
+// maxBrokers bounds the brokers that one connection may register: a container of
+// 5.x has a few in one process.
+const maxBrokers = 64
+
 // broker is one broker name: a master and its slaves.
 type broker struct {
 	cluster      string
@@ -79,6 +83,11 @@ func (t *table) register(r *registration) (resp protocol.RegisterBrokerResponse,
 	if err := t.refuse(b, r, key); err != nil {
 		return resp, false, err
 	}
+	before := t.live[key]
+	if before != nil && before.name != r.BrokerName { // the process was given another name
+		t.remove(before.name, key)
+		before = nil
+	}
 	if b == nil {
 		b = &broker{addrs: map[int64]string{}}
 		t.brokers[r.BrokerName] = b
@@ -89,7 +98,6 @@ func (t *table) register(r *registration) (resp protocol.RegisterBrokerResponse,
 	first := b.addrs[r.BrokerID] == ""
 	b.addrs[r.BrokerID] = r.BrokerAddr
 
-	before := t.live[key]
 	t.enterTopics(b, r, first || before == nil || before.version != r.topics.DataVersion)
 	t.enterLive(key, before, r)
 	if r.BrokerID != protocol.MasterID {
@@ -103,6 +111,11 @@ func (t *table) register(r *registration) (resp protocol.RegisterBrokerResponse,
 
 // refuse reports why a registration must not change the table.
 func (t *table) refuse(b *broker, r *registration, key liveKey) error {
+	if owned := t.conns[r.conn]; len(owned) >= maxBrokers {
+		if _, known := owned[key]; !known {
+			return fmt.Errorf("the connection of broker %s has registered %d brokers already, which is all that one may; use one connection for each broker", r.BrokerName, len(owned))
+		}
+	}
 	if b == nil {
 		b = &broker{}
 	}
