@@ -20,6 +20,13 @@ var update = flag.Bool("update", false, "write docs/conformance.md from this run
 var results = newBoard()
 
 func TestMain(m *testing.M) {
+	if task := os.Getenv(memberEnv); task != "" {
+		if err := beMember(task); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	flag.Parse()
 	// Cases wait for servers most of their time.
 	if !given("test.parallel") {

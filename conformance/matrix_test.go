@@ -79,7 +79,7 @@ const (
 	clientGoTable = "rocketmq-client-go on broker-lite"
 	clusterTable  = "broker-lite and Apache in one cluster"
 	tlsTable      = "TLS, accounts and the VIP channel"
-	killTable     = "A standalone broker that is killed"
+	killTable     = "Processes that are killed"
 )
 
 // tables are those of the file, with every row that there is in the sources.
@@ -100,7 +100,7 @@ func tables() ([]table, error) {
 	}
 	goNames, err2 := clientGoCases()
 	clientGo := table{title: clientGoTable, columns: peers.ClientGoVersions(), about: "The cases of conformance/peers/clientgo.", rows: rowsOf(goNames)}
-	kill := table{title: killTable, columns: []string{"broker-lite"}, about: "`rocketkit server` is killed with SIGKILL under load and started again on its directory: 3 rounds here, 20 with `make soak`.", rows: []row{{killCase, killAbout}}}
+	kill := table{title: killTable, columns: []string{"broker-lite"}, about: "`rocketkit server` is killed with SIGKILL under load and started again on its directory: 3 rounds here, 50 with `make soak`. Members of a group come and go for 5 s here and for 60 s there.", rows: []row{{killCase, killAbout}, {membersCase, membersAbout}}}
 	cluster := table{title: clusterTable, columns: []string{apache.V5, apache.V4}, about: "A name server and a broker of each kind.", rows: []row{{clusterCase, clusterAbout}}}
 	secure := table{title: tlsTable, columns: []string{apache.V5, apache.V4}, about: "The Java client, the tools or the server are Apache's of the column.", rows: tlsRows()}
 	for _, err := range []error{err, err2} {
