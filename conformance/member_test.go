@@ -58,7 +58,7 @@ func beMember(task string) error {
 		}
 		fmt.Printf("%d end %s %s\n", m.No, d.ShardingKey(), d.Body)
 		return nil
-	})
+	}, consumer.Concurrency(2))
 	c, err := client.NewConsumer(mux)
 	if err != nil {
 		return err

@@ -212,6 +212,9 @@ func (c *crowd) churn(what string, length time.Duration, kills bool) crowdCount 
 		}
 		if len(c.members) > 0 {
 			next := c.count().handled + 1 + c.random.IntN(300)
+			if !kills { // who joins takes queues from handlers that run
+				next += 300
+			}
 			c.eventually(what+", messages go on", func() bool { return c.count().handled >= next })
 		}
 	}
