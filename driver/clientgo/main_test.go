@@ -15,5 +15,7 @@ func TestMain(m *testing.M) {
 	for _, f := range clientgo.LeakedFunctions() {
 		opts = append(opts, goleak.IgnoreAnyFunction(f))
 	}
+	// Of its own orderly consumers, which the driver does not use: up to 5 s.
+	opts = append(opts, goleak.IgnoreAnyFunction("github.com/apache/rocketmq-client-go/v2/consumer.(*processQueue).takeMessages"))
 	goleak.VerifyTestMain(m, opts...)
 }
