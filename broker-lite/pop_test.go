@@ -218,6 +218,38 @@ func TestABatchIsAcknowledgedAtOnce(t *testing.T) {
 	})
 }
 
+func TestABatchLargerThanPopsAreAcknowledgesNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *Broker, c *client) {
+		c.createTopic("orders", 1)
+		c.send(sending("orders"), "stays")
+		time.Sleep(time.Millisecond)
+		p := c.pop(popping("orders"))
+		for name, acks := range map[string]struct{ pops, messages int }{"of one pop": {1, 1025}, "of many": {65, 1024}} {
+			var body protocol.BatchAckBody
+			for range acks.pops {
+				for _, revive := range []int32{0, protocol.PopOrderReviveQueue} {
+					a := protocol.BatchAck{ConsumerGroup: "group", Topic: "orders", Retry: "0", PopTime: p.PopTime, InvisibleTime: 60_000, ReviveQueueID: revive}
+					a.BitSet.Set(acks.messages - 1)
+					for i := range acks.messages {
+						a.BitSet.Set(i)
+					}
+					body.Acks = append(body.Acks, a)
+				}
+			}
+			data, err := protocol.EncodeBody(body)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if resp := c.call(protocol.BatchAckMessage, nil, data); resp.Code != protocol.MessageIllegal || !strings.Contains(resp.Remark, "1024 of one pop") {
+				t.Errorf("%s: %s %q", name, protocol.ResponseName(resp.Code), resp.Remark)
+			}
+		}
+		if n := b.broker.Invisible(); n != 1 {
+			t.Errorf("%d messages are invisible", n)
+		}
+	})
+}
+
 func TestInvisibleTimeCanBeChanged(t *testing.T) {
 	inBubble(t, func(t *testing.T, b *Broker, c *client) {
 		c.createTopic("orders", 1)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
+	"math/bits"
 )
 
 // Values of a message request mode.
@@ -66,6 +67,14 @@ func (s *BitSet) Set(i int) {
 		*s = append(*s, 0)
 	}
 	(*s)[i/8] |= 1 << (i % 8)
+}
+
+// Count is how many bits are set.
+func (s BitSet) Count() (n int) {
+	for _, b := range s {
+		n += bits.OnesCount8(b)
+	}
+	return n
 }
 
 // All yields the bits that are set, in order.

@@ -21,6 +21,14 @@ import (
 // maxInFlight.
 const ackCost = 512
 
+// maxBatchAcks bounds a batch of acknowledgements, and maxPopAcks what it has of one
+// pop, which brings 32 messages at most. A bit set could name every message of a
+// queue otherwise.
+const (
+	maxBatchAcks = 64 << 10
+	maxPopAcks   = 1024
+)
+
 // checkAck checks what acknowledgements and changes of time name. past is how far
 // behind the queue's end the offset may be.
 func (b *Broker) checkAck(p *peer, h *protocol.AckRequest, past int64) (receipt protocol.PopReceipt, refused *answer) {
@@ -117,6 +125,10 @@ func (b *Broker) handleBatchAck(p *peer, cmd *protocol.Command) {
 		b.reply(p.conn, cmd, refuse(protocol.NoMessage, "there is nothing to acknowledge"))
 		return
 	}
+	if refused := checkBatchAck(&body); refused != nil {
+		b.reply(p.conn, cmd, *refused)
+		return
+	}
 	done := b.settling(p, cmd)
 	if done == nil {
 		return
@@ -127,6 +139,19 @@ func (b *Broker) handleBatchAck(p *peer, cmd *protocol.Command) {
 		b.batchAck(&body.Acks[i], &gather)
 	}
 	gather.end(answer{})
+}
+
+// checkBatchAck refuses a batch that is larger than pops are, before any of it counts.
+func checkBatchAck(body *protocol.BatchAckBody) *answer {
+	all := 0
+	for i := range body.Acks {
+		n := body.Acks[i].BitSet.Count()
+		if all += n; n > maxPopAcks || all > maxBatchAcks {
+			a := refuse(protocol.MessageIllegal, "a batch acknowledges at most %d messages, and %d of one pop; acknowledge in smaller batches", maxBatchAcks, maxPopAcks)
+			return &a
+		}
+	}
+	return nil
 }
 
 func (b *Broker) batchAck(a *protocol.BatchAck, gather *gathering) {
