@@ -193,12 +193,26 @@ func (r *report) line(line []byte, output map[string][]string) {
 		if e.Test == "" {
 			fmt.Fprintf(r.out, "FAIL  %6.1fs  %s\n", e.Elapsed, e.Package)
 		}
-		r.failed = append(r.failed, name)
+		r.failed = append(r.failed, strings.Join(append([]string{name}, complaints(output[key])...), "\n      "))
 		for _, text := range output[key] {
 			fmt.Fprintf(r.out, "      %s", text)
 		}
 		delete(output, key)
 	}
+}
+
+// complaints are the first lines that a failed test wrote, to be read at the end of a
+// long run.
+func complaints(output []string) []string {
+	const most, width = 4, 300
+	var said []string
+	for _, text := range output {
+		text = strings.TrimSpace(text)
+		if strings.Contains(text, "_test.go:") && len(said) < most {
+			said = append(said, text[:min(len(text), width)])
+		}
+	}
+	return said
 }
 
 // reason is what a skipped test said.
