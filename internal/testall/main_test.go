@@ -48,7 +48,7 @@ func TestTheExitCodeSaysWhatBecameOfTheTests(t *testing.T) {
 		"all pass":                      {passes, passes, []string{"-require-all"}, 0, []string{"2 tests passed"}},
 		"one is left out":               {passes + skips, passes, nil, 0, []string{"2 tests passed", "1 left out", "TestSkips: left out: no Java"}},
 		"one may not be left out":       {passes + skips, passes, []string{"-require-all"}, 1, []string{"TestSkips: left out: no Java", "nothing may be left out"}},
-		"one fails":                     {passes + fails, passes, nil, 1, []string{"two is not three", "FAILED:\n  example.com/m TestFails\n      m_test.go:7: two is not three\n"}},
+		"one fails":                     {passes + fails, passes, nil, 1, []string{"two is not three", "FAILED:\n  example.com/m TestFails\n      m_test.go:6: two is not three\n"}},
 		"one fails in a module beneath": {passes, fails, nil, 1, []string{"example.com/m/peers TestFails", "two is not three"}},
 		"one does not compile":          {noBuild, passes, nil, 1, []string{"undefined: missing", "example.com/m"}},
 	} {
