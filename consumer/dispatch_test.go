@@ -103,7 +103,7 @@ func TestMessagesOfADisabledHandlerWaitOn(t *testing.T) {
 	start(t, drv, m)
 	q := drv.sub(t, "pay").assign()
 	q.deliver(msg("m1", "orders", "refunded", "x"), msg("m2", "stock", "any", "x"))
-	again := driver.Verdict{Action: driver.ActionRetry}
+	again := driver.Verdict{Action: driver.ActionRetry, MaxRetries: math.MaxInt32}
 	if d := cmp.Diff([]settled{{"m1", again}, {"m2", again}}, q.await(2)); d != "" {
 		t.Errorf("settled (-want +got):\n%s", d)
 	}

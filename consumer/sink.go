@@ -3,6 +3,7 @@ package consumer
 import (
 	"context"
 	"log/slog"
+	"math"
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
@@ -79,11 +80,11 @@ func (s *sink) unhandled(ctx context.Context, settler driver.Settler, ds []*mess
 }
 
 // postponed gives back messages that wait in the retry topic for a handler that
-// is disabled.
+// is disabled, however often: none is dead-lettered.
 func (s *sink) postponed(ctx context.Context, settler driver.Settler, ds []*message.Delivery) {
 	for _, d := range ds {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "the message's handler is disabled", append(identity(d),
 			slog.String("tag", d.Tag), slog.String("next", "delivered again later"))...)
-		settler.Settle(d, driver.Verdict{Action: driver.ActionRetry})
+		settler.Settle(d, driver.Verdict{Action: driver.ActionRetry, MaxRetries: math.MaxInt32})
 	}
 }

@@ -41,7 +41,9 @@
 // A queue that is consumed in order is locked at its master broker, by a request of its
 // own every 20 s, and its messages are delivered one of each lane (a key, or the whole
 // queue) at a time. Its goroutine pulls, delivers and commits only while it trusts the
-// lock, and gives it back after the last commit, when no handler is at work.
+// lock, and gives it back after the last commit, when no handler is at work. Brokers keep
+// locks in memory: when one restarts while a queue changes hands, two members may have
+// the queue until the old one asks for its lock again, 20 s at most.
 //
 // At least once. The cases that deliver a message again: a member that ends
 // without Drain or is cut off, a queue that moves to another member while its
