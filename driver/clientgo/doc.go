@@ -16,13 +16,14 @@
 //	delays by time            yes             no: it does not tell brokers before 5.0 apart
 //	push, tags                yes             yes, in ASCII; begins when one topic exists
 //	push, SQL92               yes             no: it pulls by tags
-//	ordered, broadcasting     later           no, nor later (see below)
-//	pull, POP, request/reply  later           no
-//	recall of timer messages  later           no
+//	fetch                     yes             yes, but for Commit
+//	pull, POP, request/reply  yes             no
+//	recall of timer messages  yes             no
+//	name servers by endpoint  yes             no: the answer is kept in a file that all clients share
 //	exact retry delays        yes             no: rounded up to a level, and logged
 //	dead letters              yes             yes
-//	ordered consumption       yes             no
-//	broadcasting              yes             no
+//	ordered consumption       yes             no (see below)
+//	broadcasting              yes             no (see below)
 //	drain                     yes             yes, by this package
 //	compressed bodies, sent   zlib, LZ4,      zlib
 //	                          Zstandard
