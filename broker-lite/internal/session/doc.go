@@ -9,7 +9,7 @@
 //
 // A subscription by an SQL92 expression is compiled when it comes, once for a
 // group, topic and expression, and kept with it. What one connection may bring is
-// bounded in bytes.
+// bounded in bytes, and so is what all groups keep.
 //
 // One mutex guards everything; neither I/O, a line of log, nor a compilation happens
 // under it.

@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/sqlfilter"
 	"github.com/rocketkit/rocketkit/internal/protocol"
@@ -13,6 +14,7 @@ import (
 type subscription struct {
 	data   *protocol.SubscriptionData
 	filter *sqlfilter.Expr // nil for tags, and for an expression that is wrong
+	held   int             // its subscriptionSize
 }
 
 // errExpressionType is why a subscription that is neither by tags nor SQL92 matches
@@ -87,6 +89,10 @@ func (m *Manager) known(group, topic string) *subscription {
 // bytes: some 10,000 groups and topics, or 16 expressions of the longest.
 const maxHeld = 16 << 20
 
+// maxHeldByGroups bounds the subscriptions of all groups together, in bytes. They stay
+// with their group when the client that brought them leaves and another is a member.
+const maxHeldByGroups = 256 << 20
+
 // What entries hold, in bytes, about. A compiled expression holds up to 16 times its
 // text.
 const (
@@ -103,14 +109,18 @@ func producerSize(group, id string) int { return heldByGroup + len(group) + len(
 func size(c *protocol.ConsumerData, id string) int {
 	n := heldByGroup + len(c.GroupName) + len(c.ConsumeType) + len(c.MessageModel) + len(c.ConsumeFromWhere) + len(id)
 	for i := range c.Subscriptions {
-		s := &c.Subscriptions[i]
-		n += heldBySubscription + len(s.Topic) + len(s.SubString) + len(s.ExpressionType) + heldByTag*(len(s.CodeSet)+len(s.TagsSet))
-		for _, tag := range s.TagsSet {
-			n += len(tag)
-		}
-		if !s.TagType() {
-			n += heldByExpression * len(s.SubString)
-		}
+		n += subscriptionSize(&c.Subscriptions[i])
+	}
+	return n
+}
+
+func subscriptionSize(s *protocol.SubscriptionData) int {
+	n := heldBySubscription + len(s.Topic) + len(s.SubString) + len(s.ExpressionType) + heldByTag*(len(s.CodeSet)+len(s.TagsSet))
+	for _, tag := range s.TagsSet {
+		n += len(tag)
+	}
+	if !s.TagType() {
+		n += heldByExpression * len(s.SubString)
 	}
 	return n
 }
@@ -147,4 +157,41 @@ func (m *Manager) wouldHold(c *remoting.Conn, hb *protocol.HeartbeatData) (held 
 		held += size(&hb.Consumers[i], hb.ClientID) - of.consumer[hb.Consumers[i].GroupName]
 	}
 	return held
+}
+
+// room refuses a heartbeat when all groups together would hold too much. One that
+// brings nothing larger is taken. mu is held.
+func (m *Manager) room(hb *protocol.HeartbeatData) error {
+	grown := 0
+	for i := range hb.Consumers {
+		grown += m.growth(hb, &hb.Consumers[i])
+	}
+	held := m.held + grown
+	if grown == 0 || held <= maxHeldByGroups {
+		return nil
+	}
+	m.note(slog.LevelWarn, "a heartbeat is refused: the subscriptions of all groups are too large", "client", hb.ClientID, "bytes", held, "limit", maxHeldByGroups)
+	return &Refusal{protocol.SystemError, fmt.Sprintf("with what client %.100s brings, the subscriptions of all groups take about %d bytes, more than the %d that they may; use fewer or shorter ones",
+		hb.ClientID, held, maxHeldByGroups)}
+}
+
+// growth is about how many bytes a group's subscriptions grow by. mu is held.
+func (m *Manager) growth(hb *protocol.HeartbeatData, c *protocol.ConsumerData) int {
+	if hb.Fingerprint != 0 && hb.WithoutSub {
+		return 0
+	}
+	g := m.consumers[c.GroupName]
+	if g == nil {
+		g = &consumerGroup{}
+	}
+	n := -g.held
+	for i := range c.Subscriptions {
+		s := &c.Subscriptions[i]
+		if before := g.subscriptions[s.Topic]; before != nil && s.SubVersion <= before.data.SubVersion {
+			n += before.held
+		} else {
+			n += subscriptionSize(s)
+		}
+	}
+	return max(n, 0)
 }

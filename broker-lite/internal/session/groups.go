@@ -20,6 +20,7 @@ type consumerGroup struct {
 	from          string
 	fingerprint   int32 // of the last heartbeat, 0 when it had none
 	heard         bool  // there was a last heartbeat
+	held          int   // about how many bytes subscriptions are
 }
 
 func newConsumerGroup() *consumerGroup {
@@ -38,16 +39,25 @@ func (g *consumerGroup) subscribe(subs []protocol.SubscriptionData, filters map[
 		before := g.subscriptions[s.Topic]
 		changed = changed || before == nil
 		if before == nil || s.SubVersion > before.data.SubVersion {
-			g.subscriptions[s.Topic] = &subscription{data: s, filter: filters[s]}
+			g.drop(s.Topic)
+			g.subscriptions[s.Topic] = &subscription{data: s, filter: filters[s], held: subscriptionSize(s)}
+			g.held += g.subscriptions[s.Topic].held
 		}
 	}
 	for topic := range g.subscriptions {
 		if !named[topic] {
-			delete(g.subscriptions, topic)
+			g.drop(topic)
 			changed = true
 		}
 	}
 	return changed
+}
+
+func (g *consumerGroup) drop(topic string) {
+	if s := g.subscriptions[topic]; s != nil {
+		delete(g.subscriptions, topic)
+		g.held -= s.held
+	}
 }
 
 func (g *consumerGroup) change(name string) Change {

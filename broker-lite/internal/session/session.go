@@ -57,6 +57,7 @@ type Manager struct {
 	producers map[string]*producerGroup
 	conns     map[*remoting.Conn]*groups
 	byID      map[string]*remoting.Conn // of a client that produces: the one that spoke last
+	held      int                       // of all consumer groups together
 	notes     []note                    // of the change that is under way
 }
 
@@ -93,7 +94,7 @@ func (m *Manager) Close() { m.alarm.Stop() }
 // version are those of the request's frame. Consumers of groups that the broker
 // refuses must have been taken out of hb; hb must not be changed afterwards.
 // subChanged is the response's IS_SUB_CHANGE. The error is a *Refusal: the
-// connection would have more groups and subscriptions than one may.
+// connection, or all groups together, would hold more than they may.
 func (m *Manager) Heartbeat(c *remoting.Conn, hb *protocol.HeartbeatData, language protocol.Language, version int32) (changes []Change, subChanged bool, err error) {
 	if err := m.admit(c, hb); err != nil {
 		return nil, false, err
@@ -108,6 +109,10 @@ func (m *Manager) Heartbeat(c *remoting.Conn, hb *protocol.HeartbeatData, langua
 		m.unlock()
 		return nil, subChanged, nil
 	default:
+	}
+	if err := m.room(hb); err != nil {
+		m.unlock()
+		return nil, false, err
 	}
 	for i := range hb.Consumers {
 		change, stale := m.enterConsumer(&hb.Consumers[i], hb, who, filters)
@@ -142,7 +147,9 @@ func (m *Manager) enterConsumer(data *protocol.ConsumerData, hb *protocol.Heartb
 		stale = stale || len(g.subscriptions) == 0
 		of.consumer[data.GroupName] = max(of.consumer[data.GroupName], size(data, who.ID))
 	} else {
+		m.held -= g.held
 		resubscribed = g.subscribe(data.Subscriptions, filters)
+		m.held += g.held
 		of.consumer[data.GroupName] = size(data, who.ID)
 	}
 	if !joined && !resubscribed {
@@ -233,6 +240,7 @@ func (m *Manager) leaveConsumer(c *remoting.Conn, group, why string) bool {
 	delete(g.members, c)
 	if len(g.members) == 0 {
 		delete(m.consumers, group)
+		m.held -= g.held
 	}
 	delete(m.conns[c].consumer, group)
 	m.forget(c)
