@@ -78,6 +78,7 @@ func cases() []testCase {
 		{name: "consume in order with failures", about: "what fails keeps its place and rests, then is dead-lettered; nothing goes to the retry topic", run: orderedFailures, needs: queueLocks},
 		{name: "consume in order by key", about: "a key that fails holds up its own messages only", run: orderedKeys, needs: queueLocks},
 		{name: "ordered queues change hands", about: "members join and leave: no message is lost, repeated, out of order or handled beside another of its queue", run: orderedHandOver, needs: queueLocks},
+		{name: "ordered member cut off", about: "its queues are another's a minute later, in order", run: orderedCutOff, needs: queueLocks | dialling | virtualTime},
 		{name: "order refused", about: "ErrUnsupported for ordered and broadcasting groups", run: orderRefused, needs: noQueueLocks},
 		{name: "broadcast", about: "every member gets every message, and goes on where it was when it comes back", run: broadcastToAll, needs: broadcasts},
 		{name: "broadcast with failures", about: "what fails is tried at once, counted and passed over", run: broadcastFailures, needs: broadcasts},

@@ -12,6 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rocketkit/rocketkit"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/producer"
@@ -242,5 +243,49 @@ func orderedHandOver(s *stand) {
 		if diff := cmp.Diff(numbers(sent), story); diff != "" {
 			s.Errorf("key %s: lost, repeated or out of order (-want +got)\n%s", key, diff)
 		}
+	}
+}
+
+// orderedCutOff: a member that is cut off keeps its queues for the minute that a lock
+// lasts, and gives its work up by itself before that. What it did not commit comes
+// again, in order.
+func orderedCutOff(s *stand) {
+	topic, group := s.topic(), s.group()
+	p, di := s.producer(s.open()), s.diary()
+	keys := []string{"a", "b", "c", "d", "e", "f", "g", "h"}
+	wires := s.network()
+	member := func(opts ...rocketkit.Option) *consumer.Consumer {
+		mux := s.mux(group, consumer.Ordered())
+		consumer.HandleRaw(mux, topic, di.handler(queueOf, nil))
+		return s.start(s.open(opts...), mux)
+	}
+	first := member(rocketkit.WithDial(wires.Dial))
+	s.sendKeys(p, topic, 0, 5, keys...)
+	di.wait(40)
+	member()
+	s.quiet(10 * time.Second) // it has committed what it handled
+	wires.refuse(s.server.broker, true)
+	wires.sever(s.server.broker)
+	cut := time.Now()
+	s.sendKeys(p, topic, 5, 5, keys...)
+	stories := di.wait(80)
+	if took := time.Since(cut); took < 30*time.Second || took > 2*time.Minute {
+		s.Errorf("the queues were taken over after %s, want about a minute", took)
+	}
+	for key, story := range stories {
+		next := 0
+		for _, step := range story {
+			var n, reconsumed int
+			if _, err := fmt.Sscanf(step, "%d/%d", &n, &reconsumed); err != nil || n > next {
+				s.Errorf("key %s: %s after %d, %v", key, step, next-1, err)
+			}
+			next = max(next, n+1)
+		}
+		if next != 10 {
+			s.Errorf("key %s ended at %d: %v", key, next-1, story)
+		}
+	}
+	if err := first.Stop(s.soon()); err != nil {
+		s.Error(err)
 	}
 }
