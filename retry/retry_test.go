@@ -250,3 +250,17 @@ func ExampleSkip() {
 	fmt.Println(retry.Levels(16).Decide(retry.Attempt{}, err).Action == retry.Acknowledge)
 	// Output: true
 }
+
+// What fails goes to the dead letters, after two further calls at once.
+func ExampleNone() {
+	p := retry.None().Immediately(2)
+	err := errors.New("card service is down")
+	for immediate := range 3 {
+		d := p.Decide(retry.Attempt{Immediate: immediate}, err)
+		fmt.Println(d.Action == retry.Now, d.Action == retry.DeadLetter)
+	}
+	// Output:
+	// true false
+	// true false
+	// false true
+}
