@@ -52,6 +52,7 @@ func cases() []testCase {
 		{name: "consume from last", about: "a new group at the end of a young topic gets all of it, as on Apache", run: consumeLast},
 		{name: "consume from last strictly", about: "with the server's strict switch it gets what comes", run: consumeLastStrictly, opts: own(brokerlite.StrictConsumeFrom())},
 		{name: "consume from a time", about: "a new group begins with what was stored then", run: consumeFromTime, needs: v5 | pulls},
+		{name: "consume paused", about: "nothing is handled during a pause, and all of it once afterwards", run: consumePaused},
 		{name: "consume before the topic exists", about: "the consumer starts and picks the topic up", run: consumeBeforeTopic},
 		{name: "consume by tags", about: "a || b gets those tags, * all and none", run: consumeTags},
 		{name: "consume by tags of one hash", about: "AaAa does not get BBBB, which is done with", run: consumeCollidingTags},

@@ -47,6 +47,28 @@ func consumeLast(s *stand) {
 	}
 }
 
+func consumePaused(s *stand) {
+	c, topic := s.open(), s.topic()
+	p := s.producer(c)
+	in := s.inbox()
+	mux := s.mux(s.group())
+	consumer.HandleRaw(mux, topic, in.take)
+	cons := s.start(c, mux)
+	s.sendAll(p, topic, "before")
+	in.ids(1)
+	if err := cons.Pause(); err != nil {
+		s.Fatal(err)
+	}
+	s.sendAll(p, topic, numbered("paused", 8)...)
+	s.quiet(time.Second)
+	in.none()
+	if err := cons.Resume(topic); err != nil {
+		s.Fatal(err)
+	}
+	in.ids(8)
+	in.none()
+}
+
 func consumeFromTime(s *stand) {
 	c, topic := s.open(), s.topicOf(1)
 	p := s.producer(c)

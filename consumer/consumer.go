@@ -166,6 +166,7 @@ func (c *Consumer) pool(p *plan, e *entry) *pool {
 		tracer:      p.opts.tracer,
 		log:         c.log.With(slog.String("group", group), slog.String("handler", e.name)),
 	})
+	e.pace(pool)
 	c.pools = append(c.pools, pool)
 	return pool
 }
@@ -247,7 +248,15 @@ func (c *Consumer) end(ctx, hurried context.Context, how func(driver.Subscriptio
 		case <-inTime.Done():
 		}
 	}
+	for _, p := range c.pools {
+		p.unpause()
+	}
 	c.endErr = errors.Join(c.leave(inTime, how), c.await(limit))
+	for _, p := range c.pools {
+		if k := p.handler.killSwitch; k != nil {
+			k.stop()
+		}
+	}
 	close(c.unwatch)
 	c.watchdog.Wait()
 	c.hurry()

@@ -252,3 +252,30 @@ func ExampleBroadcast() {
 	play(mux, msg("1", "changes", "", "user:7"))
 	// Output: dropped: user:7
 }
+
+func ExampleConsumer_Pause() {
+	mux := consumer.NewMux("pay_consumer_group")
+	consumer.Handle(mux, "payments", func(_ context.Context, text string) error {
+		fmt.Println("paid:", text)
+		return nil
+	}, consumer.RateLimit(500), consumer.KillSwitch(consumer.KillSwitchSettings{Ratio: 0.5, PauseFor: time.Minute}))
+	c, err := consumer.New(newScripted(), mux) // client.NewConsumer(mux)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	if err := c.Pause("payments"); err != nil { // its handler's name, by default the topic's
+		fmt.Println(err)
+	}
+	fmt.Println(c.Paused())
+	if err := c.Resume(); err != nil {
+		fmt.Println(err)
+	}
+	fmt.Println(c.Paused())
+	if err := c.Stop(context.Background()); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// [payments]
+	// []
+}

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/retry"
@@ -27,6 +29,8 @@ type handler struct {
 	dlq         bool          // takes the dead letters: nothing is dead-lettered again
 	suspend     time.Duration // of an ordered group: what a failure costs
 	skipped     *atomic.Int64 // of a broadcast group: counts what is passed over; nil elsewhere
+	limiter     *rate.Limiter // nil: none
+	killSwitch  *killSwitch   // nil: none
 	runner      runner
 	tracer      *trace.Tracer
 	log         *slog.Logger // has group and handler
@@ -43,6 +47,10 @@ func (h *handler) process(t *task, s *slot) {
 		t.settler.Settle(t.d, driver.Verdict{}) // revoked while it waited
 		return
 	}
+	if h.limiter != nil && h.limiter.Wait(t.queue) != nil {
+		t.settler.Settle(t.d, driver.Verdict{}) // revoked meanwhile: its ctx has no deadline
+		return
+	}
 	c := h.runner.newCall(t.queue, t.d, time.Now(), h.timeout)
 	b := c.base()
 	s.call.Store(b)
@@ -54,6 +62,9 @@ func (h *handler) process(t *task, s *slot) {
 		}
 		s.call.Store(nil)
 		b.finish()
+		if h.killSwitch != nil && t.queue.Err() == nil {
+			h.killSwitch.record(v)
+		}
 		t.settler.Settle(t.d, v)
 	}()
 	v = h.verdict(c)

@@ -78,6 +78,9 @@ type handlerOptions struct {
 	given    choice[string] // the name
 	tagExprs []string
 	sql      choice[string]
+
+	rate       choice[float64]
+	killSwitch choice[KillSwitchSettings]
 }
 
 type groupOptions struct {

@@ -117,8 +117,10 @@ func (p *plan) override() {
 		e.retry = over.retry.over(e.retry)
 		e.codec = over.codec.over(e.codec)
 		e.timeout = over.timeout.over(e.timeout)
+		e.rate = over.rate.over(e.rate)
+		e.killSwitch = over.killSwitch.over(e.killSwitch)
 		if over.given.set || over.sql.set || len(over.tagExprs) > 0 {
-			p.mistake("ForHandler(%q) changes its name or subscription; only Concurrency, Retry, Codec and Timeout can be given afterwards", o.name)
+			p.mistake("ForHandler(%q) changes its name or subscription; only Concurrency, Retry, Codec, Timeout, RateLimit and KillSwitch can be given afterwards", o.name)
 		}
 	}
 	for _, name := range p.opts.disabled {

@@ -34,9 +34,12 @@ type pool struct {
 	idle   int  // workers that wait
 	waking bool // one is on its way to the queue and will wake the next
 	slots  []*slot
-	live   int // workers that have not ended
-	closed bool
-	ended  chan struct{} // closed when closed and live == 0
+	live   int  // workers that have not ended
+	paused bool // nobody takes anything
+	// unpausable: it is going to be closed.
+	unpausable bool
+	closed     bool
+	ended      chan struct{} // closed when closed and live == 0
 }
 
 // slot is one worker, as the watchdog sees it.
@@ -78,7 +81,7 @@ func (p *pool) grow() {
 // is more to do, so that a few quick messages do not rouse everybody. mu is held.
 func (p *pool) wake() {
 	switch {
-	case p.n == 0 || p.waking:
+	case p.n == 0 || p.waking || p.paused:
 	case p.idle > 0:
 		p.waking = true
 		p.work.Signal()
@@ -114,8 +117,8 @@ func (p *pool) take(t *task, fresh bool) bool {
 	if fresh {
 		p.waking = false
 	}
-	for p.n == 0 {
-		if p.closed {
+	for p.n == 0 || p.paused {
+		if p.closed && p.n == 0 {
 			return false
 		}
 		*t = task{} // an idle worker keeps no message alive

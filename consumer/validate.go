@@ -95,6 +95,7 @@ func (p *plan) checkEntry(e *entry) {
 		p.mistake("%s: the handler function is nil; pass one", e.label())
 	}
 	p.checkCommon(e.label(), &e.common)
+	p.checkPace(e.label(), &e.handlerOptions)
 	if e.given.set && strings.TrimSpace(e.name) == "" {
 		p.mistake("handler of topic %q: its name is empty; leave Name out or give one", e.topic)
 	}

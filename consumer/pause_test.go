@@ -1,0 +1,155 @@
+package consumer_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/rocketkit/rocketkit/consumer"
+	"github.com/rocketkit/rocketkit/message"
+)
+
+// count registers a handler that counts its calls and fails while failing says so.
+func count(m *consumer.Mux, name, topic string, calls *atomic.Int64, failing *atomic.Bool, opts ...consumer.HandlerOption) {
+	consumer.HandleRaw(m, topic, func(context.Context, *message.Delivery) error {
+		calls.Add(1)
+		if failing != nil && failing.Load() {
+			return errors.New("the database is down")
+		}
+		return nil
+	}, append(opts, consumer.Name(name))...)
+}
+
+func TestAPausedHandlerBeginsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var orders, stock atomic.Int64
+		m := consumer.NewMux("pay")
+		count(m, "orders", "orders", &orders, nil)
+		count(m, "stock", "stock", &stock, nil)
+		drv := newScripted()
+		c := start(t, drv, m)
+		q := drv.sub(t, "pay").assign()
+		if err := c.Pause("orders"); err != nil {
+			t.Fatal(err)
+		}
+		q.deliver(msg("1", "orders", "", "x"), msg("2", "stock", "", "x"), msg("3", "orders", "", "x"))
+		synctest.Wait()
+		if orders.Load() != 0 || stock.Load() != 1 {
+			t.Errorf("handled %d orders, %d of stock", orders.Load(), stock.Load())
+		}
+		if diff := cmp.Diff([]string{"orders"}, c.Paused()); diff != "" {
+			t.Errorf("paused (-want +got)\n%s", diff)
+		}
+		if err := c.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		q.await(3)
+		if n := orders.Load(); n != 2 || len(c.Paused()) != 0 {
+			t.Errorf("handled %d orders, paused are %v", n, c.Paused())
+		}
+		if err := c.Pause("stock", "bills"); err == nil || !strings.Contains(err.Error(), `no handler "bills"; it has orders, stock`) {
+			t.Errorf("an unknown handler: %v", err)
+		}
+		if len(c.Paused()) != 0 {
+			t.Errorf("paused are %v", c.Paused())
+		}
+	})
+}
+
+func TestADrainEndsAPause(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		m := consumer.NewMux("pay")
+		count(m, "orders", "orders", &calls, nil)
+		drv := newScripted()
+		c := start(t, drv, m)
+		q := drv.sub(t, "pay").assign()
+		if err := c.Pause(); err != nil {
+			t.Fatal(err)
+		}
+		q.deliver(msg("1", "orders", "", "x"), msg("2", "orders", "", "x"))
+		if err := c.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if n := calls.Load(); n != 2 {
+			t.Errorf("%d of 2 messages were handled", n)
+		}
+		if err := c.Pause(); err != nil || len(c.Paused()) != 0 {
+			t.Errorf("paused after the end: %v, %v", err, c.Paused())
+		}
+	})
+}
+
+func TestAHandlersRateIsLimited(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		m := consumer.NewMux("pay")
+		count(m, "orders", "orders", &calls, nil, consumer.RateLimit(10))
+		drv := newScripted()
+		start(t, drv, m)
+		q := drv.sub(t, "pay").assign()
+		for range 50 {
+			q.deliver(msg("1", "orders", "", "x"))
+		}
+		for range 3 {
+			before := calls.Load()
+			time.Sleep(time.Second)
+			synctest.Wait()
+			if n := calls.Load() - before; n < 9 || n > 11 {
+				t.Errorf("%d messages were handled within a second, want 10", n)
+			}
+		}
+		q.await(50)
+	})
+}
+
+func TestAHandlerThatFailsIsPausedForAWhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var log lines
+		var calls atomic.Int64
+		var down atomic.Bool
+		m := consumer.NewMux("pay", consumer.Logger(log.logger()), consumer.Concurrency(1))
+		count(m, "orders", "orders", &calls, &down, consumer.KillSwitch(consumer.KillSwitchSettings{AtLeast: 4, PauseFor: 10 * time.Second}))
+		drv := newScripted()
+		c := start(t, drv, m)
+		q := drv.sub(t, "pay").assign()
+		deliver := func(n int) {
+			for range n {
+				q.deliver(msg("1", "orders", "", "x"))
+			}
+			synctest.Wait()
+		}
+		deliver(2)
+		down.Store(true)
+		deliver(1) // 1 of 3, and fewer than 4
+		if len(c.Paused()) != 0 {
+			t.Error("paused too early")
+		}
+		deliver(5) // the first makes it 2 of 4
+		if n := calls.Load(); n != 4 || len(c.Paused()) != 1 {
+			t.Errorf("%d messages were handled, paused are %v", n, c.Paused())
+		}
+		if !slices.ContainsFunc(log.records(t), func(r map[string]any) bool {
+			return r["level"] == "ERROR" && r["handler"] == "orders" && r["failed"] == 2.0 && r["of"] == 4.0
+		}) {
+			t.Errorf("nothing about it in the log: %v", log.records(t))
+		}
+		down.Store(false)
+		time.Sleep(11 * time.Second)
+		synctest.Wait()
+		if n := calls.Load(); n != 8 || len(c.Paused()) != 0 {
+			t.Errorf("when the pause is over %d messages were handled, paused are %v", n, c.Paused())
+		}
+	})
+}
