@@ -8,6 +8,7 @@ import (
 // Alarm owns one goroutine, which sleeps until the next moment. Start makes
 // one, Stop ends it.
 type Alarm struct {
+	now  func() time.Time
 	ring func(now time.Time) time.Time
 	gap  time.Duration
 	wake chan struct{} // capacity 1: the moment was moved forward
@@ -19,12 +20,21 @@ type Alarm struct {
 	next time.Time  // zero: nothing to wait for
 }
 
+// maxSleep bounds one sleep towards a moment of the wall clock. A timer counts time
+// that the machine was awake, so it would ring late after a suspend, and after the
+// clock was set forward.
+const maxSleep = time.Minute
+
 // Start makes an alarm that calls ring, on its own goroutine, at the earliest
 // moment that was Set. ring returns when it wants to be called again, the zero
 // time if it need not be; a Set during the call counts too. Two calls start at
 // least gap apart.
 func Start(gap time.Duration, ring func(now time.Time) (next time.Time)) *Alarm {
-	a := &Alarm{ring: ring, gap: gap, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	return start(time.Now, gap, ring)
+}
+
+func start(now func() time.Time, gap time.Duration, ring func(now time.Time) (next time.Time)) *Alarm {
+	a := &Alarm{now: now, ring: ring, gap: gap, wake: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
 	go a.loop()
 	return a
 }
@@ -66,7 +76,7 @@ func (a *Alarm) loop() {
 		}
 		var due <-chan time.Time
 		if !at.IsZero() {
-			timer.Reset(time.Until(at))
+			timer.Reset(a.sleep(at))
 			due = timer.C
 		}
 		select {
@@ -76,12 +86,26 @@ func (a *Alarm) loop() {
 			continue
 		case <-due:
 		}
-		last = time.Now()
+		now := a.now()
+		if now.Before(at) {
+			continue
+		}
+		last = now
 		a.clear()
 		if next := a.ring(last); !next.IsZero() {
 			a.Set(next)
 		}
 	}
+}
+
+// sleep is how long to sleep towards a moment. One with a monotonic reading is a time
+// from now, whatever the wall clock does.
+func (a *Alarm) sleep(at time.Time) time.Duration {
+	d := at.Sub(a.now())
+	if wall := at == at.Round(0); wall {
+		return min(d, maxSleep)
+	}
+	return d
 }
 
 func (a *Alarm) peek() time.Time {

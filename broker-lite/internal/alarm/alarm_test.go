@@ -1,6 +1,7 @@
 package alarm
 
 import (
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,6 +61,30 @@ func TestCallsKeepTheirDistance(t *testing.T) {
 		synctest.Wait()
 		want := []time.Duration{time.Millisecond, 501 * time.Millisecond, 1001 * time.Millisecond, 1501 * time.Millisecond}
 		if diff := cmp.Diff(want, rang); diff != "" {
+			t.Errorf("rang (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// The machine was suspended, or its clock was set.
+func TestItRingsSoonAfterTheClockHasJumped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var jump atomic.Int64
+		now := func() time.Time { return time.Now().Add(time.Duration(jump.Load())) }
+		begun := time.Now()
+		var rang []time.Duration
+		a := start(now, 0, func(time.Time) time.Time {
+			rang = append(rang, time.Since(begun))
+			return time.Time{}
+		})
+		defer a.Stop()
+		a.Set(time.UnixMilli(begun.Add(3 * time.Hour).UnixMilli()))
+		time.Sleep(90 * time.Second)
+		jump.Store(int64(3 * time.Hour))
+		time.Sleep(time.Hour)
+		synctest.Wait()
+		if diff := cmp.Diff([]time.Duration{2 * time.Minute}, rang); diff != "" {
 			t.Errorf("rang (-want +got):\n%s", diff)
 		}
 	})
