@@ -145,7 +145,8 @@ func (r Runtime) Number(name string) (n float64, ok bool) {
 	return n, err == nil
 }
 
-// Runtime asks a broker how it is.
+// Runtime asks a broker how it is. Apache's brokers refuse in the first second after
+// their start (SYSTEM_ERROR), when they have no figures yet.
 func (c *Client) Runtime(ctx context.Context, b Broker) (Runtime, error) {
 	op := "ask broker " + cmp.Or(b.Name, b.Addr) + " how it is"
 	resp, err := c.ask(ctx, b.server(), op, protocol.GetBrokerRuntimeInfo, nil)

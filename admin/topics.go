@@ -262,30 +262,68 @@ func (c *Client) DescribeTopic(ctx context.Context, topic string) (TopicState, e
 	}
 	state := TopicState{Topic: topic, Brokers: route}
 	for _, tb := range route {
-		b := tb.Master()
-		if b.Addr == "" {
+		if tb.Master().Addr == "" {
 			continue
 		}
-		op := "ask for the state of topic " + topic
-		resp, err := c.ask(ctx, b.server(), op, protocol.GetTopicStats, &protocol.TopicRequest{Topic: topic})
+		queues, tps, err := c.queueStates(ctx, tb, topic)
 		if err != nil {
 			return TopicState{}, err
 		}
-		stats, err := protocol.DecodeTopicStats(resp.Body)
-		if err != nil {
-			return TopicState{}, unreadable(op, b.server(), err)
-		}
-		for q, o := range stats.Offsets {
-			s := QueueState{Queue: queueOf(q), Min: o.MinOffset, Max: o.MaxOffset}
-			if o.LastUpdateTimestamp > 0 {
-				s.LastStored = time.UnixMilli(o.LastUpdateTimestamp)
-			}
-			state.Queues = append(state.Queues, s)
-		}
-		state.PutTPS += stats.PutTPS
+		state.Queues = append(state.Queues, queues...)
+		state.PutTPS += tps
 	}
 	slices.SortFunc(state.Queues, func(a, b QueueState) int { return compareQueues(a.Queue, b.Queue) })
 	return state, nil
+}
+
+// queueStates are a broker's queues of a topic, in no order.
+func (c *Client) queueStates(ctx context.Context, tb TopicBroker, topic string) ([]QueueState, float64, error) {
+	op, b := "ask for the state of topic "+topic, tb.Master()
+	resp, err := c.ask(ctx, b.server(), op, protocol.GetTopicStats, &protocol.TopicRequest{Topic: topic})
+	if err != nil {
+		return nil, 0, err
+	}
+	stats, err := protocol.DecodeTopicStats(resp.Body)
+	if err != nil {
+		return nil, 0, unreadable(op, b.server(), err)
+	}
+	var all []QueueState
+	for q, o := range stats.Offsets {
+		s := QueueState{Queue: queueOf(q), Min: o.MinOffset, Max: o.MaxOffset}
+		if o.LastUpdateTimestamp > 0 {
+			s.LastStored = time.UnixMilli(o.LastUpdateTimestamp)
+		}
+		all = append(all, s)
+	}
+	for id := range tb.ReadQueues { // brokers of 4.9 leave out those that are only read
+		q := protocol.MessageQueue{Topic: topic, BrokerName: b.Name, QueueID: int32(id)}
+		if _, ok := stats.Offsets[q]; ok {
+			continue
+		}
+		s := QueueState{Queue: queueOf(q)}
+		if s.Min, err = c.edge(ctx, b, s.Queue, protocol.GetMinOffset, 0); err == nil {
+			s.Max, err = c.edge(ctx, b, s.Queue, protocol.GetMaxOffset, 0)
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		all = append(all, s)
+	}
+	return all, stats.PutTPS, nil
+}
+
+// edge asks for an offset of a queue: its first, its end, or that at a time.
+func (c *Client) edge(ctx context.Context, b Broker, q message.Queue, code protocol.Code, ms int64) (int64, error) {
+	op := fmt.Sprintf("look for an offset in queue %d of topic %s", q.ID, q.Topic)
+	resp, err := c.ask(ctx, b.server(), op, code, &protocol.OffsetRequest{Code: code, Topic: q.Topic, QueueID: int32(q.ID), Timestamp: ms})
+	if err != nil {
+		return 0, err
+	}
+	var o protocol.OffsetResponse
+	if err := o.DecodeFields(resp.Fields); err != nil {
+		return 0, unreadable(op, b.server(), err)
+	}
+	return o.Offset, nil
 }
 
 func queueOf(q protocol.MessageQueue) message.Queue {

@@ -1,6 +1,10 @@
 package conformance_test
 
-import brokerlite "github.com/rocketkit/rocketkit/broker-lite"
+import (
+	"slices"
+
+	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
+)
 
 // own starts a broker-lite for one case.
 func own(opts ...brokerlite.Option) []brokerlite.Option {
@@ -9,6 +13,11 @@ func own(opts ...brokerlite.Option) []brokerlite.Option {
 
 // cases are all of them, in the order of the table.
 func cases() []testCase {
+	return slices.Concat(sdkCases(), adminAPICases(), dlqCases())
+}
+
+// sdkCases are those of producers and consumers.
+func sdkCases() []testCase {
 	return []testCase{
 		{name: "send", about: "a send tells status, ids, queue and offset, and the message arrives with them", run: sendSync},
 		{name: "send async", about: "the same by callback, off the caller's goroutine, exactly once", run: asyncSend},

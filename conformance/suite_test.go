@@ -55,6 +55,7 @@ const (
 	pops         // a server that knows POP, and a driver that uses it
 	noPops       // the opposite
 	requests     // a driver that takes replies
+	promptResets // a driver that goes on at once where its group was moved to
 )
 
 // missing says why a leg cannot run a case, for the table.
@@ -80,6 +81,7 @@ var missing = []struct {
 	{pops, "no POP: servers have it from 5.0 on, rocketmq-client-go not on this protocol"},
 	{noPops, "there is POP"},
 	{requests, "the driver takes no replies"},
+	{promptResets, "the driver goes on half a minute after its group was moved"},
 	{pulls, "the driver does not pull or commit as it is told"},
 	{sqlFilters, "the driver does not pull by expressions"},
 	{orderedAsync, "needs a server that stores the requests of a connection in their order, and a driver that writes them so"},
@@ -143,7 +145,7 @@ func (l *leg) one(t *testing.T, c testCase, shared *server) {
 }
 
 // native is what the native driver adds to any server.
-const native = requests | pulls | transactions | dialling | sendBacks | lostConns | packings | sqlFilters | queueLocks | broadcasts
+const native = promptResets | requests | pulls | transactions | dialling | sendBacks | lostConns | packings | sqlFilters | queueLocks | broadcasts
 
 func legs() []*leg {
 	return []*leg{

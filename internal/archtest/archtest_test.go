@@ -29,7 +29,7 @@ var mayImport = map[string][]string{
 	"delay":                      {"message", "driver", "trace"},
 	"retry":                      {"message"},
 	"trace":                      {"message"},
-	"admin":                      {"message", "internal/answer", "internal/remoting", "internal/protocol"},
+	"admin":                      {"message", "internal/answer", "internal/compression", "internal/remoting", "internal/protocol"},
 	"dlq":                        {"message", "admin"},
 	"driver":                     {"message"},
 	"driver/native":              {"driver", "message", "internal/answer", "internal/remoting", "internal/protocol", "internal/compression"},
