@@ -59,29 +59,45 @@ func TestJavaClientByTLS(t *testing.T) {
 			[]string{"-Dtls.enable=true", "-Dtls.test.mode.enable=false", "-Dtls.client.authServer=true", "-Dtls.client.trustCertPath=" + ca.File(), "-Dtls.client.certPath=" + clientCert, "-Dtls.client.keyPath=" + clientKey},
 		},
 		{tlsTestMode, "tls.server.mode=permissive" + pair, []string{"-Dtls.enable=true", "-Dtls.test.mode.enable=true"}},
-		{vipClient, fmt.Sprintf("vipChannel=auto\nlistenPort=%d", freePort(t)), []string{"-Dcom.rocketmq.sendMessageWithVIPChannel=true"}},
+		{vipClient, "vipChannel=auto", []string{"-Dcom.rocketmq.sendMessageWithVIPChannel=true"}},
 	} {
+		javaVersions(t, c.row, func(t *testing.T, version string) {
+			results.track(t, tlsTable, version, c.row)
+			conf := c.conf
+			if c.row == vipClient {
+				conf += fmt.Sprintf("\nlistenPort=%d", freePort(t))
+			}
+			b := foreignServer(t, brokerlite.Conf(conf))
+			ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+			defer cancel()
+			got, err := apache.Peer(ctx, apache.PeerOptions{Client: version, Server: apache.V5, NameServer: b.NameServer(), Cases: tlsCases(), JVM: c.jvm})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(got) != len(tlsCases()) {
+				t.Errorf("%d results of %d cases", len(got), len(tlsCases()))
+			}
+			for _, r := range got {
+				if r.Outcome != apache.Pass {
+					t.Errorf("%s %s: %s", r.Outcome, r.Name, r.Why)
+				}
+			}
+		})
+	}
+}
+
+// javaVersions runs f for both versions at the same time, but not beside what comes
+// next: two cores do not carry more JVMs.
+func javaVersions(t *testing.T, name string, f func(t *testing.T, version string)) {
+	t.Helper()
+	t.Run(name, func(t *testing.T) {
 		for _, version := range []string{apache.V5, apache.V4} {
-			t.Run(c.row+" "+version, func(t *testing.T) {
-				results.track(t, tlsTable, version, c.row)
-				b := foreignServer(t, brokerlite.Conf(c.conf))
-				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
-				defer cancel()
-				got, err := apache.Peer(ctx, apache.PeerOptions{Client: version, Server: apache.V5, NameServer: b.NameServer(), Cases: tlsCases(), JVM: c.jvm})
-				if err != nil {
-					t.Fatal(err)
-				}
-				if len(got) != len(tlsCases()) {
-					t.Errorf("%d results of %d cases", len(got), len(tlsCases()))
-				}
-				for _, r := range got {
-					if r.Outcome != apache.Pass {
-						t.Errorf("%s %s: %s", r.Outcome, r.Name, r.Why)
-					}
-				}
+			t.Run(version, func(t *testing.T) {
+				t.Parallel()
+				f(t, version)
 			})
 		}
-	}
+	})
 }
 
 // freePort is one that nobody listens on now, nor two below.
@@ -112,37 +128,35 @@ func freePort(t *testing.T) int {
 // Apache 5.4.0 has ACL 2.0 too: one server less to start.
 func TestSDKByTLSOnApache(t *testing.T) {
 	apache.Require(t)
-	for _, version := range []string{apache.V5, apache.V4} {
-		t.Run(version, func(t *testing.T) {
-			o := apache.Options{Version: version, JVM: []string{"-Dtls.server.mode=enforcing", "-Dtls.enable=true"}}
-			keys := config.Credentials{}
-			if version == apache.V5 {
-				keys = superUser
-				o.BrokerConf = aclTwo(t.TempDir())
+	javaVersions(t, "by TLS", func(t *testing.T, version string) {
+		o := apache.Options{Version: version, JVM: []string{"-Dtls.server.mode=enforcing", "-Dtls.enable=true"}}
+		keys := config.Credentials{}
+		if version == apache.V5 {
+			keys = superUser
+			o.BrokerConf = aclTwo(t.TempDir())
+		}
+		a := startApacheWith(t, o)
+		s := &stand{T: t, leg: legNamed("broker-lite"), c: testCase{name: "tls " + strings.ReplaceAll(version, ".", "")}, log: newLog(t)}
+		as := func(s *stand, keys config.Credentials) *rocketkit.Client {
+			return s.openConfig(rocketkit.Config{NameServers: []string{a.NameServer()}, Credentials: keys},
+				rocketkit.WithTLSConfig(&tls.Config{InsecureSkipVerify: true})) // it signs itself anew at each start
+		}
+		results.track(t, tlsTable, version, tlsSDK)
+		client, topic := as(s, keys), "by-tls"
+		sent := s.send(s.producer(client), message.New(topic, []byte("x")))
+		in := s.receive(client, topic)
+		if in.ids(1)[sent.MessageID] == nil {
+			t.Error("it did not arrive")
+		}
+		if version == apache.V5 {
+			results.track(t, tlsTable, version, aclSDK)
+			encrypted := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
+			s.server = &server{nameServers: []string{a.NameServer()}, broker: a.BrokerAddr(), dial: encrypted.DialContext}
+			refusedByACLTwo(s, topic, func(keys config.Credentials) *rocketkit.Client { return as(s, keys) })
+			s.sendAll(s.producer(client), topic, "last")
+			if got := in.bodies(1); got[0] != "last" { // the refused ones are not stored
+				t.Errorf("got %q", got)
 			}
-			a := startApacheWith(t, o)
-			s := &stand{T: t, leg: legNamed("broker-lite"), c: testCase{name: "tls " + strings.ReplaceAll(version, ".", "")}, log: newLog(t)}
-			as := func(s *stand, keys config.Credentials) *rocketkit.Client {
-				return s.openConfig(rocketkit.Config{NameServers: []string{a.NameServer()}, Credentials: keys},
-					rocketkit.WithTLSConfig(&tls.Config{InsecureSkipVerify: true})) // it signs itself anew at each start
-			}
-			results.track(t, tlsTable, version, tlsSDK)
-			client, topic := as(s, keys), "by-tls"
-			sent := s.send(s.producer(client), message.New(topic, []byte("x")))
-			in := s.receive(client, topic)
-			if in.ids(1)[sent.MessageID] == nil {
-				t.Error("it did not arrive")
-			}
-			if version == apache.V5 {
-				results.track(t, tlsTable, version, aclSDK)
-				encrypted := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
-				s.server = &server{nameServers: []string{a.NameServer()}, broker: a.BrokerAddr(), dial: encrypted.DialContext}
-				refusedByACLTwo(s, topic, func(keys config.Credentials) *rocketkit.Client { return as(s, keys) })
-				s.sendAll(s.producer(client), topic, "last")
-				if got := in.bodies(1); got[0] != "last" { // the refused ones are not stored
-					t.Errorf("got %q", got)
-				}
-			}
-		})
-	}
+		}
+	})
 }

@@ -30,6 +30,7 @@ import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
 import org.apache.rocketmq.common.message.Message;
 import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
+import org.apache.rocketmq.remoting.exception.RemotingException;
 import org.apache.rocketmq.remoting.RPCHook;
 
 /** What one case works with; close shuts down every client that the case started, the newest first. */
@@ -140,10 +141,18 @@ final class Env implements AutoCloseable {
 
     /** Creates the case's topic by the producer's API and waits until clients can route to it. */
     List<MessageQueue> createTopic(DefaultMQProducer p, int queues) throws Exception {
-        try {
-            create(p, queues);
-        } catch (InvocationTargetException e) {
-            throw e.getCause() instanceof Exception ? (Exception) e.getCause() : e;
+        for (int attempt = 1; ; attempt++) {
+            try {
+                create(p, queues);
+                break;
+            } catch (InvocationTargetException e) {
+                Exception why = e.getCause() instanceof Exception ? (Exception) e.getCause() : e;
+                // A connection that is slow to come, by TLS above all; it is made in the background.
+                if (attempt == 5 || !(why.getCause() instanceof RemotingException)) {
+                    throw why;
+                }
+                Thread.sleep(500L * attempt);
+            }
         }
         return awaitQueues(p, queues);
     }
