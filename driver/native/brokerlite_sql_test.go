@@ -51,6 +51,7 @@ func TestAMemberMayStartAgainAfterItsExpressionWasRefused(t *testing.T) {
 		if _, err := s.send(s.sender(driver.SenderConfig{}), 0, message.New("orders", []byte("x"), message.Property("n", "1"))); err != nil {
 			t.Fatal(err)
 		}
+		pass(time.Second) // the name server learns of the topic after the send's answer
 		d := s.open()
 		start := func(expression string) (driver.Subscription, error) {
 			cfg := driver.SubscriptionConfig{Group: "group", From: driver.FromFirst}
