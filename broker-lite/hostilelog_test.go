@@ -43,25 +43,6 @@ func TestNoPeerCausesErrorsInTheLog(t *testing.T) {
 				t.Errorf("%s: %s", protocol.ResponseName(resp.Code), resp.Remark)
 			}
 		},
-		"timer messages without room": func(_ *testing.T, c *client) { c.fullest("TIMER_DELAY_MS", "2000") },
-		"half messages without room": func(_ *testing.T, c *client) {
-			c.fullest("TRAN_MSG", "true", "PGROUP", "producers")
-			time.Sleep(time.Minute)
-			if n := c.b.broker.OpenTransactions(); n != 0 {
-				c.t.Errorf("%d are open", n)
-			}
-			if n := len(c.messages("TRANS_CHECK_MAX_TIME_TOPIC", 0)); n != 1 {
-				c.t.Errorf("%d were given up", n)
-			}
-		},
-		"popped messages without room": func(_ *testing.T, c *client) {
-			c.fullest()
-			h := popping("orders")
-			h.InvisibleTime = 10_000
-			if n := len(c.pop(h).records); n != 1 {
-				c.t.Errorf("%d popped", n)
-			}
-		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var l logs
@@ -76,6 +57,50 @@ func TestNoPeerCausesErrorsInTheLog(t *testing.T) {
 					t.Errorf("the log tells nothing:\n%s", text)
 				}
 			}, WithLogger(l.logger()))
+		})
+	}
+}
+
+// commitChecked commits the half message that the broker asks for first.
+func (c *client) commitChecked() {
+	c.t.Helper()
+	c.heartbeat("me@1", "producers", "g", subscription(c.t, "orders", "*"))
+	time.Sleep(time.Minute)
+	if asked := c.checks(); len(asked) > 0 {
+		c.ok(protocol.EndTransaction, asked[0].answer(protocol.SysCommit), nil)
+	}
+}
+
+// A send takes no message that could not be delivered.
+func TestMessagesWithTheLongestPropertiesAreDelivered(t *testing.T) {
+	for name, test := range map[string]struct {
+		props []string
+		then  func(c *client)
+		topic string
+	}{
+		"timer":         {[]string{"TIMER_DELAY_MS", "2000"}, nil, "orders"},
+		"timer, moment": {[]string{"TIMER_DELIVER_MS", "946684803000"}, nil, "orders"},
+		"delay":         {[]string{"DELAY", "1"}, nil, "orders"},
+		"half":          {[]string{"TRAN_MSG", "true", "PGROUP", "producers"}, (*client).commitChecked, "orders"},
+		"half, timer":   {[]string{"TRAN_MSG", "true", "PGROUP", "producers", "TIMER_DELAY_MS", "2000"}, (*client).commitChecked, "orders"},
+		"popped": {nil, func(c *client) {
+			h := popping("orders")
+			h.InvisibleTime = 10_000
+			c.pop(h)
+		}, "%RETRY%group_orders"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T, _ *Broker, c *client) {
+				c.createTopic("orders", 1)
+				c.fullest(test.props...)
+				if test.then != nil {
+					test.then(c)
+				}
+				time.Sleep(12 * time.Second)
+				if n := len(c.messages(test.topic, 0)); n != 1 {
+					t.Errorf("%d were delivered", n)
+				}
+			})
 		})
 	}
 }

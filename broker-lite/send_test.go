@@ -201,6 +201,9 @@ func TestSendsThatAreRefused(t *testing.T) {
 		{"no body", func(*protocol.SendRequest) {}, "", protocol.MessageIllegal, "body is empty"},
 		{"body too large", func(*protocol.SendRequest) {}, strings.Repeat("x", 1025), protocol.MessageIllegal, "limit 1024B"},
 		{"properties too large", func(h *protocol.SendRequest) { h.Properties = properties("p", strings.Repeat("x", 32750)) }, "x", protocol.MessageIllegal, "at most 32767"},
+		{"no room for a timer's delivery", func(h *protocol.SendRequest) {
+			h.Properties = properties("TIMER_DELAY_SEC", "5", "p", strings.Repeat("x", 32500))
+		}, "x", protocol.MessageIllegal, "at most 32767 with the 66 that its delivery adds"},
 		{"delay level that is none", func(h *protocol.SendRequest) { h.Properties = properties("DELAY", "soon") }, "x", protocol.MessageIllegal, `DELAY is "soon"`},
 		{"timer that is none", func(h *protocol.SendRequest) { h.Properties = properties("TIMER_DELAY_SEC", "soon") }, "x", protocol.MessageIllegal, "timer message illegal"},
 		{"timer beyond the limit", func(h *protocol.SendRequest) { h.Properties = properties("TIMER_DELAY_SEC", "61") }, "x", protocol.MessageIllegal, "max delay 60000ms"},

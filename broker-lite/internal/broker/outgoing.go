@@ -81,6 +81,29 @@ func (b *Broker) appendProperties(dst []byte, m *outgoing) []byte {
 	return dst
 }
 
+// What the broker adds to a message's properties when it moves the message, in bytes
+// at most: package timer two moments, a commit with a timer two more, package halfmsg
+// a number of checks and, in what producers are asked, WAIT.
+const (
+	timerRoom       = len("TIMER_ENQUEUE_MS= TIMER_DEQUEUE_MS= ") + 2*len("253402300799999")
+	commitTimerRoom = len("TIMER_OUT_MS= TIMER_DELIVER_MS= ") + 2*len("253402300799999")
+	checkRoom       = len(protocol.PropCheckTimes+"= ") + len("-2147483648") + len("WAIT=false ")
+)
+
+// room is how many bytes of properties must be left for what is added on the way to
+// its consumers: without, a message that was acknowledged could not be delivered.
+func (m *outgoing) room() int {
+	switch {
+	case m.txID && m.seen&hasTimer != 0:
+		return checkRoom + commitTimerRoom + timerRoom
+	case m.txID:
+		return checkRoom
+	case m.timerOut > 0:
+		return timerRoom
+	}
+	return 0
+}
+
 func appendProperty[T string | []byte](dst []byte, name string, value T) []byte {
 	dst = append(append(dst, name...), protocol.NameValueSeparator)
 	return append(append(dst, value...), protocol.PropertySeparator)

@@ -273,9 +273,13 @@ func (b *Broker) prepare(m *outgoing, op *sendOp) *answer {
 func (b *Broker) appendOne(p *peer, cmd *protocol.Command, topic *protocol.TopicConfig, m *outgoing, op *sendOp) *answer {
 	h, r := &p.send, &p.record
 	p.props = b.appendProperties(p.props[:0], m)
-	if len(p.props) > protocol.MaxPropertiesLength {
+	if room := m.room(); len(p.props)+room > protocol.MaxPropertiesLength {
 		op.free()
-		a := b.tooLarge(fmt.Sprintf("its properties have %d bytes, at most %d", len(p.props), protocol.MaxPropertiesLength))
+		what := fmt.Sprintf("its properties have %d bytes, at most %d", len(p.props), protocol.MaxPropertiesLength)
+		if room > 0 {
+			what += fmt.Sprintf(" with the %d that its delivery adds", room)
+		}
+		a := b.tooLarge(what)
 		return &a
 	}
 	*r = protocol.Record{

@@ -165,7 +165,10 @@ func (s *Service) again(v revival, rec []byte) error {
 	if _, ok := protocol.Property(props, propFirstPop); !ok || r.ReconsumeTimes == 0 {
 		props = protocol.SetProperty(props, propFirstPop, strconv.FormatInt(v.popTime, 10))
 	}
-	r.Properties = protocol.SetProperty(props, propOriginGroup, v.key.Group)
+	// Without room for what it adds the message comes as it is.
+	if props = protocol.SetProperty(props, propOriginGroup, v.key.Group); len(props) <= protocol.MaxPropertiesLength {
+		r.Properties = props
+	}
 	r.Topic, r.QueueID, r.PreparedTransactionOffset = topic, 0, 0
 	r.ReconsumeTimes++
 	r.BornHost, r.StoreHost = s.o.StoreHost, s.o.StoreHost
