@@ -70,15 +70,18 @@ func ExampleClient_SeekTime() {
 		log.Fatal(err)
 	}
 	defer client.Close()
+	a, err := client.Admin()
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := a.CreateTopic(ctx, admin.Topic{Name: "orders", ReadQueues: 1, WriteQueues: 1}); err != nil {
+		log.Fatal(err)
+	}
 	producer, err := client.NewProducer("order_service")
 	if err != nil {
 		log.Fatal(err)
 	}
 	sent, err := producer.Send(ctx, message.New("orders", []byte("1")))
-	if err != nil {
-		log.Fatal(err)
-	}
-	a, err := client.Admin()
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -27,6 +27,13 @@ func TestTheTraceOfAMessageIsPutTogether(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	a, err := client.Admin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.CreateTopic(t.Context(), admin.Topic{Name: "OUR_TRACE", ReadQueues: 1, WriteQueues: 1}); err != nil {
+		t.Fatal(err)
+	}
 	p, err := client.NewProducer("trace")
 	if err != nil {
 		t.Fatal(err)
@@ -42,10 +49,6 @@ func TestTheTraceOfAMessageIsPutTogether(t *testing.T) {
 		if _, err := p.Send(t.Context(), message.New("OUR_TRACE", []byte(body), message.Key("ID1", "k"))); err != nil {
 			t.Fatal(err)
 		}
-	}
-	a, err := client.Admin()
-	if err != nil {
-		t.Fatal(err)
 	}
 	got, err := a.Trace(t.Context(), "ID1", admin.Between{}, "OUR_TRACE")
 	if err != nil {
