@@ -104,3 +104,18 @@ func TestMessagesWithTheLongestPropertiesAreDelivered(t *testing.T) {
 		})
 	}
 }
+
+func TestNoPeerFillsTheLogWithWarnings(t *testing.T) {
+	var l logs
+	inBubble(t, func(t *testing.T, _ *Broker, c *client) {
+		c.createTopic("orders", 1)
+		for i := range 100 {
+			s := subscription(t, "orders", "*")
+			s.ExpressionType, s.SubString, s.SubVersion = protocol.ExpressionSQL92, "a >", int64(i)
+			c.heartbeat("me", "", "group", s)
+		}
+		if n := strings.Count(l.String(), "level=WARN"); n != 10 {
+			t.Errorf("%d warnings of one kind in a moment, want 10", n)
+		}
+	}, WithLogger(l.logger()))
+}

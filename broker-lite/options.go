@@ -10,6 +10,7 @@ import (
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/clock"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/config"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/seldom"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/vfs"
 )
 
@@ -203,6 +204,7 @@ func validate(opts []Option) (*plan, error) {
 	if p.logger == nil {
 		p.logger = slog.New(slog.DiscardHandler)
 	}
+	p.logger = slog.New(seldom.Handler(p.logger.Handler()))
 	var errs []error
 	if p.standalone {
 		p.config = config.Standalone(p.home, p.host)

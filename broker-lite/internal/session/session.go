@@ -183,7 +183,7 @@ func (m *Manager) enterProducer(group string, who Client) {
 func (m *Manager) enterMember(group string, members map[*remoting.Conn]*Client, who Client) bool {
 	before, known := members[who.Conn]
 	if known && before.ID != who.ID {
-		m.note(slog.LevelError, "one connection is used by two clients of a group", "group", group, "client", who.ID, "before", before.ID)
+		m.note(slog.LevelWarn, "one connection is used by two clients of a group", "group", group, "client", who.ID, "before", before.ID)
 	}
 	members[who.Conn] = &who
 	return !known
