@@ -103,10 +103,10 @@ func adminShrink(s *stand) {
 		}
 		started = true
 		waited = left
-		route, err := a.Route(s.soon(), topic)
-		if err != nil || route[0].ReadQueues != 4 {
-			s.Errorf("while it waits: %+v, %v", route, err)
-		}
+		s.eventually("while it waits, what is in the queues can only be read", func() bool {
+			route, err := a.Route(s.soon(), topic)
+			return err == nil && route[0].ReadQueues == 4 && route[0].WriteQueues == 2
+		})
 		s.start(c, mux)
 	}
 	if err := a.ShrinkTopic(s.soon(), topic, 2, how); err != nil {
