@@ -31,7 +31,7 @@ soak: ## what takes too long for every change: an hour and more
 	go test -count=1 -v -timeout 90m -run SurvivesEveryPowerCut ./broker-lite -crash-seeds 200
 	ROCKETKIT_SOCKFUZZ=10m go test -count=1 -v -timeout 20m -run HostilePeers ./broker-lite
 	ROCKETKIT_KILL_ROUNDS=50 go test -count=1 -v -timeout 60m -run TestAKilledServer ./conformance
-	ROCKETKIT_APACHE=1 ROCKETKIT_FAILOVER=1 go test -count=1 -v -timeout 30m -run TestFailoverOnApache ./conformance
+	ROCKETKIT_APACHE=1 go test -tags soak -count=1 -v -timeout 30m -run TestFailoverOnApache ./conformance
 	ROCKETKIT_MEMBERS=60s go test -count=1 -v -timeout 20m -run TestMembersCome ./conformance
 	go run ./bench -accumulate 10000000 -body 100
 

@@ -12,7 +12,7 @@
 // Foreign clients prove broker-lite in their turn: Apache's Java clients and
 // mqadmin, and rocketmq-client-go. A standalone broker is killed under load, and
 // must keep what it has acknowledged; so are members of a group, which must handle it.
-// With ROCKETKIT_FAILOVER=1 besides ROCKETKIT_APACHE=1 the parts of a cluster of Apache's
+// With -tags soak and ROCKETKIT_APACHE=1 the parts of a cluster of Apache's
 // with slaves are killed one after the other.
 //
 // go test ./conformance runs broker-lite's legs. With ROCKETKIT_APACHE=1 the legs

@@ -1,4 +1,4 @@
-//go:build unix
+//go:build unix && soak
 
 package conformance_test
 
@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,8 +24,6 @@ import (
 )
 
 const (
-	// failoverEnv turns TestFailoverOnApache on: six JVMs, some minutes a version.
-	failoverEnv = "ROCKETKIT_FAILOVER"
 	// failoverQueues is how many queues a broker has of each topic.
 	failoverQueues = 2
 )
@@ -34,9 +31,6 @@ const (
 // TestFailoverOnApache kills the parts of a cluster under load: two masters with a
 // slave each, which they wait for, and two name servers.
 func TestFailoverOnApache(t *testing.T) {
-	if os.Getenv(failoverEnv) != "1" {
-		t.Skipf("left out: fail-over on Apache RocketMQ (set %s=1)", failoverEnv)
-	}
 	apache.Require(t)
 	for _, version := range []string{apache.V5, apache.V4} {
 		t.Run(version, func(t *testing.T) {
