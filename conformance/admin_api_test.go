@@ -92,6 +92,8 @@ func adminShrink(s *stand) {
 	c, topic, group := s.open(), s.topicOf(4), s.group()
 	a, in := s.admin(c), s.inbox()
 	s.sendAll(s.producer(c), topic, numbered("m", 8)...)
+	// Apache's brokers count a message a little after its send was answered.
+	s.eventually("the messages are counted", func() bool { return s.storedIn(topic) == 8 })
 	var waited []admin.QueueLag
 	how := admin.Shrink{Groups: []string{group}, Settle: 300 * time.Millisecond, Every: 50 * time.Millisecond}
 	mux := s.mux(group, consumer.From(consumer.First))
