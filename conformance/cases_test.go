@@ -78,7 +78,7 @@ func sdkCases() []testCase {
 		{name: "pull refused", about: "wrong names, unknown topics, queues of others", run: pullRefused, needs: pulls},
 		{name: "fetch", about: "fetched messages are acknowledged, retried, dead-lettered; what has no answer comes again", run: fetchAndAnswer},
 		{name: "fetch commits", about: "Commit tells the broker at once, up to the first without an answer", run: fetchCommits, needs: pulls},
-		{name: "fetch shares queues", about: "what moved to another member is fetched there, and its answer here does not count", run: fetchShared},
+		{name: "fetch shares queues", about: "what moved to another member is fetched there, and its answer here does not count", run: fetchShared, needs: pulls},
 		{name: "simple receive", about: "received messages are hidden from others; acknowledged ones are done, the others come again", run: simpleReceive, needs: pops},
 		{name: "simple extend", about: "a message is hidden for longer, or shorter", run: simpleExtend, needs: pops},
 		{name: "simple dead letter", about: "what is given up, or has come too often, goes to the dead letters", run: simpleDeadLetter, needs: pops},

@@ -117,8 +117,14 @@ func dlqRedrive(s *stand) {
 		s.Fatalf("interrupted: %v", err)
 	}
 	first := m.in.ids(1)
+	skip := "2" // unless it has gone already: letters come in the order in which they died
+	for _, d := range first {
+		if string(d.Body) == skip {
+			skip = "3"
+		}
+	}
 	steps := 0
-	redrive(dlq.Report{Total: 3, Sent: 2, Filtered: 1}, without("2"), dlq.Rate(1000), dlq.OnProgress(func(dlq.Progress) { steps++ }))
+	redrive(dlq.Report{Total: 3, Sent: 2, Filtered: 1}, without(skip), dlq.Rate(1000), dlq.OnProgress(func(dlq.Progress) { steps++ }))
 	if steps != 3 {
 		s.Errorf("progress was told %d times", steps)
 	}
@@ -134,12 +140,12 @@ func dlqRedrive(s *stand) {
 		}
 	}
 	slices.Sort(bodies)
-	if len(bodies) != 3 || slices.Contains(bodies, "2") {
+	if len(bodies) != 3 || slices.Contains(bodies, skip) {
 		s.Errorf("redriven %q", bodies)
 	}
 	redrive(dlq.Report{})
-	redrive(dlq.Report{Total: 4, Sent: 1, Filtered: 3}, dlq.FromStart(), dlq.Filter(func(l *dlq.Letter) bool { return string(l.Body) == "2" }))
-	if d := m.in.next(); string(d.Body) != "2" {
+	redrive(dlq.Report{Total: 4, Sent: 1, Filtered: 3}, dlq.FromStart(), dlq.Filter(func(l *dlq.Letter) bool { return string(l.Body) == skip }))
+	if d := m.in.next(); string(d.Body) != skip {
 		s.Errorf("redriven %+v", d)
 	}
 	m.in.none()
