@@ -64,14 +64,13 @@ func (t *Table) Lock(group, client string, queues []protocol.MessageQueue) (lock
 	t.mu.Unlock()
 	for i, q := range queues {
 		o := outcomes[i]
-		log := t.logger.With("group", group, "topic", q.Topic, "queue", q.QueueID, "client", client)
 		switch {
 		case o.owner != "":
-			log.Debug("a queue is locked by another member", "owner", o.owner)
+			t.logger.Debug("a queue is locked by another member", "group", group, "topic", q.Topic, "queue", q.QueueID, "client", client, "owner", o.owner)
 		case o.full:
-			log.Warn("too many queues are locked; another one is not", "limit", maxLocks)
+			t.logger.Warn("too many queues are locked; another one is not", "group", group, "topic", q.Topic, "queue", q.QueueID, "client", client, "limit", maxLocks)
 		case o.anew:
-			log.Info("queue locked")
+			t.logger.Info("queue locked", "group", group, "topic", q.Topic, "queue", q.QueueID, "client", client)
 		}
 		if o.taken {
 			locked = append(locked, q)
