@@ -75,7 +75,7 @@ func (a *Append) check(maxBytes int64) error {
 	if err := checkTopic(a.Topic); err != nil {
 		return err
 	}
-	if a.Topic == cutTopic {
+	if a.Topic == noteTopic {
 		return fmt.Errorf("%w: topic %s is the store's own", ErrBadAppend, a.Topic)
 	}
 	if int64(len(a.Records)) > maxBytes {

@@ -13,9 +13,25 @@ import (
 	"github.com/rocketkit/rocketkit/internal/protocol"
 )
 
-// cutTopic is the topic of the records that a repair puts where damaged ones were.
-// Their body says what was lost, as JSON. No client's topic has this name.
-const cutTopic = "*"
+// noteTopic is the topic of the store's own records, which note what was deleted, and
+// what a repair has cut out: the body of these says what was lost, as JSON. No client's
+// topic has this name.
+const noteTopic = "*"
+
+// note makes a record of the store's own.
+func note(stamp int64, body []byte) protocol.Record {
+	nobody := netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
+	return protocol.Record{Topic: noteTopic, Body: body, BornTimestamp: stamp, BornHost: nobody, StoreHost: nobody}
+}
+
+// lostIn returns what the note of a repair says was lost; nothing when there was no
+// room for it.
+func lostIn(rec *protocol.Record) (lost []LostRange) {
+	if json.Unmarshal(rec.Body, &lost) != nil {
+		return nil
+	}
+	return lost
+}
 
 // maxCutRecord is how long one of them gets.
 const maxCutRecord = 4 << 20
@@ -99,8 +115,7 @@ func cutRecords(p *Problem, stamp int64, toEnd bool) (b []byte, err error) {
 
 // cutRecord is a record of exactly size bytes.
 func cutRecord(phys, size, stamp int64, lost []LostRange) ([]byte, error) {
-	nobody := netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
-	r := protocol.Record{Topic: cutTopic, BornTimestamp: stamp, BornHost: nobody, StoreHost: nobody}
+	r := note(stamp, nil)
 	empty, err := protocol.AppendRecord(nil, &r)
 	if err != nil {
 		return nil, err
@@ -133,11 +148,7 @@ func cutRecord(phys, size, stamp int64, lost []LostRange) ([]byte, error) {
 // dispatchCut takes a note of what was lost into the queues.
 func (r *recovery) dispatchCut(sc *scanner, rec *protocol.Record) error {
 	r.cut, r.cutAt = true, rec.PhysicalOffset
-	var lost []LostRange
-	if err := json.Unmarshal(rec.Body, &lost); err != nil {
-		return nil // one without room for it
-	}
-	for _, l := range lost {
+	for _, l := range lostIn(rec) {
 		if checkTopic(l.Topic) != nil || l.QueueID < 0 || l.From < 0 {
 			continue
 		}

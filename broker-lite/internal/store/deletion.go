@@ -2,7 +2,6 @@ package store
 
 import (
 	"bytes"
-	"net/netip"
 	"path/filepath"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/vfs"
@@ -10,20 +9,18 @@ import (
 )
 
 // deletionPrefix begins the body of a record that notes a deletion; the deleted
-// topic's name is the rest. Its topic is cutTopic, as of the notes of a repair,
-// whose bodies begin otherwise.
+// topic's name is the rest. The notes of a repair begin otherwise.
 const deletionPrefix = "deleted "
 
 // deletionNote is a record that says: what is before it of a topic is deleted.
 func deletionNote(topic string, stamp int64) ([]byte, error) {
-	nobody := netip.AddrPortFrom(netip.IPv4Unspecified(), 0)
-	return protocol.AppendRecord(nil, &protocol.Record{Topic: cutTopic, Body: []byte(deletionPrefix + topic),
-		BornTimestamp: stamp, BornHost: nobody, StoreHost: nobody})
+	r := note(stamp, []byte(deletionPrefix+topic))
+	return protocol.AppendRecord(nil, &r)
 }
 
 // deletedTopic returns the topic whose deletion a record notes.
 func deletedTopic(rec *protocol.Record) (topic string, ok bool) {
-	if rec.Topic != cutTopic {
+	if rec.Topic != noteTopic {
 		return "", false
 	}
 	name, ok := bytes.CutPrefix(rec.Body, []byte(deletionPrefix))

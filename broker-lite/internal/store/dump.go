@@ -2,9 +2,7 @@ package store
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"strings"
 
 	"github.com/rocketkit/rocketkit/internal/protocol"
 )
@@ -63,20 +61,15 @@ func Dump(ctx context.Context, o Options, d Dumping) (err error) {
 // Note tells what a record of the store's own says: that a topic was deleted, or
 // that a repair has cut out what was damaged here. ok is false for all others.
 func Note(rec *protocol.Record) (text string, ok bool) {
-	if rec.Topic != cutTopic {
+	if rec.Topic != noteTopic {
 		return "", false
 	}
 	if topic, ok := deletedTopic(rec); ok {
 		return "topic " + topic + " was deleted", true
 	}
 	text = "damaged records were cut out"
-	var lost []LostRange
-	if err := json.Unmarshal(rec.Body, &lost); err != nil || len(lost) == 0 {
-		return text, true // one without room for it
+	if lost := lostIn(rec); len(lost) > 0 {
+		text += ": " + listLost(lost)
 	}
-	var all []string
-	for _, l := range lost {
-		all = append(all, l.String())
-	}
-	return text + ": " + strings.Join(all, ", "), true
+	return text, true
 }

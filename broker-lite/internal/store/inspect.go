@@ -336,7 +336,7 @@ func (in *inspector) record(sc *scanner, rec *protocol.Record) error {
 	if topic, ok := deletedTopic(rec); ok {
 		return in.deletion(topic, rec.PhysicalOffset)
 	}
-	if rec.Topic == cutTopic {
+	if rec.Topic == noteTopic {
 		return nil
 	}
 	return in.compare(sc, rec)
@@ -378,14 +378,18 @@ func (p *Problem) String() string {
 		return fmt.Sprintf("%s: %s: queue offset %d: %s", p.Kind, p.File, p.Offset, p.Reason)
 	}
 	text := fmt.Sprintf("%s: %s: physical offsets %d to %d (%d bytes): %s", p.Kind, p.File, p.Offset, p.End, p.End-p.Offset, p.Reason)
-	var lost []string
-	for _, l := range p.Lost {
-		lost = append(lost, l.String())
-	}
-	if len(lost) > 0 {
-		text += "; lost: " + strings.Join(lost, ", ")
+	if len(p.Lost) > 0 {
+		text += "; lost: " + listLost(p.Lost)
 	}
 	return text
+}
+
+func listLost(list []LostRange) string {
+	var all []string
+	for _, l := range list {
+		all = append(all, l.String())
+	}
+	return strings.Join(all, ", ")
 }
 
 // queueFileOf names the file of a queue's entry.

@@ -295,7 +295,7 @@ func (r *recovery) dispatch(sc *scanner, rec *protocol.Record) error {
 	if topic, ok := deletedTopic(rec); ok {
 		return r.dispatchDeletion(topic)
 	}
-	if rec.Topic == cutTopic {
+	if rec.Topic == noteTopic {
 		return r.dispatchCut(sc, rec)
 	}
 	table := r.s.queues
