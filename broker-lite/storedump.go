@@ -56,17 +56,17 @@ func DumpStore(ctx context.Context, w io.Writer, d StoreDump, progress func(done
 		return done, err
 	}
 	out := bufio.NewWriterSize(w, 64<<10)
-	write := func(text string, v any) error {
+	write := func(v fmt.Stringer) error {
 		if d.AsJSON {
 			return json.NewEncoder(out).Encode(v)
 		}
-		_, err := fmt.Fprintln(out, text)
+		_, err := fmt.Fprintln(out, v)
 		return err
 	}
 	err = store.Dump(ctx, o, store.Dumping{From: d.From, To: d.To, Progress: progress,
 		Problem: func(p *store.Problem) error {
 			done.Damaged++
-			return write(p.String(), p)
+			return write(p)
 		},
 		Record: func(r *protocol.Record) (more bool, err error) {
 			done.Read++
@@ -74,8 +74,7 @@ func DumpStore(ctx context.Context, w io.Writer, d StoreDump, progress func(done
 				return true, nil
 			}
 			done.Records++
-			v := dumpOf(r)
-			return d.Limit == 0 || done.Records < d.Limit, write(v.line(), v)
+			return d.Limit == 0 || done.Records < d.Limit, write(dumpOf(r))
 		}})
 	return done, errors.Join(locked(err), out.Flush())
 }
@@ -90,8 +89,8 @@ func dumpOf(r *protocol.Record) *dumpRecord {
 	return v
 }
 
-// line shows a record in one line.
-func (v *dumpRecord) line() string {
+// String is one line.
+func (v *dumpRecord) String() string {
 	text := fmt.Sprintf("%s phys=%d topic=%s queue=%d offset=%d size=%d sysFlag=%d tags=%s keys=%s",
 		time.UnixMilli(v.StoreTimestamp).Format("2006-01-02 15:04:05.000"), v.PhysicalOffset, plain(v.Topic), v.QueueID, v.QueueOffset,
 		v.Size, v.SysFlag, plain(v.Tags), plain(strings.Join(v.Keys, ",")))
