@@ -11,7 +11,7 @@ type Progress struct {
 }
 
 // tally is a Progress that others read while the alarm goes on.
-type tally struct{ filed, delivered, next, due atomic.Int64 }
+type tally struct{ filed, delivered, next, due, held atomic.Int64 }
 
 // count notes where a ring ends.
 func (s *Service) count() {
@@ -21,6 +21,7 @@ func (s *Service) count() {
 	}
 	s.tally.next.Store(s.next)
 	s.tally.due.Store(due)
+	s.tally.held.Store(int64(len(s.queue)))
 }
 
 // Progress is how far the service had come when the alarm last rang.

@@ -55,10 +55,9 @@ type Service struct {
 	o     Options
 	alarm clock.Alarm
 	saver *alarm.Alarm
-	save  atomic.Bool  // the next ring saves; any goroutine
-	held  atomic.Int64 // entries in memory after the last ring; any goroutine
-	tally tally        // any goroutine
-	stop  atomic.Bool  // Close has begun; any goroutine
+	save  atomic.Bool // the next ring saves; any goroutine
+	tally tally       // any goroutine
+	stop  atomic.Bool // Close has begun; any goroutine
 	group *redeliver.Group
 
 	slots    slots
@@ -173,7 +172,6 @@ func (s *Service) ring(now time.Time) (next time.Time) {
 			s.saver.Set(time.Now().Add(retryAfter))
 		}
 	}
-	s.held.Store(int64(len(s.queue)))
 	if len(s.queue) == 0 && cap(s.queue) > keptEntries {
 		s.queue = nil
 	}
@@ -185,7 +183,7 @@ func (s *Service) ring(now time.Time) (next time.Time) {
 
 // InMemory is how many of the messages that wait are known in memory: those of the
 // minute that has begun.
-func (s *Service) InMemory() int { return int(s.held.Load()) }
+func (s *Service) InMemory() int { return int(s.tally.held.Load()) }
 
 // comeAgain is when the next message is due, or the next slot begins.
 func (s *Service) comeAgain() time.Time {
