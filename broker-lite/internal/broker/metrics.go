@@ -66,6 +66,11 @@ func gauge(w *metrics.Writer, name, help string, value float64, labels ...metric
 	w.Sample(value, labels...)
 }
 
+func counter(w *metrics.Writer, name, help string, value int64, labels ...metrics.Label) {
+	w.Family(name, metrics.Counter, help)
+	w.Sample(float64(value), labels...)
+}
+
 func (b *Broker) writeBroker(w *metrics.Writer) {
 	gauge(w, "rocketmq_broker_permission", "Broker permission: 4 read, 2 write.", float64(b.conf().Permission))
 	gauge(w, "rocketmq_topic_number", "Topics.", float64(len(b.meta.Topics.Names())))
@@ -76,13 +81,9 @@ func (b *Broker) writeBroker(w *metrics.Writer) {
 	gauge(w, "rocketkit_parked_pulls", "Pulls that wait for a message.", float64(b.ParkedPulls()))
 	gauge(w, "rocketkit_start_time_seconds", "When the broker was started, since 1970.", float64(b.stats.started.UnixMilli())/1000)
 	gauge(w, "rocketmq_half_messages", "Half messages without an outcome.", float64(b.half.Count()))
-	counter := func(name, help string, n int64) {
-		w.Family(name, metrics.Counter, help)
-		w.Sample(float64(n))
-	}
-	counter("rocketmq_commit_messages_total", "Half messages that were committed.", b.stats.commits.Load())
-	counter("rocketmq_rollback_messages_total", "Half messages that were rolled back.", b.stats.rollbacks.Load())
-	counter("rocketkit_failed_sends_total", "Sends that the store did not take.", b.stats.putFailures.Load())
+	counter(w, "rocketmq_commit_messages_total", "Half messages that were committed.", b.stats.commits.Load())
+	counter(w, "rocketmq_rollback_messages_total", "Half messages that were rolled back.", b.stats.rollbacks.Load())
+	counter(w, "rocketkit_failed_sends_total", "Sends that the store did not take.", b.stats.putFailures.Load())
 }
 
 // systemLabel is BrokerMetricsManager.isSystem.

@@ -27,15 +27,12 @@ func (b *Broker) writeTimer(w *metrics.Writer) {
 	if p.Due > 0 {
 		late = max(b.clock.Now().Sub(time.UnixMilli(p.Due)), 0)
 	}
-	write := func(name string, kind metrics.Kind, help string, n int64) {
-		w.Family(name, kind, help)
-		w.Sample(float64(n), storageLabels()...)
-	}
-	write("rocketmq_timer_enqueue_total", metrics.Counter, "Timer messages that the timer took over.", p.Filed)
-	write("rocketmq_timer_dequeue_total", metrics.Counter, "Timer messages that were delivered.", p.Delivered)
-	write("rocketmq_timer_enqueue_lag", metrics.Gauge, "Timer messages that the timer has not taken over yet.", max(behind, 0))
-	write("rocketmq_timer_enqueue_latency_milliseconds", metrics.Gauge, "Age of the first of them.", waits.Milliseconds())
-	write("rocketmq_timer_dequeue_latency_milliseconds", metrics.Gauge, "For how long the first message that waits is due.", late.Milliseconds())
+	labels := storageLabels()
+	counter(w, "rocketmq_timer_enqueue_total", "Timer messages that the timer took over.", p.Filed, labels...)
+	counter(w, "rocketmq_timer_dequeue_total", "Timer messages that were delivered.", p.Delivered, labels...)
+	gauge(w, "rocketmq_timer_enqueue_lag", "Timer messages that the timer has not taken over yet.", float64(max(behind, 0)), labels...)
+	gauge(w, "rocketmq_timer_enqueue_latency_milliseconds", "Age of the first of them.", float64(waits.Milliseconds()), labels...)
+	gauge(w, "rocketmq_timer_dequeue_latency_milliseconds", "For how long the first message that waits is due.", float64(late.Milliseconds()), labels...)
 }
 
 // writePop writes what became visible again. Apache counts the rest of reviving by
