@@ -411,7 +411,10 @@ func TestWithoutAnAddressNothingListens(t *testing.T) {
 }
 
 func TestTimersAndRevivalsAreCounted(t *testing.T) {
-	const storage = " storage_medium=disk storage_type=local"
+	const (
+		storage = " storage_medium=disk storage_type=local"
+		revived = "rocketmq_pop_revive_retry_messages_total consumer_group=group put_status=PUT_OK topic=orders"
+	)
 	onDisk(t, func(t *testing.T, b *Broker, c *client, disk *stallingDisk) {
 		expect := func(when string, want map[string]float64) {
 			t.Helper()
@@ -445,7 +448,11 @@ func TestTimersAndRevivalsAreCounted(t *testing.T) {
 		time.Sleep(16 * time.Second)
 		expect("after 24 s", map[string]float64{
 			"rocketmq_timer_dequeue_total" + storage: 2, "rocketmq_timer_dequeue_latency_milliseconds" + storage: 0,
-			"rocketmq_pop_revive_retry_messages_total consumer_group=group put_status=PUT_OK topic=orders": 1,
+			revived: 1,
 		})
+		c.ok(protocol.DeleteTopicInBroker, &protocol.TopicRequest{Topic: "orders"}, nil)
+		if _, got, _ := scrape(t, b); got[revived] != 0 {
+			t.Errorf("of a topic that is gone: %v", got[revived])
+		}
 	}, HTTP("127.0.0.1:0"))
 }

@@ -6,7 +6,6 @@ import (
 	"strings"
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
-	"github.com/rocketkit/rocketkit/broker-lite/internal/pop"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 )
 
@@ -111,7 +110,7 @@ func (b *Broker) deleteGroup(p *peer, cmd *protocol.Command) {
 	b.meta.Groups.Delete(group)
 	if clean {
 		b.meta.Offsets.RemoveGroup(group)
-		b.pops.Forget(func(k pop.Key) bool { return k.Group == group })
+		b.pops.Forget(func(c meta.Consumption) bool { return c.Group == group })
 	}
 	b.stats.forgetGroup(group)
 	b.saved(p, cmd)

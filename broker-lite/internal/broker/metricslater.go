@@ -9,7 +9,6 @@ import (
 
 	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
 	"github.com/rocketkit/rocketkit/broker-lite/internal/metrics"
-	"github.com/rocketkit/rocketkit/broker-lite/internal/pop"
 )
 
 // writeTimer writes what the timer does. Of Apache's rocketmq_timing_messages,
@@ -40,7 +39,7 @@ func (b *Broker) writeTimer(w *metrics.Writer) {
 func (b *Broker) writePop(w *metrics.Writer) {
 	w.Family("rocketmq_pop_revive_retry_messages_total", metrics.Counter, "Popped messages that came into a retry topic because their time was up.")
 	revived := b.pops.Revived()
-	for _, g := range slices.SortedFunc(maps.Keys(revived), func(a, b pop.Group) int {
+	for _, g := range slices.SortedFunc(maps.Keys(revived), func(a, b meta.Consumption) int {
 		return cmp.Or(strings.Compare(a.Topic, b.Topic), strings.Compare(a.Group, b.Group))
 	}) {
 		w.Sample(float64(revived[g]), metrics.Label{Name: "topic", Value: g.Topic}, metrics.Label{Name: "consumer_group", Value: g.Group},

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/rocketkit/rocketkit/broker-lite/internal/pop"
+	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 )
 
@@ -165,7 +165,7 @@ func (b *Broker) deleteTopic(p *peer, cmd *protocol.Command) {
 		for _, t := range topics {
 			b.meta.Topics.Delete(t)
 			b.meta.Offsets.RemoveTopic(t)
-			b.pops.Forget(func(k pop.Key) bool { return k.Topic == t })
+			b.pops.Forget(func(c meta.Consumption) bool { return c.Topic == t })
 			b.stats.forgetTopic(t)
 			errs = append(errs, b.store.DeleteTopic(ctx, t))
 		}

@@ -1,13 +1,14 @@
 package pop
 
-import "maps"
+import (
+	"maps"
 
-// Group is a group that consumes a topic.
-type Group struct{ Topic, Group string }
+	"github.com/rocketkit/rocketkit/broker-lite/internal/meta"
+)
 
 // Revived is how many messages of each group became visible again because their time
 // was up, since Open.
-func (s *Service) Revived() map[Group]int64 {
+func (s *Service) Revived() map[meta.Consumption]int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return maps.Clone(s.revives)

@@ -106,7 +106,7 @@ func (s *Service) turn(turn []*message) (err error) {
 		switch {
 		case res.Err == nil:
 			s.mu.Lock()
-			s.revives[Group{sent[i].key.Topic, sent[i].key.Group}]++
+			s.revives[meta.Consumption{Topic: sent[i].key.Topic, Group: sent[i].key.Group}]++
 			s.mu.Unlock()
 			s.revived(sent[i])
 		case redeliver.Refused(res.Err):
@@ -129,7 +129,6 @@ func (s *Service) revivals(turn []*message) (list []revival) {
 	for _, m := range turn {
 		q := m.q
 		if _, ok := s.o.Offsets.Query(q.key.Group, q.key.Topic, q.key.Queue); !ok {
-			delete(s.revives, Group{q.key.Topic, q.key.Group})
 			s.enter(&entry{kind: kindSettle, key: q.key, popTime: m.popTime, offsets: []int64{m.offset}}, nil)
 			continue
 		}

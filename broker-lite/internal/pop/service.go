@@ -3,6 +3,7 @@ package pop
 import (
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"path/filepath"
 	"sync"
@@ -62,7 +63,7 @@ type Service struct {
 	journal journal
 	wakes   []Key    // to be called when mu is free
 	news    []func() // the same, for the log
-	revives map[Group]int64
+	revives map[meta.Consumption]int64
 	armed   int64 // the alarm is set to this, ms since 1970; 0: it is not
 	dirty   map[*queue]struct{}
 	changed bool          // since the state was written
@@ -76,7 +77,7 @@ func Open(o Options) (*Service, error) {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Service{
-		o: o, group: redeliver.NewGroup(o.Store), dirty: map[*queue]struct{}{}, revives: map[Group]int64{}, saveGap: saveEvery,
+		o: o, group: redeliver.NewGroup(o.Store), dirty: map[*queue]struct{}{}, revives: map[meta.Consumption]int64{}, saveGap: saveEvery,
 		tables: tables{queues: map[Key]*queue{}},
 	}
 	s.journal.idle = sync.NewCond(&s.mu)
@@ -185,12 +186,14 @@ func (s *Service) Next(key Key, init int64) int64 {
 	return offset
 }
 
-// Forget forgets what is invisible of queues that are gone, whenever it would come
-// again. Their consumer offsets must be gone, too.
-func (s *Service) Forget(which func(Key) bool) {
+// Forget forgets what is invisible for groups, or of topics, that are gone, whenever it
+// would come again, and what was counted of them. Their consumer offsets must be gone,
+// too.
+func (s *Service) Forget(which func(meta.Consumption) bool) {
 	s.mu.Lock()
+	maps.DeleteFunc(s.revives, func(c meta.Consumption, _ int64) bool { return which(c) })
 	for key, q := range s.queues {
-		if !which(key) {
+		if !which(meta.Consumption{Topic: key.Topic, Group: key.Group}) {
 			continue
 		}
 		s.enter(&entry{kind: kindMove, key: key}, nil)
