@@ -69,13 +69,9 @@ func New(drv driver.Driver, mux *Mux, opts ...GroupOption) (*Consumer, error) {
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	log := p.opts.logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
 	c := &Consumer{
 		group:           p.group,
-		log:             log,
+		log:             p.logger(),
 		shutdownTimeout: p.opts.shutdownTimeout.or(defaultShutdownTimeout),
 		begun:           make(chan struct{}),
 		closed:          make(chan struct{}),

@@ -53,9 +53,7 @@ func NewFetcher(drv driver.Driver, group string, subs []Subscription, opts ...Gr
 	}
 	cfg := a.common(group, a.opts.from)
 	cfg.Topics = a.filters
-	if cfg.MaxRetries = a.opts.retry.value.Retries(); cfg.MaxRetries == 0 {
-		cfg.MaxRetries = -1
-	}
+	cfg.MaxRetries = atMost(a.opts.retry.value.Retries())
 	if f.sub, err = drv.NewSubscription(cfg, f); err != nil {
 		return nil, fmt.Errorf("fetcher of group %q: %w", group, err)
 	}

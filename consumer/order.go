@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"context"
 	"log/slog"
 	"runtime/debug"
 	"time"
@@ -76,7 +77,7 @@ func (p *plan) order(cfg *driver.SubscriptionConfig) {
 	}
 	cfg.Ordered, cfg.Suspend = true, p.opts.suspend.or(defaultSuspend)
 	if key := p.opts.orderKey.value; key != nil {
-		cfg.OrderKey = guardKey(key, p.opts.logger)
+		cfg.OrderKey = guardKey(key, p.logger())
 	}
 }
 
@@ -94,21 +95,12 @@ func guardKey(key func(*message.Delivery) string, log *slog.Logger) func(*messag
 		defer func() {
 			if v := recover(); v != nil {
 				k = ""
-				if log != nil {
-					log.Error("the key function of an ordered group panicked; the message's key is empty", append(anys(identity(d)), "group", d.Group, "panic", v, "stack", string(debug.Stack()))...)
-				}
+				log.LogAttrs(context.Background(), slog.LevelError, "the key function of an ordered group panicked; the message's key is empty", append(identity(d),
+					slog.String("group", d.Group), slog.Any("panic", v), slog.String("stack", string(debug.Stack())))...)
 			}
 		}()
 		return key(d)
 	}
-}
-
-func anys(attrs []slog.Attr) []any {
-	list := make([]any, len(attrs))
-	for i, a := range attrs {
-		list[i] = a
-	}
-	return list
 }
 
 // checkOrder finds what does not go with order, or only with it.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 
@@ -56,18 +57,24 @@ type plan struct {
 // newPlan applies the options: the Mux's first, then those of New.
 func newPlan(m *Mux, opts []GroupOption) *plan {
 	p := &plan{group: m.group, middleware: m.middleware, mistakes: slices.Clone(m.mistakes)}
-	for _, o := range slices.Concat(m.opts, opts) {
+	p.choose(m.opts)
+	p.choose(opts)
+	for i, r := range m.registrations {
+		p.entries = append(p.entries, p.newEntry(i, r))
+	}
+	p.override()
+	return p
+}
+
+// choose applies options of the group.
+func (p *plan) choose(opts []GroupOption) {
+	for _, o := range opts {
 		if o == nil {
 			p.mistake("a group option is nil; remove it")
 			continue
 		}
 		o.applyGroup(&p.opts)
 	}
-	for i, r := range m.registrations {
-		p.entries = append(p.entries, p.newEntry(i, r))
-	}
-	p.override()
-	return p
 }
 
 func (p *plan) mistake(format string, args ...any) {
@@ -212,10 +219,16 @@ func (p *plan) subscription() driver.SubscriptionConfig {
 	p.order(&cfg)
 	p.model(&cfg)
 	// Verdicts carry each handler's own number; this is for messages without one.
-	if cfg.MaxRetries = retries; retries == 0 {
-		cfg.MaxRetries = -1
-	}
+	cfg.MaxRetries = atMost(retries)
 	return cfg
+}
+
+// atMost is a number of retries as drivers take it, for which 0 is their default.
+func atMost(retries int) int {
+	if retries == 0 {
+		return -1
+	}
+	return retries
 }
 
 func (p *plan) common(group string, from driver.From) driver.SubscriptionConfig {
@@ -230,6 +243,14 @@ func (p *plan) common(group string, from driver.From) driver.SubscriptionConfig 
 		MaxSpan:           p.opts.maxSpan.value,
 		StrictRetryDelay:  p.opts.strictRetryDelay,
 	}
+}
+
+// logger is the one that was given, or one that says nothing.
+func (p *plan) logger() *slog.Logger {
+	if p.opts.logger != nil {
+		return p.opts.logger
+	}
+	return slog.New(slog.DiscardHandler)
 }
 
 // err returns the mistakes, nil when there are none.

@@ -60,13 +60,9 @@ func NewSimpleConsumer(drv driver.Driver, group string, subs []Subscription, opt
 	if !ok {
 		return nil, cannot(drv, fmt.Sprintf("pop messages for group %q", group))
 	}
-	log := a.opts.logger
-	if log == nil {
-		log = slog.New(slog.DiscardHandler)
-	}
 	return &SimpleConsumer{
 		drv: pd, group: group, filters: a.filters, from: a.opts.from, invisible: a.opts.invisible.or(defaultInvisible),
-		wait: a.pullWait(), retries: a.opts.retry.value.Retries(), log: log,
+		wait: a.pullWait(), retries: a.opts.retry.value.Retries(), log: a.logger(),
 	}, nil
 }
 

@@ -55,17 +55,8 @@ type asked struct {
 // ask checks everything that such a consumer was made with.
 func ask(group string, subs []Subscription, opts []GroupOption) (*asked, error) {
 	a := &asked{plan: plan{group: group}}
-	for _, o := range opts {
-		if o == nil {
-			a.mistake("a group option is nil; remove it")
-			continue
-		}
-		o.applyGroup(&a.opts)
-	}
-	if err := message.CheckGroup(group); err != nil {
-		a.mistake("%w", err)
-	}
-	a.checkOptions()
+	a.choose(opts)
+	a.checkGroup()
 	if a.opts.ordered || a.opts.broadcast {
 		a.mistake("Ordered and Broadcast are %w without handlers; remove the option or use a Consumer", message.ErrUnsupported)
 	}

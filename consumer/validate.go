@@ -10,10 +10,7 @@ import (
 
 // validate finds every mistake.
 func (p *plan) validate(caps driver.Capabilities, driverName string) {
-	if err := message.CheckGroup(p.group); err != nil {
-		p.mistake("%w", err)
-	}
-	p.checkOptions()
+	p.checkGroup()
 	if p.opts.strictRetryDelay && !caps.ExactRetryDelay {
 		p.mistake("%w: StrictRetryDelay needs a driver that keeps retry delays, and %s rounds them up to delay levels; use the native driver or remove the option", message.ErrUnsupported, driverName)
 	}
@@ -35,7 +32,11 @@ func (p *plan) validate(caps driver.Capabilities, driverName string) {
 	p.checkPresence()
 }
 
-func (p *plan) checkOptions() {
+// checkGroup checks the group's name and options.
+func (p *plan) checkGroup() {
+	if err := message.CheckGroup(p.group); err != nil {
+		p.mistake("%w", err)
+	}
 	o := &p.opts
 	p.checkCommon("", &o.common)
 	if n := o.pullBatch; n.set && (n.value < 1 || n.value > maxPullBatch) {
