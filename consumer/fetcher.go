@@ -26,17 +26,10 @@ type Fetcher struct {
 	closed          chan struct{}
 
 	mu      sync.Mutex // guards the following
-	waiting []fetch    // in the order in which they came
-	fetched map[*message.Delivery]fetch
+	waiting []task     // in the order in which they came
+	fetched map[*message.Delivery]task
 	more    chan struct{} // closed and replaced when messages come or the state changes
 	ending  bool          // no more is fetched
-}
-
-// fetch is a message that waits to be fetched or answered.
-type fetch struct {
-	queue   context.Context // ends when the message's queue is revoked
-	settler driver.Settler
-	d       *message.Delivery
 }
 
 // NewFetcher makes a fetcher of the topics. Of the options it heeds those about the
@@ -49,7 +42,7 @@ func NewFetcher(drv driver.Driver, group string, subs []Subscription, opts ...Gr
 	}
 	f := &Fetcher{
 		group: group, shutdownTimeout: a.opts.shutdownTimeout.or(defaultShutdownTimeout), closed: make(chan struct{}),
-		fetched: make(map[*message.Delivery]fetch), more: make(chan struct{}),
+		fetched: make(map[*message.Delivery]task), more: make(chan struct{}),
 	}
 	cfg := a.common(group, a.opts.from)
 	cfg.Topics = a.filters
@@ -79,7 +72,7 @@ func (f *Fetcher) Deliver(ctx context.Context, s driver.Settler, ds []*message.D
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, d := range ds {
-		f.waiting = append(f.waiting, fetch{ctx, s, d})
+		f.waiting = append(f.waiting, task{ctx, s, d})
 	}
 	f.stir()
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/rocketkit/rocketkit/message"
 )
 
-// task is one message that waits for a worker.
+// task is one message that waits for a worker, or to be fetched and answered.
 type task struct {
 	queue   context.Context // ends when the message's queue is revoked
 	settler driver.Settler

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"sync"
 	"time"
 
@@ -205,9 +206,8 @@ func (p *Puller) Pull(ctx context.Context, q message.Queue, n int) (Pulled, erro
 // Commit makes the positions of queues the group's, of all that were pulled when
 // none is named: every message before them counts as consumed.
 func (p *Puller) Commit(ctx context.Context, queues ...message.Queue) error {
-	positions := p.toCommit(queues)
 	var errs []error
-	for q, offset := range positions {
+	for q, offset := range p.toCommit(queues) {
 		if err := p.drv.CommitOffset(ctx, p.group, q, offset); err != nil {
 			errs = append(errs, fmt.Errorf("commit offset %d of group %q in queue %v: %w", offset, p.group, q, err))
 		}
@@ -218,16 +218,12 @@ func (p *Puller) Commit(ctx context.Context, queues ...message.Queue) error {
 func (p *Puller) toCommit(queues []message.Queue) map[message.Queue]int64 {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	positions := make(map[message.Queue]int64)
-	for q, offset := range p.positions {
-		positions[q] = offset
-	}
 	if len(queues) == 0 {
-		return positions
+		return maps.Clone(p.positions)
 	}
 	named := make(map[message.Queue]int64, len(queues))
 	for _, q := range queues {
-		if offset, ok := positions[q]; ok {
+		if offset, ok := p.positions[q]; ok {
 			named[q] = offset
 		}
 	}
