@@ -18,6 +18,10 @@ var (
 	ErrPanic = errors.New("handler panicked")
 	// ErrUnfinished: a shutdown ended before its handlers did.
 	ErrUnfinished = errors.New("handlers still running")
+	// ErrRevoked: a message's queue has moved to another member of the group, or the
+	// consumer has ended, so that what was said of the message does not count. It is
+	// delivered again there.
+	ErrRevoked = errors.New("the message's queue is no longer this member's")
 )
 
 // RegistrationError is every mistake that was found, at once.

@@ -239,28 +239,9 @@ func TestOrderIsRefusedWhereItCannotBe(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			drv := newScripted()
-			drv.caps = tt.caps
 			m := consumer.NewMux("pay", tt.opts...)
 			consumer.HandleRaw(m, "orders", func(context.Context, *message.Delivery) error { return nil })
-			c, err := consumer.New(drv, m)
-			if tt.want == nil {
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := c.Stop(context.Background()); err != nil {
-					t.Error(err)
-				}
-				return
-			}
-			if !errors.Is(err, consumer.ErrRegistration) {
-				t.Fatalf("error %v", err)
-			}
-			for _, word := range tt.want {
-				if !strings.Contains(err.Error(), word) {
-					t.Errorf("error %v does not say %q", err, word)
-				}
-			}
+			taken(t, tt.caps, m, tt.want)
 		})
 	}
 	_, err := consumer.NewFetcher(newScripted(), "pay", []consumer.Subscription{{Topic: "orders"}}, consumer.Ordered())

@@ -336,3 +336,29 @@ func TestADriversRefusalEndsWhatWasBegun(t *testing.T) {
 		}
 	}
 }
+
+// taken wants a driver with these capabilities to have a consumer made of m or, where
+// there are words, m to be refused with all of them.
+func taken(t *testing.T, caps driver.Capabilities, m *consumer.Mux, words []string) {
+	t.Helper()
+	drv := newScripted()
+	drv.caps = caps
+	c, err := consumer.New(drv, m)
+	if words == nil {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+		return
+	}
+	if !errors.Is(err, consumer.ErrRegistration) {
+		t.Fatalf("error %v", err)
+	}
+	for _, word := range words {
+		if !strings.Contains(err.Error(), word) {
+			t.Errorf("error %v does not say %q", err, word)
+		}
+	}
+}

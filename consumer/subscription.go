@@ -1,7 +1,6 @@
 package consumer
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -84,8 +83,3 @@ func (a *asked) pullWait() time.Duration { return a.opts.pullWait.or(defaultPull
 func cannot(drv driver.Driver, what string) error {
 	return fmt.Errorf("%s: %w by driver %s; use the native driver", what, message.ErrUnsupported, drv.Name())
 }
-
-// ErrRevoked: a message's queue has moved to another member of the group, or the
-// consumer has ended, so that what was said of the message does not count. It is
-// delivered again there.
-var ErrRevoked = errors.New("the message's queue is no longer this member's")
