@@ -58,7 +58,8 @@ func startLite(ctx context.Context, binary, dir string) (*liteProcess, error) {
 		return nil, err
 	}
 	conf := filepath.Join(dir, "broker.conf")
-	if err := os.WriteFile(conf, []byte("brokerIP1=127.0.0.1\nbindAddress=127.0.0.1\nflushDiskType=ASYNC_FLUSH\n"), 0o644); err != nil {
+	// A pile may fill most of the disk: retention is to delete none of it.
+	if err := os.WriteFile(conf, []byte("brokerIP1=127.0.0.1\nbindAddress=127.0.0.1\nflushDiskType=ASYNC_FLUSH\ndiskMaxUsedSpaceRatio=100\ndiskSpaceCleanForciblyRatio=100\n"), 0o644); err != nil {
 		return nil, err
 	}
 	p := &liteProcess{
