@@ -65,7 +65,8 @@ func (t Topic) validate() error {
 }
 
 // CreateTopic makes a topic at a target, the only cluster unless one is given, or
-// changes it. Queues can be added at any time; to take some away see ShrinkTopic.
+// changes it, and sees that the name servers tell it so. Queues can be added at any
+// time; to take some away see ShrinkTopic.
 func (c *Client) CreateTopic(ctx context.Context, t Topic, at ...Target) error {
 	if err := t.validate(); err != nil {
 		return err
@@ -81,30 +82,8 @@ func oneTarget(at []Target) Target {
 	return at[0]
 }
 
-func (c *Client) createTopic(ctx context.Context, b Broker, t Topic) error {
-	h := protocol.CreateTopicRequest{
-		Topic: t.Name, DefaultTopic: protocol.DefaultTopic,
-		ReadQueueNums: int32(t.ReadQueues), WriteQueueNums: int32(t.WriteQueues), Perm: int32(cmp.Or(t.Perm, ReadWrite)),
-		TopicFilterType: protocol.SingleTag, Order: t.Order, Attributes: attributes(t.Attributes),
-	}
-	_, err := c.ask(ctx, b.server(), "create topic "+t.Name, protocol.UpdateAndCreateTopic, &h)
-	return err
-}
-
 // sortedKeys are the keys of a table in order.
 func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
-
-// attributes are what AttributeParser reads: +name=value, joined with commas.
-func attributes(m map[string]string) string {
-	var text []byte
-	for _, k := range sortedKeys(m) {
-		if text != nil {
-			text = append(text, ',')
-		}
-		text = fmt.Appendf(text, "+%s=%s", k, m[k])
-	}
-	return string(text)
-}
 
 // DeleteTopic deletes a topic with its messages from the brokers of a target, the
 // only cluster unless one is given, and its route from the name servers.

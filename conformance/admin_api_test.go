@@ -113,12 +113,10 @@ func adminShrink(s *stand) {
 		}
 		started = true
 		waited = left
-		if s.server.lite != nil { // Apache's name servers may learn of it with the next full registration
-			s.eventually("while it waits, what is in the queues can only be read", func() bool {
-				route, err := a.Route(s.soon(), topic)
-				return err == nil && route[0].ReadQueues == 4 && route[0].WriteQueues == 2
-			})
-		}
+		s.eventually("while it waits, what is in the queues can only be read", func() bool {
+			route, err := a.Route(s.soon(), topic)
+			return err == nil && route[0].ReadQueues == 4 && route[0].WriteQueues == 2
+		})
 		s.start(c, mux)
 	}
 	if err := a.ShrinkTopic(s.soon(), topic, 2, how); err != nil {
