@@ -49,6 +49,9 @@ func TestSendsAreRefusedAboveDiskMaxUsedSpaceRatio(t *testing.T) {
 		if got := bodies(c.messages("orders", 0)); fmt.Sprint(got) != "[before]" {
 			t.Errorf("reading gives %q", got)
 		}
+		if err := c.b.ready(); err != nil {
+			t.Errorf("consumers are sent away: not ready: %v", err)
+		}
 		d.used.Store(80)
 		time.Sleep(11 * time.Second)
 		c.send(sending("orders"), "after")
