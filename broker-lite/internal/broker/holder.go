@@ -59,7 +59,7 @@ func (h *holder) park(pl *pull) bool {
 	// pull to wake.
 	due := h.longPolling() && h.maxOffset(pl.topic, pl.queueID) > pl.offset || h.reset(pl.group, pl.topic, pl.queueID)
 	if due && h.take(p) {
-		h.resume([]*parked{p})
+		h.resume(p)
 	}
 	return true
 }
@@ -98,9 +98,7 @@ func (h *holder) arrived(topic string, queueID int32, maxOffset, tagsCode int64)
 		h.remove(p)
 	}
 	h.mu.Unlock()
-	if woken = append(woken, h.chosen(choosy, topic, queueID, maxOffset-1)...); len(woken) > 0 {
-		h.resume(woken)
-	}
+	h.resume(append(woken, h.chosen(choosy, topic, queueID, maxOffset-1)...)...)
 }
 
 // chosen takes out those pulls whose expression takes a record. When it cannot be
@@ -131,9 +129,7 @@ func (h *holder) moved(group, topic string, queueID int32) {
 		h.remove(p)
 	}
 	h.mu.Unlock()
-	if len(woken) > 0 {
-		h.resume(woken)
-	}
+	h.resume(woken...)
 }
 
 // unlist takes a pull out of its queue's list. mu is held.

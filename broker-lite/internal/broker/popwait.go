@@ -66,7 +66,7 @@ func (w *popWaits) park(pp *popping) bool {
 	// A message may have come between the read and here; its arrival found no
 	// request to wake.
 	if w.still(pp) && w.take(waiter) {
-		w.resume([]*popWaiter{waiter})
+		w.resume(waiter)
 	}
 	return true
 }
@@ -116,9 +116,7 @@ func (w *popWaits) arrived(topic string, queueID int32, tagsCode int64) {
 		woken = w.wake(woken, list, func(*popWaiter) bool { return true })
 	}
 	w.mu.Unlock()
-	if len(woken) > 0 {
-		w.resume(woken)
-	}
+	w.resume(woken...)
 }
 
 // freed wakes requests for a queue that may have something again, from -1 on for any
@@ -135,9 +133,7 @@ func (w *popWaits) freed(key pop.Key) {
 		woken = w.wake(nil, list, func(*popWaiter) bool { return true })
 	}
 	w.mu.Unlock()
-	if len(woken) > 0 {
-		w.resume(woken)
-	}
+	w.resume(woken...)
 }
 
 // wake takes out the first pop and the first notification that match. mu is held.

@@ -14,7 +14,7 @@ import (
 // taken, late, or dropped with its connection. Its owner lists them by what they wait
 // for.
 type waitroom[W waiter] struct {
-	resume func([]W) // of the taken and the late: goes on elsewhere; must not block
+	goOn   func([]W) // with the taken and the late, elsewhere; must not block
 	unlist func(W)   // takes one out of the owner's lists; mu is held
 	alarm  *alarm.Alarm
 	count  atomic.Int64 // so that arrivals are cheap without
@@ -53,8 +53,8 @@ type place struct {
 func (p *place) placed() *place { return p }
 
 // open makes the room ready; close ends it.
-func (r *waitroom[W]) open(unlist func(W), resume func([]W)) {
-	r.unlist, r.resume, r.conns = unlist, resume, map[*remoting.Conn]*waiting[W]{}
+func (r *waitroom[W]) open(unlist func(W), goOn func([]W)) {
+	r.unlist, r.goOn, r.conns = unlist, goOn, map[*remoting.Conn]*waiting[W]{}
 	r.alarm = alarm.Start(0, r.expire)
 }
 
@@ -108,6 +108,13 @@ func (r *waitroom[W]) take(w W) bool {
 	return true
 }
 
+// resume has requests go on that have left the room.
+func (r *waitroom[W]) resume(list ...W) {
+	if len(list) > 0 {
+		r.goOn(list)
+	}
+}
+
 // drop forgets the requests of a connection that has closed.
 func (r *waitroom[W]) drop(c *remoting.Conn) {
 	r.mu.Lock()
@@ -133,9 +140,7 @@ func (r *waitroom[W]) expire(now time.Time) (next time.Time) {
 		due = append(due, w)
 	}
 	r.mu.Unlock()
-	if len(due) > 0 {
-		r.resume(due)
-	}
+	r.resume(due...)
 	return next
 }
 
