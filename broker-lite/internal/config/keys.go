@@ -118,8 +118,8 @@ func brokerKeys() []key {
 }
 
 const (
-	// frameRoom is what a frame has room for besides a message's body: its header and
-	// its properties, which have 32767 bytes at most.
+	// frameRoom is what a frame, or a file of the log, has room for besides a message's
+	// body: its header and its properties, which have 32767 bytes at most.
 	frameRoom      = 64 << 10
 	maxMessageSize = protocol.MaxFrameSize - frameRoom
 )

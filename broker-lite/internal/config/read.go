@@ -147,7 +147,7 @@ func (c *Config) Validate() (warnings []string, err error) {
 		bad("frameMaxLength", fmt.Sprint(c.MaxFrame), fmt.Sprintf("at least %d, so that a message of maxMessageSize=%d fits into a frame with its header and properties; raise frameMaxLength, or lower maxMessageSize to %d",
 			least, c.MaxMessageSize, max(c.MaxFrame-frameRoom, 1)))
 	}
-	if least := int64(c.MaxMessageSize) + 64<<10; c.CommitLogFileSize < least {
+	if least := int64(c.MaxMessageSize + frameRoom); c.CommitLogFileSize < least {
 		bad("mappedFileSizeCommitLog", fmt.Sprint(c.CommitLogFileSize), fmt.Sprintf("at least %d, so that a message of maxMessageSize=%d fits into a file", least, c.MaxMessageSize))
 	}
 	return warnings, errors.Join(errs...)
