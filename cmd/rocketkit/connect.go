@@ -108,7 +108,7 @@ func (c *connection) client(cmd *cobra.Command) (*rocketkit.Client, func() error
 	}
 	client, err := rocketkit.Open(cmd.Context(), cfg, opts...)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, usageError(cmd, err) // the network is not asked yet
 	}
 	return client, func() error {
 		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
@@ -117,41 +117,40 @@ func (c *connection) client(cmd *cobra.Command) (*rocketkit.Client, func() error
 	}, nil
 }
 
+// withClient runs f with a client.
+func (c *connection) withClient(cmd *cobra.Command, f func(context.Context, *rocketkit.Client) error) error {
+	client, closeClient, err := c.client(cmd)
+	if err != nil {
+		return err
+	}
+	return errors.Join(c.explain(f(cmd.Context(), client)), closeClient())
+}
+
 // administer runs f with an admin client.
 func (c *connection) administer(cmd *cobra.Command, f func(context.Context, *admin.Client) error) error {
-	cfg, err := c.read()
-	if err != nil {
-		return usageError(cmd, err)
-	}
-	encryption, err := c.encryption(cfg.TLS)
-	if err != nil {
-		return usageError(cmd, err)
-	}
-	secret, err := cfg.Credentials.Secret()
-	if err != nil {
-		return usageError(cmd, err)
-	}
-	signs := admin.Credentials{AccessKey: cfg.Credentials.AccessKey, SecretKey: secret, SecurityToken: cfg.Credentials.SecurityToken}
-	a, err := admin.New(admin.Config{NameServers: cfg.NameServers, TLS: encryption, Credentials: signs})
-	if err != nil {
-		return usageError(cmd, err)
-	}
-	err = c.explain(f(cmd.Context(), a))
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-	defer cancel()
-	return errors.Join(err, a.Close(ctx))
+	return c.withClient(cmd, func(ctx context.Context, client *rocketkit.Client) error {
+		a, err := client.Admin()
+		if err != nil {
+			return err
+		}
+		return f(ctx, a)
+	})
 }
 
 // explain says what to do about a server that is not there; other errors say so
 // themselves.
 func (c *connection) explain(err error) error {
+	if err == nil {
+		return nil
+	}
 	if errors.Is(err, protocol.ErrFrameTooLarge) || errors.Is(err, protocol.ErrMalformedFrame) {
 		return fmt.Errorf("%w; is it a RocketMQ server that listens there?", err)
 	}
 	if errors.Is(err, message.ErrNoNameServer) && errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Errorf("%w; is it a name server that listens there?", err)
 	}
-	if cfg, cfgErr := c.read(); cfgErr == nil {
+	cfg, cfgErr := c.read()
+	if cfgErr == nil {
 		if said := explainSecurity(cfg, err); said != nil {
 			return said
 		}
@@ -165,7 +164,7 @@ func (c *connection) explain(err error) error {
 	if op.Addr != nil {
 		where = op.Addr.String()
 	}
-	if cfg, cfgErr := c.read(); cfgErr == nil && errors.Is(err, message.ErrNoNameServer) {
+	if cfgErr == nil && errors.Is(err, message.ErrNoNameServer) {
 		where = strings.Join(cfg.NameServers, ";")
 	}
 	var unknown *net.DNSError

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/rocketkit/rocketkit"
 	"github.com/rocketkit/rocketkit/admin"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/message"
@@ -82,12 +83,12 @@ func (f *consumeFlags) run(cmd *cobra.Command) error {
 	if err := f.validate(cmd); err != nil {
 		return err
 	}
-	if err := f.check(cmd); err != nil {
-		return err
-	}
 	client, closeClient, err := f.client(cmd)
 	if err != nil {
 		return err
+	}
+	if err := f.check(cmd, client); err != nil {
+		return errors.Join(f.explain(err), closeClient())
 	}
 	p := &printer{out: cmd.OutOrStdout(), json: f.json, max: int64(f.max), came: make(chan struct{}, 1), done: make(chan error, 1)}
 	from := consumer.Last
@@ -108,26 +109,28 @@ func (f *consumeFlags) run(cmd *cobra.Command) error {
 }
 
 // check says at once what would otherwise be waited for without a word.
-func (f *consumeFlags) check(cmd *cobra.Command) error {
-	return f.administer(cmd, func(ctx context.Context, a *admin.Client) error {
-		route, err := a.Route(ctx, f.topic)
-		switch {
-		case errors.Is(err, message.ErrNoRoute):
-			fmt.Fprintf(cmd.ErrOrStderr(), "topic %s does not exist yet; waiting for it\n", f.topic)
-			return nil
-		case err != nil:
-			return err
-		case isTerminal(cmd.OutOrStdout()):
-			fmt.Fprintf(cmd.ErrOrStderr(), "receiving messages of topic %s; Ctrl-C ends\n", f.topic)
+func (f *consumeFlags) check(cmd *cobra.Command, client *rocketkit.Client) error {
+	a, err := client.Admin()
+	if err != nil {
+		return err
+	}
+	route, err := a.Route(cmd.Context(), f.topic)
+	switch {
+	case errors.Is(err, message.ErrNoRoute):
+		fmt.Fprintf(cmd.ErrOrStderr(), "topic %s does not exist yet; waiting for it\n", f.topic)
+		return nil
+	case err != nil:
+		return err
+	case isTerminal(cmd.OutOrStdout()):
+		fmt.Fprintf(cmd.ErrOrStderr(), "receiving messages of topic %s; Ctrl-C ends\n", f.topic)
+	}
+	var masters []admin.Broker
+	for _, b := range route {
+		if m := b.Master(); m.Addr != "" {
+			masters = append(masters, m)
 		}
-		var masters []admin.Broker
-		for _, b := range route {
-			if m := b.Master(); m.Addr != "" {
-				masters = append(masters, m)
-			}
-		}
-		return a.Reach(ctx, masters)
-	})
+	}
+	return a.Reach(cmd.Context(), masters)
 }
 
 // batch is how many messages to pull at once: no more than are wanted.

@@ -31,15 +31,6 @@ func newDLQ() *cobra.Command {
 	return cmd
 }
 
-// withClient runs f with a client.
-func (c *connection) withClient(cmd *cobra.Command, f func(context.Context, *rocketkit.Client) error) error {
-	client, closeClient, err := c.client(cmd)
-	if err != nil {
-		return err
-	}
-	return errors.Join(c.explain(f(cmd.Context(), client)), closeClient())
-}
-
 func newDLQList(conn *connection) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
