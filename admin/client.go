@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"net"
 	"time"
 
@@ -139,11 +138,7 @@ func (c *Client) askAnything(ctx context.Context, s server, op string, code prot
 	}
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
-	codec := protocol.Binary
-	if code > math.MaxInt16 { // which the binary header has no room for
-		codec = protocol.JSON
-	}
-	cmd := protocol.Command{Codec: codec, Code: code, Language: protocol.LanguageGo, Version: protocol.ClientVersion}
+	cmd := protocol.ClientRequest(code)
 	resp, err := conn.Call(ctx, &cmd, h, body...)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)

@@ -16,7 +16,7 @@ import (
 // ask sends a question to a member, as brokers do for administrators.
 func ask(t *testing.T, conn *remoting.Conn, code protocol.Code, h protocol.Header, body []byte) *protocol.Command {
 	t.Helper()
-	cmd := command(code)
+	cmd := protocol.ClientRequest(code)
 	resp, err := conn.Call(t.Context(), &cmd, h, body)
 	if err != nil {
 		t.Fatal(err)
@@ -167,7 +167,7 @@ func TestMessagesThatAreHandledDirectlyAreBounded(t *testing.T) {
 		h := &protocol.ConsumeDirectlyRequest{ConsumerGroup: "group"}
 		conn := conns()[0]
 		for range maxDirects {
-			cmd := command(protocol.ConsumeDirectly)
+			cmd := protocol.ClientRequest(protocol.ConsumeDirectly)
 			if err := conn.Oneway(t.Context(), &cmd, h, record); err != nil {
 				t.Fatal(err)
 			}

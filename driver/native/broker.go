@@ -172,7 +172,7 @@ func (b *broker) greet(ctx context.Context, conn *remoting.Conn) error {
 	if err != nil {
 		return err
 	}
-	cmd := command(protocol.Heartbeat)
+	cmd := protocol.ClientRequest(protocol.Heartbeat)
 	resp, err := conn.Call(remoting.WithTimeout(ctx, b.c.cfg.RequestTimeout), &cmd, nil, body)
 	if err != nil {
 		return err
@@ -204,7 +204,7 @@ func (b *broker) callWithin(ctx context.Context, limit time.Duration, name, op s
 	if err != nil {
 		return nil, callError(op, name, b.addr, err)
 	}
-	cmd := command(code)
+	cmd := protocol.ClientRequest(code)
 	resp, err := conn.Call(ctx, &cmd, h)
 	if err != nil {
 		return nil, callError(op, name, b.addr, err)
@@ -226,7 +226,7 @@ func (b *broker) callWithin(ctx context.Context, limit time.Duration, name, op s
 // goes on.
 func (b *broker) start(ctx context.Context, name, op string, code protocol.Code, h protocol.Header, done func(*protocol.Command, error), body ...[]byte) {
 	send := func(conn *remoting.Conn) {
-		cmd := command(code)
+		cmd := protocol.ClientRequest(code)
 		conn.Start(ctx, &cmd, h, remoting.CompletionFunc(func(resp *protocol.Command, err error) {
 			switch {
 			case err != nil:

@@ -61,7 +61,7 @@ func (s *subscription) checkFilter(ctx context.Context, b *broker, name string, 
 	if err != nil {
 		return callError(op, name, b.addr, err)
 	}
-	cmd := command(protocol.CheckClientConfig)
+	cmd := protocol.ClientRequest(protocol.CheckClientConfig)
 	resp, err := conn.Call(ctx, &cmd, nil, body)
 	if err != nil {
 		return callError(op, name, b.addr, err)

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math"
 	"math/rand/v2"
 	"os"
 	"strconv"
@@ -220,16 +219,6 @@ func (c *client) routeChanged(topic string) {
 			s.kick()
 		}
 	}
-}
-
-// command starts a request frame of this client. The binary header has 16 bits for
-// the code, which those of POP do not fit into: Apache's brokers then read another.
-func command(code protocol.Code) protocol.Command {
-	codec := protocol.Binary
-	if code > math.MaxInt16 {
-		codec = protocol.JSON
-	}
-	return protocol.Command{Codec: codec, Code: code, Language: protocol.LanguageGo, Version: protocol.ClientVersion}
 }
 
 // bounded is ctx with the driver's own time limit for one request.

@@ -50,7 +50,7 @@ func TestRequestsOfABrokerThatAreNotSupportedAreAnswered(t *testing.T) {
 		subscribe(t, c.open(), acking(), driver.SubscriptionConfig{}, "orders")
 		pass(2 * time.Second)
 		for _, code := range []protocol.Code{12345, 200_050} {
-			cmd := command(code)
+			cmd := protocol.ClientRequest(code)
 			resp, err := conns()[0].Call(t.Context(), &cmd, nil)
 			if err != nil || resp.Code != protocol.CodeNotSupported || resp.Remark == "" {
 				t.Errorf("%d: %+v, %v", code, resp, err)
@@ -61,7 +61,7 @@ func TestRequestsOfABrokerThatAreNotSupportedAreAnswered(t *testing.T) {
 			protocol.NotifyConsumersChanged, protocol.CheckTransactionState, protocol.ResetClientOffset,
 			protocol.GetClientRunningInfo, protocol.GetClientStatus, protocol.ConsumeDirectly, protocol.PushReply,
 		} {
-			cmd := command(code)
+			cmd := protocol.ClientRequest(code)
 			if err := conns()[0].Oneway(t.Context(), &cmd, nil, []byte("{")); err != nil {
 				t.Error(err)
 			}

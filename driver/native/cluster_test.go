@@ -359,7 +359,7 @@ func (b *scripted) notify(group string) {
 		if conn == nil {
 			continue // joined by name only
 		}
-		cmd := command(protocol.NotifyConsumersChanged)
+		cmd := protocol.ClientRequest(protocol.NotifyConsumersChanged)
 		_ = conn.Oneway(context.Background(), &cmd, &protocol.NotifyConsumersChangedRequest{ConsumerGroup: group}) // the test cut the connection
 	}
 }

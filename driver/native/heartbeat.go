@@ -214,7 +214,7 @@ func (b *broker) unregister(ctx context.Context, conn *remoting.Conn, h *protoco
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	cmd := command(protocol.UnregisterClient)
+	cmd := protocol.ClientRequest(protocol.UnregisterClient)
 	resp, err := conn.Call(remoting.WithTimeout(ctx, b.c.cfg.RequestTimeout), &cmd, h)
 	if err == nil && resp.Code != protocol.Success {
 		err = answer.Refusal("unregister", "", b.addr, resp)

@@ -115,7 +115,7 @@ func (q *queue) lockCall(ctx context.Context, op string, code protocol.Code) (*p
 	if err != nil {
 		return nil, callError(op, q.mq.Broker, b.addr, err)
 	}
-	cmd := command(code)
+	cmd := protocol.ClientRequest(code)
 	resp, err := conn.Call(ctx, &cmd, nil, body)
 	if err != nil {
 		return nil, callError(op, q.mq.Broker, b.addr, err)

@@ -56,7 +56,7 @@ func (n *nameServers) callOne(ctx context.Context, addr string, code protocol.Co
 	if err != nil {
 		return nil, err
 	}
-	cmd := command(code)
+	cmd := protocol.ClientRequest(code)
 	resp, err := conn.Call(ctx, &cmd, h)
 	if errors.Is(err, context.DeadlineExceeded) {
 		n.c.net.Drop(addr) // a host that vanished does not end its connections

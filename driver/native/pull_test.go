@@ -153,7 +153,7 @@ func TestResetForgetsWhatIsAtWork(t *testing.T) {
 		old := sink.all()
 		b.mu.Lock()
 		for _, conn := range b.members["group"] {
-			cmd := command(protocol.ResetClientOffset)
+			cmd := protocol.ClientRequest(protocol.ResetClientOffset)
 			cmd.Fields = protocol.Fields{{Key: "group", Value: "group"}, {Key: "topic", Value: "orders"}}
 			body := protocol.EncodeOffsetTable(map[protocol.MessageQueue]int64{{Topic: "orders", BrokerName: "a"}: 3})
 			if err := conn.Oneway(t.Context(), &cmd, nil, body); err != nil {

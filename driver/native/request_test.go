@@ -46,7 +46,7 @@ func TestFault22AReplyHasItsBodyAndComesOnce(t *testing.T) {
 			other, forgetOther := s.AwaitReply(tc.id + " not")
 			defer forgetOther()
 			for range 2 { // the request was handled twice
-				cmd := command(protocol.PushReply)
+				cmd := protocol.ClientRequest(protocol.PushReply)
 				h := &protocol.PushReplyRequest{Topic: "c_REPLY_TOPIC", SysFlag: tc.flag, Properties: props(driver.CorrelationProperty + "=" + tc.id + ";")}
 				resp, err := conns()[0].Call(t.Context(), &cmd, h, tc.body)
 				if err != nil || resp.Code != protocol.Success {

@@ -269,7 +269,7 @@ func (o *sendOp) batch(ms []*driver.Outgoing) error {
 }
 
 func (o *sendOp) prepare(code protocol.Code, topic string, flag int32) {
-	o.cmd = command(code)
+	o.cmd = protocol.ClientRequest(code)
 	o.topic = topic
 	o.header = protocol.SendRequest{
 		Code: code, ProducerGroup: o.s.cfg.Group, Topic: topic,

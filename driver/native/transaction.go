@@ -103,7 +103,7 @@ func (s *sender) endHalf(q message.Queue, m *driver.Outgoing, r driver.Receipt, 
 	if err != nil {
 		return err
 	}
-	cmd := command(protocol.EndTransaction)
+	cmd := protocol.ClientRequest(protocol.EndTransaction)
 	return conn.Oneway(ctx, &cmd, h)
 }
 
@@ -140,7 +140,7 @@ func (s *sender) check(conn *remoting.Conn, h *protocol.CheckTransactionRequest,
 		Topic: rec.Topic, ProducerGroup: s.cfg.Group, TranStateTableOffset: h.TranStateTableOffset, CommitLogOffset: h.CommitLogOffset,
 		CommitOrRollback: txFlag(state), FromTransactionCheck: true, MessageID: d.ID, TransactionID: h.TransactionID, BrokerName: h.BrokerName,
 	}
-	cmd := command(protocol.EndTransaction)
+	cmd := protocol.ClientRequest(protocol.EndTransaction)
 	if err := conn.Oneway(remoting.WithTimeout(s.ctx, s.c.cfg.RequestTimeout), &cmd, reply); err != nil {
 		s.c.log.Warn("could not answer about a half message; the broker will ask again", "group", s.cfg.Group, "topic", d.Topic, "id", d.ID, "error", err)
 	}

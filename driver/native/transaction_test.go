@@ -113,7 +113,7 @@ func (b *scripted) ask(t testing.TB, conn *remoting.Conn, group, id string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := command(protocol.CheckTransactionState)
+	cmd := protocol.ClientRequest(protocol.CheckTransactionState)
 	h := &protocol.CheckTransactionRequest{Topic: "orders", TranStateTableOffset: 5, CommitLogOffset: 6, MessageID: id, TransactionID: id, BrokerName: b.name}
 	if err := conn.Oneway(t.Context(), &cmd, h, body); err != nil {
 		t.Fatal(err)

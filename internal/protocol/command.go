@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 )
 
@@ -44,6 +45,16 @@ type Command struct {
 	Remark   string
 	Fields   Fields // "extFields"
 	Body     []byte // after decoding it aliases the frame's buffer
+}
+
+// ClientRequest starts a request of this client: in the binary header where that has
+// room for the code. It has not for those of POP: Apache's brokers would read another.
+func ClientRequest(code Code) Command {
+	codec := Binary
+	if code > math.MaxInt16 {
+		codec = JSON
+	}
+	return Command{Codec: codec, Code: code, Language: LanguageGo, Version: ClientVersion}
 }
 
 // IsResponse reports whether the frame answers an earlier request.
