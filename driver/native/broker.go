@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -199,26 +200,29 @@ func (b *broker) call(ctx context.Context, name, op string, code protocol.Code, 
 
 // callWithin is call for an answer that may take longer than the RequestTimeout.
 func (b *broker) callWithin(ctx context.Context, limit time.Duration, name, op string, code protocol.Code, h protocol.Header, allowed ...protocol.Code) (*protocol.Command, error) {
-	ctx = remoting.WithTimeout(ctx, limit)
+	resp, err := b.ask(remoting.WithTimeout(ctx, limit), name, op, code, h)
+	if err != nil {
+		return nil, err
+	}
+	if resp.Code == protocol.Success || slices.Contains(allowed, resp.Code) {
+		return resp, nil
+	}
+	return nil, answer.Refusal(op, name, b.addr, resp)
+}
+
+// ask makes a request within ctx's time. Every response is an answer.
+func (b *broker) ask(ctx context.Context, name, op string, code protocol.Code, h protocol.Header, body ...[]byte) (*protocol.Command, error) {
 	conn, err := b.connect(ctx)
 	if err != nil {
 		return nil, callError(op, name, b.addr, err)
 	}
 	cmd := protocol.ClientRequest(code)
-	resp, err := conn.Call(ctx, &cmd, h)
+	resp, err := conn.Call(ctx, &cmd, h, body...)
 	if err != nil {
 		return nil, callError(op, name, b.addr, err)
 	}
 	b.sawVersion(resp)
-	if resp.Code == protocol.Success {
-		return resp, nil
-	}
-	for _, a := range allowed {
-		if resp.Code == a {
-			return resp, nil
-		}
-	}
-	return nil, answer.Refusal(op, name, b.addr, resp)
+	return resp, nil
 }
 
 // start makes a request and leaves the outcome to done, which gets a broker's

@@ -57,16 +57,10 @@ func (s *subscription) checkFilter(ctx context.Context, b *broker, name string, 
 	if err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
-	conn, err := b.connect(ctx)
+	resp, err := b.ask(ctx, name, op, protocol.CheckClientConfig, nil, body)
 	if err != nil {
-		return callError(op, name, b.addr, err)
+		return err
 	}
-	cmd := protocol.ClientRequest(protocol.CheckClientConfig)
-	resp, err := conn.Call(ctx, &cmd, nil, body)
-	if err != nil {
-		return callError(op, name, b.addr, err)
-	}
-	b.sawVersion(resp)
 	switch resp.Code {
 	case protocol.Success:
 		return nil

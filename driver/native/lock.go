@@ -110,15 +110,9 @@ func (q *queue) lockCall(ctx context.Context, op string, code protocol.Code) (*p
 		q.s.c.routes.refresh(q.mq.Topic)
 		return nil, err
 	}
-	ctx = remoting.WithTimeout(ctx, q.s.c.cfg.RequestTimeout)
-	conn, err := b.connect(ctx)
+	resp, err := b.ask(remoting.WithTimeout(ctx, q.s.c.cfg.RequestTimeout), q.mq.Broker, op, code, nil, body)
 	if err != nil {
-		return nil, callError(op, q.mq.Broker, b.addr, err)
-	}
-	cmd := protocol.ClientRequest(code)
-	resp, err := conn.Call(ctx, &cmd, nil, body)
-	if err != nil {
-		return nil, callError(op, q.mq.Broker, b.addr, err)
+		return nil, err
 	}
 	if resp.Code != protocol.Success {
 		return nil, answer.Refusal(op, q.mq.Broker, b.addr, resp)
