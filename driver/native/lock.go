@@ -138,25 +138,35 @@ func (q *queue) lockDue(now time.Time) time.Time {
 	case now.Before(l.at):
 		return l.at
 	}
-	b, err := q.s.c.master(q.mq)
-	if err == nil {
-		var body []byte
-		if body, err = q.lockBody(); err == nil {
-			l.busy = true
-			term := l.term
-			b.start(remoting.WithTimeout(context.Background(), q.s.c.cfg.RequestTimeout), q.mq.Broker, lockOp, protocol.LockBatchMQ, nil,
-				func(resp *protocol.Command, err error) {
-					ok := false
-					if err == nil {
-						ok, err = q.inLocked(resp.Body)
-					}
-					q.post(func() { q.lockAnswered(term, now, ok, err) })
-				}, body)
-			return l.until
-		}
+	if err := q.renewLock(now); err != nil {
+		q.lockAnswered(l.term, now, false, err)
+		return l.at
 	}
-	q.lockAnswered(l.term, now, false, err)
-	return l.at
+	return l.until
+}
+
+// renewLock asks for the lock again and does not wait for the answer.
+func (q *queue) renewLock(now time.Time) error {
+	b, err := q.s.c.master(q.mq)
+	if err != nil {
+		return err
+	}
+	body, err := q.lockBody()
+	if err != nil {
+		return err
+	}
+	l := &q.ord.lock
+	l.busy = true
+	term := l.term
+	b.start(remoting.WithTimeout(context.Background(), q.s.c.cfg.RequestTimeout), q.mq.Broker, lockOp, protocol.LockBatchMQ, nil,
+		func(resp *protocol.Command, err error) {
+			ok := false
+			if err == nil {
+				ok, err = q.inLocked(resp.Body)
+			}
+			q.post(func() { q.lockAnswered(term, now, ok, err) })
+		}, body)
+	return nil
 }
 
 // lockAnswered takes the broker's answer to a renewal that was asked for then.
