@@ -123,7 +123,7 @@ func (s *subscription) inspect(ctx context.Context) map[protocol.MessageQueue]pr
 		case <-q.done:
 		case <-ctx.Done():
 		case info := <-answers[i]:
-			infos[protocol.MessageQueue{Topic: q.mq.Topic, BrokerName: q.mq.Broker, QueueID: int32(q.mq.ID)}] = info
+			infos[q.wireQueue()] = info
 		}
 	}
 	return infos

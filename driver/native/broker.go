@@ -294,6 +294,13 @@ func (c *client) reader(q message.Queue, suggested int64) (b *broker, master boo
 	return nil, false, errNoBroker(q.Broker, q.Topic)
 }
 
+// offsets is the broker that keeps a queue's offsets: the master, or a slave while
+// there is none.
+func (c *client) offsets(q message.Queue) (*broker, error) {
+	b, _, err := c.reader(q, protocol.MasterID)
+	return b, err
+}
+
 // connectionLost is told of every connection that ends, name servers' too. A
 // broker forgets a client whose connection is gone, so it is greeted again soon.
 func (c *client) connectionLost(conn *remoting.Conn, err error) {

@@ -96,13 +96,13 @@ func (q *queue) commitDue(now time.Time) time.Time {
 	}
 	q.commitAt = now.Add(q.s.cfg.CommitInterval)
 	offset := q.low()
-	b, err := q.offsets()
+	b, err := q.s.c.offsets(q.mq)
 	if err != nil {
 		q.commitFailed(offset, err)
 		return q.commitAt
 	}
 	q.committing = true
-	h := q.commitHeader(offset)
+	h := commitHeader(q.s.cfg.Group, q.mq, offset)
 	b.start(remoting.WithTimeout(context.Background(), q.s.c.cfg.RequestTimeout), q.mq.Broker, commitOp, protocol.UpdateConsumerOffset, h,
 		func(_ *protocol.Command, err error) {
 			q.post(func() {
@@ -119,10 +119,9 @@ func (q *queue) commitDue(now time.Time) time.Time {
 
 const commitOp = "commit an offset"
 
-func (q *queue) commitHeader(offset int64) *protocol.ConsumerOffsetRequest {
+func commitHeader(group string, q message.Queue, offset int64) *protocol.ConsumerOffsetRequest {
 	return &protocol.ConsumerOffsetRequest{
-		Code: protocol.UpdateConsumerOffset, ConsumerGroup: q.s.cfg.Group,
-		Topic: q.mq.Topic, QueueID: int32(q.mq.ID), CommitOffset: offset, BrokerName: q.mq.Broker,
+		Code: protocol.UpdateConsumerOffset, ConsumerGroup: group, Topic: q.Topic, QueueID: int32(q.ID), CommitOffset: offset, BrokerName: q.Broker,
 	}
 }
 
@@ -146,11 +145,7 @@ func (q *queue) finish() {
 		q.s.local.set(q.wireQueue(), offset)
 		return
 	}
-	b, err := q.offsets()
-	if err == nil {
-		_, err = b.call(q.s.last, q.mq.Broker, commitOp, protocol.UpdateConsumerOffset, q.commitHeader(offset))
-	}
-	if err != nil && q.s.c.ctx.Err() == nil {
+	if err := q.s.c.CommitOffset(q.s.last, q.s.cfg.Group, q.mq, offset); err != nil && q.s.c.ctx.Err() == nil {
 		q.s.c.log.Warn("could not commit the last offset of a queue; its last messages will be delivered again", "group", q.s.cfg.Group, "queue", q.mq, "offset", offset, "error", err)
 	}
 }

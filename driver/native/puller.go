@@ -97,8 +97,13 @@ func (c *client) Bounds(ctx context.Context, q message.Queue) (first, end int64,
 	if first, err = c.askOffset(ctx, q, "find the beginning", &protocol.OffsetRequest{Code: protocol.GetMinOffset}); err != nil {
 		return 0, 0, err
 	}
-	end, err = c.askOffset(ctx, q, "find the end", &protocol.OffsetRequest{Code: protocol.GetMaxOffset})
+	end, err = c.endOffset(ctx, q)
 	return first, end, err
+}
+
+// endOffset is the offset after a queue's last message.
+func (c *client) endOffset(ctx context.Context, q message.Queue) (int64, error) {
+	return c.askOffset(ctx, q, "find the end", &protocol.OffsetRequest{Code: protocol.GetMaxOffset})
 }
 
 // OffsetAt implements driver.Puller.
@@ -124,9 +129,15 @@ func (c *client) askOffset(ctx context.Context, q message.Queue, what string, h 
 
 // GroupOffset implements driver.Puller.
 func (c *client) GroupOffset(ctx context.Context, group string, q message.Queue) (int64, bool, error) {
+	return c.groupOffset(ctx, group, q, protocol.OptBool{})
+}
+
+// groupOffset is GroupOffset; a zero that is false keeps brokers from saying 0 of a group
+// that has no offset, where they have all messages still. Those before 5.0 say it anyway.
+func (c *client) groupOffset(ctx context.Context, group string, q message.Queue, zero protocol.OptBool) (offset int64, known bool, err error) {
 	op := fmt.Sprintf("query the offset of group %s in queue %d of topic %s", group, q.ID, q.Topic)
 	resp, err := c.askReader(ctx, c.cfg.RequestTimeout, q, op, protocol.QueryConsumerOffset, &protocol.ConsumerOffsetRequest{
-		Code: protocol.QueryConsumerOffset, ConsumerGroup: group, Topic: q.Topic, QueueID: int32(q.ID), BrokerName: q.Broker,
+		Code: protocol.QueryConsumerOffset, ConsumerGroup: group, Topic: q.Topic, QueueID: int32(q.ID), SetZeroIfNotFound: zero, BrokerName: q.Broker,
 	}, protocol.QueryNotFound)
 	if err != nil || resp.Code == protocol.QueryNotFound {
 		return 0, false, err
@@ -140,9 +151,7 @@ func (c *client) GroupOffset(ctx context.Context, group string, q message.Queue)
 
 // CommitOffset implements driver.Puller.
 func (c *client) CommitOffset(ctx context.Context, group string, q message.Queue, offset int64) error {
-	_, err := c.askReader(ctx, c.cfg.RequestTimeout, q, commitOp, protocol.UpdateConsumerOffset, &protocol.ConsumerOffsetRequest{
-		Code: protocol.UpdateConsumerOffset, ConsumerGroup: group, Topic: q.Topic, QueueID: int32(q.ID), CommitOffset: offset, BrokerName: q.Broker,
-	})
+	_, err := c.askReader(ctx, c.cfg.RequestTimeout, q, commitOp, protocol.UpdateConsumerOffset, commitHeader(group, q, offset))
 	return err
 }
 

@@ -2,7 +2,6 @@ package native
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -285,12 +284,7 @@ func (q *queue) begin() bool {
 // at the first message, or after the last one for FromLast, but never beyond a
 // retried message.
 func (q *queue) startOffset() (int64, error) {
-	b, err := q.offsets()
-	if err != nil {
-		q.s.c.routes.refresh(q.mq.Topic)
-		return 0, err
-	}
-	offset, known, err := q.storedOffset(b)
+	offset, known, err := q.storedOffset()
 	switch {
 	case err != nil || known:
 		return offset, err
@@ -301,70 +295,30 @@ func (q *queue) startOffset() (int64, error) {
 	case q.s.cfg.From == driver.FromFirst:
 		return 0, nil // when that is gone already, the first pull says where the queue begins
 	}
-	end, err := q.maxOffset(b)
+	end, err := q.s.c.endOffset(q.life, q.mq)
 	if err != nil {
 		return 0, err
 	}
 	// An empty queue has no offset for the group, but a young one begins at 0. A
 	// message that came between the two questions would be passed over: ask again.
-	if offset, known, err = q.storedOffset(b); err != nil || known {
+	if offset, known, err = q.storedOffset(); err != nil || known {
 		return offset, err
 	}
 	return end, nil
 }
 
 // storedOffset is where the group is, by the broker or, of a broadcast group, by its
-// file.
-func (q *queue) storedOffset(b *broker) (offset int64, known bool, err error) {
-	if q.s.local == nil {
-		return q.groupOffset(b)
+// file; known is false when it has nothing.
+func (q *queue) storedOffset() (offset int64, known bool, err error) {
+	if q.s.local != nil {
+		offset, known = q.s.local.get(q.wireQueue())
+		return offset, known, nil
 	}
-	offset, known = q.s.local.get(q.wireQueue())
-	return offset, known, nil
-}
-
-// groupOffset is what the broker has for the group; known is false when it has
-// nothing.
-func (q *queue) groupOffset(b *broker) (offset int64, known bool, err error) {
-	h := protocol.ConsumerOffsetRequest{
-		Code: protocol.QueryConsumerOffset, ConsumerGroup: q.s.cfg.Group,
-		Topic: q.mq.Topic, QueueID: int32(q.mq.ID), BrokerName: q.mq.Broker,
-	}
+	var zero protocol.OptBool
 	if !q.s.cfg.FromTime.IsZero() {
-		// Else the broker says 0 where it has all messages still. Before 5.0 it does.
-		h.SetZeroIfNotFound = protocol.SomeBool(false)
+		zero = protocol.SomeBool(false)
 	}
-	op := fmt.Sprintf("query the offset of group %s in queue %d of topic %s", q.s.cfg.Group, q.mq.ID, q.mq.Topic)
-	resp, err := b.call(q.life, q.mq.Broker, op, protocol.QueryConsumerOffset, &h, protocol.QueryNotFound)
-	if err != nil || resp.Code != protocol.Success {
-		return 0, false, err
-	}
-	var o protocol.OffsetResponse
-	if err := o.DecodeFields(resp.Fields); err != nil {
-		return 0, false, fmt.Errorf("%s: %w", op, err)
-	}
-	return o.Offset, o.Offset >= 0, nil
-}
-
-// offsets is the broker that keeps the group's offsets: the master, or a slave
-// while there is none.
-func (q *queue) offsets() (*broker, error) {
-	b, _, err := q.s.c.reader(q.mq, protocol.MasterID)
-	return b, err
-}
-
-func (q *queue) maxOffset(b *broker) (int64, error) {
-	h := protocol.OffsetRequest{Code: protocol.GetMaxOffset, Topic: q.mq.Topic, QueueID: int32(q.mq.ID), BrokerName: q.mq.Broker}
-	op := fmt.Sprintf("find the end of queue %d of topic %s", q.mq.ID, q.mq.Topic)
-	resp, err := b.call(q.life, q.mq.Broker, op, protocol.GetMaxOffset, &h)
-	if err != nil {
-		return 0, err
-	}
-	var o protocol.OffsetResponse
-	if err := o.DecodeFields(resp.Fields); err != nil {
-		return 0, fmt.Errorf("%s: %w", op, err)
-	}
-	return o.Offset, nil
+	return q.s.c.groupOffset(q.life, q.s.cfg.Group, q.mq, zero)
 }
 
 // moveTo goes on at another offset. What is at work is forgotten: its ctx ends,
