@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -35,11 +36,11 @@ const (
 // Pop implements driver.Popper: all queues of the topic, and those that bring back
 // what was not acknowledged, which the broker looks into by itself.
 func (c *client) Pop(ctx context.Context, r driver.PopRequest) ([]*message.Delivery, error) {
-	f, err := newFilter(r.Filter, time.Now().UnixMilli())
+	now := time.Now()
+	f, err := newFilter(r.Filter, now.UnixMilli())
 	if err != nil {
 		return nil, err
 	}
-	now := time.Now()
 	h := &protocol.PopRequest{
 		ConsumerGroup: r.Group, Topic: r.Filter.Topic, QueueID: -1, MaxMessages: int32(r.Max),
 		InvisibleTime: r.Invisible.Milliseconds(), PollTime: r.Wait.Milliseconds(), BornTime: now.UnixMilli(), InitMode: popFromLast,
@@ -52,11 +53,7 @@ func (c *client) Pop(ctx context.Context, r driver.PopRequest) ([]*message.Deliv
 		h.ExpressionType = driver.ExpressionTag
 	}
 	op := fmt.Sprintf("pop messages of topic %s", r.Filter.Topic)
-	limit := c.cfg.RequestTimeout
-	if r.Wait > 0 {
-		limit = r.Wait + answerTime
-	}
-	resp, err := c.askPopper(ctx, limit, message.Queue{Topic: r.Filter.Topic, Broker: r.Broker}, op, protocol.PopMessage, h,
+	resp, err := c.askPopper(ctx, c.within(r.Wait), message.Queue{Topic: r.Filter.Topic, Broker: r.Broker}, op, protocol.PopMessage, h,
 		protocol.PullNotFound, protocol.PollingTimeout, protocol.PollingFull)
 	if err != nil || resp.Code != protocol.Success {
 		return nil, err
@@ -216,17 +213,10 @@ func (c *client) DeadLetterPopped(ctx context.Context, d *message.Delivery) erro
 
 // askPopper makes a request to a topic's master. Brokers before 5.0 do not know it.
 func (c *client) askPopper(ctx context.Context, limit time.Duration, q message.Queue, op string, code protocol.Code, h protocol.Header, allowed ...protocol.Code) (*protocol.Command, error) {
-	if _, err := c.routes.forReading(ctx, q.Topic); err != nil {
-		return nil, fmt.Errorf("%s: %w", op, err)
-	}
-	b, err := c.master(q)
-	if err != nil {
-		c.routes.refresh(q.Topic)
-		return nil, fmt.Errorf("%s: %w", op, err)
-	}
-	resp, err := b.callWithin(ctx, limit, q.Broker, op, code, h, allowed...)
-	if isCode(err, protocol.CodeNotSupported) {
-		return nil, &UnsupportedError{Op: op, Broker: q.Broker, Addr: b.addr, Why: "the broker is older than 5.0", Remedy: "consume with a Consumer or a Fetcher", Err: err}
+	resp, err := c.askAt(ctx, c.master, limit, q, op, code, h, allowed...)
+	var refused *message.BrokerError
+	if errors.As(err, &refused) && refused.Code == int(protocol.CodeNotSupported) {
+		return nil, &UnsupportedError{Op: op, Broker: q.Broker, Addr: refused.Addr, Why: "the broker is older than 5.0", Remedy: "consume with a Consumer or a Fetcher", Err: err}
 	}
 	return resp, err
 }

@@ -39,14 +39,12 @@ func (c *client) Pull(ctx context.Context, r driver.PullRequest) (driver.PullAns
 		SysFlag: protocol.PullSubscription, Subscription: f.data.SubString, SubVersion: f.data.SubVersion,
 		ExpressionType: f.data.ExpressionType, BrokerName: r.Queue.Broker,
 	}
-	limit := c.cfg.RequestTimeout
 	if r.Wait > 0 {
 		h.SysFlag |= protocol.PullSuspend
 		h.SuspendTimeout = r.Wait.Milliseconds()
-		limit = r.Wait + answerTime
 	}
 	op := fmt.Sprintf("pull queue %d of topic %s from offset %d", r.Queue.ID, r.Queue.Topic, r.Offset)
-	resp, err := c.askReader(ctx, limit, r.Queue, op, protocol.PullMessage, h, protocol.PullNotFound, protocol.PullRetryImmediately, protocol.PullOffsetMoved)
+	resp, err := c.askReader(ctx, c.within(r.Wait), r.Queue, op, protocol.PullMessage, h, protocol.PullNotFound, protocol.PullRetryImmediately, protocol.PullOffsetMoved)
 	if err != nil {
 		return driver.PullAnswer{}, err
 	}
@@ -158,10 +156,16 @@ func (c *client) CommitOffset(ctx context.Context, group string, q message.Queue
 // askReader makes a request to the broker that a queue is read from: its master, or
 // a slave while there is none.
 func (c *client) askReader(ctx context.Context, limit time.Duration, q message.Queue, op string, code protocol.Code, h protocol.Header, allowed ...protocol.Code) (*protocol.Command, error) {
+	return c.askAt(ctx, c.offsets, limit, q, op, code, h, allowed...)
+}
+
+// askAt makes a request to the broker of a queue that find takes from the route. The
+// route is looked up when there is none, and again when it leads nowhere.
+func (c *client) askAt(ctx context.Context, find func(message.Queue) (*broker, error), limit time.Duration, q message.Queue, op string, code protocol.Code, h protocol.Header, allowed ...protocol.Code) (*protocol.Command, error) {
 	if _, err := c.routes.forReading(ctx, q.Topic); err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
-	b, _, err := c.reader(q, protocol.MasterID)
+	b, err := find(q)
 	if err != nil {
 		c.routes.refresh(q.Topic)
 		return nil, fmt.Errorf("%s: %w", op, err)
@@ -171,4 +175,12 @@ func (c *client) askReader(ctx context.Context, limit time.Duration, q message.Q
 		c.routes.refresh(q.Topic)
 	}
 	return resp, err
+}
+
+// within is the limit of a request that the broker may hold for a while.
+func (c *client) within(wait time.Duration) time.Duration {
+	if wait > 0 {
+		return wait + answerTime
+	}
+	return c.cfg.RequestTimeout
 }
