@@ -11,7 +11,6 @@ import (
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/internal/answer"
-	"github.com/rocketkit/rocketkit/internal/compression"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
@@ -187,21 +186,14 @@ func (s *subscription) directDelivery(body []byte, brokerName string) (*message.
 	if _, err := protocol.DecodeRecord(body, &rec); err != nil {
 		return nil, err
 	}
-	props, offsetID, _ := answer.CutText(answer.Text([]protocol.Record{rec}), &rec)
-	d := new(message.Delivery)
-	answer.Fill(d, &rec, props, offsetID)
+	d, err := answer.Delivery(&rec, s.cfg.Group, message.Queue{Topic: rec.Topic, Broker: brokerName, ID: int(rec.QueueID)})
+	if err != nil {
+		return nil, err
+	}
 	if strings.HasPrefix(rec.Topic, message.DLQPrefix) {
 		if origin, ok := protocol.Property(rec.Properties, protocol.PropRetryTopic); ok {
 			d.Topic = origin // the handler is registered for that
 		}
-	}
-	d.Group, d.Queue = s.cfg.Group, message.Queue{Topic: rec.Topic, Broker: brokerName, ID: int(rec.QueueID)}
-	if rec.SysFlag&protocol.SysCompressed != 0 {
-		unpacked, err := compression.Unpack(rec.Body, rec.SysFlag)
-		if err != nil {
-			return nil, err
-		}
-		d.Body = unpacked
 	}
 	return d, nil
 }

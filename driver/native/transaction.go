@@ -7,7 +7,6 @@ import (
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/internal/answer"
-	"github.com/rocketkit/rocketkit/internal/compression"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
@@ -120,20 +119,14 @@ func txFlag(state driver.TxState) int32 {
 // check answers a broker's question about a half message (code 39) on the
 // connection that it came by.
 func (s *sender) check(conn *remoting.Conn, h *protocol.CheckTransactionRequest, rec *protocol.Record) {
-	d := new(message.Delivery)
-	answer.Fill(d, rec, string(rec.Properties), protocol.OffsetMessageID(rec.StoreHost, rec.PhysicalOffset))
-	d.Group = s.cfg.Group
-	d.Queue = message.Queue{Topic: rec.Topic, Broker: h.BrokerName, ID: int(rec.QueueID)}
-	if d.Queue.Broker == "" { // 4.9 does not say
-		d.Queue.Broker = s.c.targets()[conn.RemoteAddr().String()]
+	q := message.Queue{Topic: rec.Topic, Broker: h.BrokerName, ID: int(rec.QueueID)}
+	if q.Broker == "" { // 4.9 does not say
+		q.Broker = s.c.targets()[conn.RemoteAddr().String()]
 	}
-	if rec.SysFlag&protocol.SysCompressed != 0 {
-		body, err := compression.Unpack(rec.Body, rec.SysFlag)
-		if err != nil {
-			s.c.log.Error("a half message's body cannot be read; its state stays open", "group", s.cfg.Group, "topic", d.Topic, "id", d.ID, "error", err)
-			return
-		}
-		d.Body = body
+	d, err := answer.Delivery(rec, s.cfg.Group, q)
+	if err != nil {
+		s.c.log.Error("a half message's body cannot be read; its state stays open", "group", s.cfg.Group, "topic", rec.Topic, "error", err)
+		return
 	}
 	state := s.askCheck(d)
 	reply := &protocol.EndTransactionRequest{

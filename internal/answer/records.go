@@ -123,14 +123,31 @@ func Deliveries(recs []protocol.Record, group string, q message.Queue) ([]*messa
 		d := &ds[i]
 		Fill(d, &recs[i], props, offsetID)
 		d.Group, d.Queue = group, q
-		if recs[i].SysFlag&protocol.SysCompressed != 0 {
-			body, err := compression.Unpack(recs[i].Body, recs[i].SysFlag)
-			if err != nil {
-				return out, fmt.Errorf("the body of message %s at offset %d cannot be read: %w", d.ID, d.QueueOffset, err)
-			}
-			d.Body = body
+		if err := unpack(d, &recs[i]); err != nil {
+			return out, err
 		}
 		out = append(out, d)
 	}
 	return out, nil
+}
+
+// Delivery makes a delivery of one record.
+func Delivery(rec *protocol.Record, group string, q message.Queue) (*message.Delivery, error) {
+	d := new(message.Delivery)
+	Fill(d, rec, string(rec.Properties), protocol.OffsetMessageID(rec.StoreHost, rec.PhysicalOffset))
+	d.Group, d.Queue = group, q
+	return d, unpack(d, rec)
+}
+
+// unpack gives a delivery the body that was packed.
+func unpack(d *message.Delivery, rec *protocol.Record) error {
+	if rec.SysFlag&protocol.SysCompressed == 0 {
+		return nil
+	}
+	body, err := compression.Unpack(rec.Body, rec.SysFlag)
+	if err != nil {
+		return fmt.Errorf("the body of message %s at offset %d cannot be read: %w", d.ID, d.QueueOffset, err)
+	}
+	d.Body = body
+	return nil
 }
