@@ -24,8 +24,7 @@ func (s *subscription) checkFilters(caller context.Context) error {
 		if f.data.TagType() {
 			continue
 		}
-		st := s.c.routes.state(topic)
-		r, err := s.c.routes.shared(ctx, st, &st.flight, st.snap.Load, s.c.routes.fetch)
+		r, err := s.c.routes.forReading(ctx, topic)
 		if err != nil {
 			if err := s.unchecked(caller, topic, err); err != nil {
 				return err
