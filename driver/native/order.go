@@ -120,7 +120,7 @@ func (q *queue) suspension(v driver.Verdict) time.Duration {
 	case v.Delay > 0:
 		return v.Delay
 	case v.Level > 0:
-		return q.s.c.levels[min(v.Level, len(q.s.c.levels))-1]
+		return q.s.c.levels.Delay(v.Level)
 	}
 	return q.s.cfg.Suspend
 }
