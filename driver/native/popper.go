@@ -138,21 +138,21 @@ func popStarts(s string) map[string]int64 {
 	return starts
 }
 
-// ackRequest names a popped message.
-func ackRequest(d *message.Delivery) (protocol.AckRequest, error) {
+// ackRequest names a popped message, which its receipt says where to find.
+func ackRequest(d *message.Delivery) (h protocol.AckRequest, at protocol.PopReceipt, err error) {
 	c := d.Claim()
 	if c == nil {
-		return protocol.AckRequest{}, fmt.Errorf("message %s was not popped", d.ID)
+		return h, at, fmt.Errorf("message %s was not popped", d.ID)
 	}
-	at, err := protocol.ParsePopReceipt(c.Receipt)
+	at, err = protocol.ParsePopReceipt(c.Receipt)
 	return protocol.AckRequest{
 		ConsumerGroup: d.Group, Topic: d.Queue.Topic, QueueID: at.QueueID, Receipt: c.Receipt, Offset: at.Offset, BrokerName: d.Queue.Broker,
-	}, err
+	}, at, err
 }
 
 // AckPopped implements driver.Popper.
 func (c *client) AckPopped(ctx context.Context, d *message.Delivery) error {
-	h, err := ackRequest(d)
+	h, _, err := ackRequest(d)
 	if err != nil {
 		return err
 	}
@@ -168,7 +168,7 @@ func of(d *message.Delivery) message.Queue {
 
 // ExtendPopped implements driver.Popper.
 func (c *client) ExtendPopped(ctx context.Context, d *message.Delivery, invisible time.Duration) error {
-	h, err := ackRequest(d)
+	h, at, err := ackRequest(d)
 	if err != nil {
 		return err
 	}
@@ -181,10 +181,6 @@ func (c *client) ExtendPopped(ctx context.Context, d *message.Delivery, invisibl
 	}
 	var a protocol.ChangeInvisibleResponse
 	if err := a.DecodeFields(resp.Fields); err != nil {
-		return fmt.Errorf("%s: %w", op, err)
-	}
-	at, err := protocol.ParsePopReceipt(h.Receipt)
-	if err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	// As MQClientAPIImpl.changeInvisibleTimeAsync: the message is a queue's first now.
