@@ -208,11 +208,9 @@ func (s *source) Read(b []byte) (int, error) {
 		}
 	}
 	n, err := c.nc.Read(b)
-	if err != nil && !c.serving {
-		// A TLS 1.3 server refuses a client after the client's side of the handshake.
-		if tlsAlert(err) {
-			err = fmt.Errorf("%w; %s", err, tlsRemedy(err))
-		}
+	// A TLS 1.3 server refuses a client after the client's side of the handshake.
+	if err != nil && !c.serving && tlsAlert(err) {
+		err = fmt.Errorf("%w; %s", err, tlsRemedy(err))
 	}
 	return n, err
 }
