@@ -117,13 +117,7 @@ func TestFault5AFailedBroadcastMessageIsPassedOver(t *testing.T) {
 				c.addTopic("orders", 1)
 				b := c.brokers["a"]
 				b.produce(orders0, 3)
-				sink := &collector{handle: func(d delivery) {
-					if string(d.Body) == "1" {
-						d.settle(v)
-						return
-					}
-					d.ack()
-				}}
+				sink := ackingBut("1", v)
 				s := subscribe(t, c.open(), sink, broadcasting(dir, ""), "orders")
 				pass(6 * time.Second)
 				if got, want := sink.story(), "0/0 1/0 2/0"; got != want {
@@ -149,13 +143,7 @@ func TestABroadcastGroupInOrder(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c, b, _ := orderedCluster(t, 1)
 		b.produce(orders0, 2)
-		sink := &collector{handle: func(d delivery) {
-			if string(d.Body) == "0" {
-				d.settle(driver.Verdict{})
-				return
-			}
-			d.ack()
-		}}
+		sink := ackingBut("0", driver.Verdict{})
 		cfg := broadcasting(dir, "")
 		cfg.Ordered, cfg.MaxRetries = true, 2
 		subscribe(t, c.open(), sink, cfg, "orders")

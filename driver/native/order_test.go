@@ -152,13 +152,7 @@ func TestTheOffsetDoesNotPassAnOrderedMessageThatFails(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c, b, l := orderedCluster(t, 1)
 		b.produce(orders0, 10)
-		sink := &collector{handle: func(d delivery) {
-			if string(d.Body) == "3" {
-				d.settle(driver.Verdict{Delay: time.Hour})
-				return
-			}
-			d.ack()
-		}}
+		sink := ackingBut("3", driver.Verdict{Delay: time.Hour})
 		s := subscribe(t, c.open(), sink, orderedConfig(), "orders")
 		pass(time.Minute)
 		if n := b.committed("group", orders0); n != 3 {
@@ -177,13 +171,7 @@ func TestFault4OrderedRetriesAreApartAndEndInTheDeadLetters(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c, b, _ := orderedCluster(t, 1)
 		b.produce(orders0, 2)
-		sink := &collector{handle: func(d delivery) {
-			if string(d.Body) == "0" {
-				d.settle(driver.Verdict{})
-				return
-			}
-			d.ack()
-		}}
+		sink := ackingBut("0", driver.Verdict{})
 		cfg := orderedConfig()
 		cfg.MaxRetries, cfg.Suspend = 3, 5*time.Second
 		subscribe(t, c.open(), sink, cfg, "orders")
@@ -223,13 +211,7 @@ func TestAnOrderedDeadLetterThatIsRefusedKeepsItsPlace(t *testing.T) {
 		c, b, _ := orderedCluster(t, 1)
 		b.produce(orders0, 2)
 		b.refuse(protocol.SendMessageBack, protocol.SystemError)
-		sink := &collector{handle: func(d delivery) {
-			if string(d.Body) == "0" {
-				d.settle(driver.Verdict{Action: driver.ActionDeadLetter})
-				return
-			}
-			d.ack()
-		}}
+		sink := ackingBut("0", driver.Verdict{Action: driver.ActionDeadLetter})
 		subscribe(t, c.open(), sink, orderedConfig(), "orders")
 		pass(time.Minute)
 		if got, want := sink.story(), "0/0"; got != want {
@@ -627,13 +609,7 @@ func TestNothingIsCommittedWhenTheLockIsLostAtTheEnd(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c, b, l := orderedCluster(t, 1)
 		b.produce(orders0, 3)
-		sink := &collector{handle: func(d delivery) {
-			if string(d.Body) == "2" {
-				d.settle(driver.Verdict{Delay: time.Hour})
-				return
-			}
-			d.ack()
-		}}
+		sink := ackingBut("2", driver.Verdict{Delay: time.Hour})
 		s := subscribe(t, c.open(), sink, orderedConfig(), "orders")
 		pass(6 * time.Second)
 		l.give(orders0, otherMember)

@@ -51,6 +51,17 @@ func (c *collector) all() []delivery {
 
 func acking() *collector { return &collector{handle: delivery.ack} }
 
+// ackingBut settles messages with that body by v, and acknowledges the others.
+func ackingBut(body string, v driver.Verdict) *collector {
+	return &collector{handle: func(d delivery) {
+		if string(d.Body) == body {
+			d.settle(v)
+			return
+		}
+		d.ack()
+	}}
+}
+
 // subscribe starts a subscription to the topics, stopped when the test ends.
 func subscribe(t testing.TB, c *client, sink driver.Sink, cfg driver.SubscriptionConfig, topics ...string) *subscription {
 	t.Helper()
