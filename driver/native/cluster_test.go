@@ -141,6 +141,11 @@ func (c *cluster) open(change ...func(*driver.Config)) *client {
 	return d.(*client)
 }
 
+// instance names a client among those of the machine.
+func instance(name string) func(*driver.Config) {
+	return func(cfg *driver.Config) { cfg.InstanceName = name }
+}
+
 // logBuffer keeps what is logged, for tests that look for it and for failures.
 type logBuffer struct {
 	mu sync.Mutex // guards the following
@@ -364,11 +369,12 @@ func (b *scripted) notify(group string) {
 	}
 }
 
-// join makes the group have another member, who does nothing.
+// join makes the group have another member, who does nothing, and tells the others.
 func (b *scripted) join(group, id string) {
 	b.mu.Lock()
 	b.members[group][id] = nil
 	b.mu.Unlock()
+	b.notify(group)
 }
 
 // part takes one out of the group again.
@@ -376,6 +382,7 @@ func (b *scripted) part(group, id string) {
 	b.mu.Lock()
 	delete(b.members[group], id)
 	b.mu.Unlock()
+	b.notify(group)
 }
 
 func (b *scripted) memberIDs(group string) []string {

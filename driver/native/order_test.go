@@ -405,11 +405,10 @@ func TestAnOrderedQueueIsHandedOverWhenItsHandlerIsThrough(t *testing.T) {
 		c, b, l := orderedCluster(t, 2)
 		b.produce(orders1, 3)
 		sink := new(collector)
-		client := c.open(func(cfg *driver.Config) { cfg.InstanceName = "1" })
+		client := c.open(instance("1"))
 		s := subscribe(t, client, sink, orderedConfig(), "orders")
 		pass(time.Second)
 		b.join("group", "zzz")
-		b.notify("group")
 		pass(10 * time.Second)
 		if l.of(orders1) != client.id {
 			t.Fatalf("unlocked while its handler is at work: %q", l.of(orders1))
@@ -444,10 +443,9 @@ func TestAHandlerHas20SecondsWhenItsOrderedQueueIsRevoked(t *testing.T) {
 		c, b, l := orderedCluster(t, 2)
 		b.produce(orders1, 3)
 		sink := new(collector)
-		subscribe(t, c.open(func(cfg *driver.Config) { cfg.InstanceName = "1" }), sink, orderedConfig(), "orders")
+		subscribe(t, c.open(instance("1")), sink, orderedConfig(), "orders")
 		pass(time.Second)
 		b.join("group", "zzz")
-		b.notify("group")
 		pass(21 * time.Second)
 		d := sink.all()[0]
 		if d.ctx.Err() == nil {
@@ -474,14 +472,12 @@ func TestAnOrderedQueueThatComesBackWaitsForItsLastHandler(t *testing.T) {
 		c, b, _ := orderedCluster(t, 2)
 		b.produce(orders1, 2)
 		sink := new(collector)
-		subscribe(t, c.open(func(cfg *driver.Config) { cfg.InstanceName = "1" }), sink, orderedConfig(), "orders")
+		subscribe(t, c.open(instance("1")), sink, orderedConfig(), "orders")
 		pass(time.Second)
 		for range 2 {
 			b.join("group", "zzz")
-			b.notify("group")
 			pass(3 * time.Second)
 			b.part("group", "zzz")
-			b.notify("group")
 			pass(3 * time.Second)
 		}
 		if n := len(sink.all()); n != 1 {
@@ -583,7 +579,7 @@ func TestAnOrderedQueueIsNotUnlockedBesideAHandlerOfBefore(t *testing.T) {
 		c, b, l := orderedCluster(t, 2)
 		b.produce(orders1, 1)
 		sink := new(collector)
-		client := c.open(func(cfg *driver.Config) { cfg.InstanceName = "1" })
+		client := c.open(instance("1"))
 		subscribe(t, client, sink, orderedConfig(), "orders")
 		pass(time.Second)
 		l.give(orders1, otherMember)
@@ -595,7 +591,6 @@ func TestAnOrderedQueueIsNotUnlockedBesideAHandlerOfBefore(t *testing.T) {
 			t.Fatal("not locked again")
 		}
 		b.join("group", "zzz")
-		b.notify("group")
 		pass(5 * time.Second)
 		if l.of(orders1) != client.id {
 			t.Error("unlocked beside a handler")

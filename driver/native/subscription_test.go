@@ -105,14 +105,14 @@ func TestFault1GivingUpAQueueKeepsEveryOffset(t *testing.T) {
 		b.produce(orders1, 20)
 		cfg := driver.SubscriptionConfig{From: driver.FromFirst, CommitInterval: time.Hour}
 		first := acking()
-		subscribe(t, c.open(func(cfg *driver.Config) { cfg.InstanceName = "1" }), first, cfg, "orders")
+		subscribe(t, c.open(instance("1")), first, cfg, "orders")
 		pass(3 * time.Second)
 		if n := len(first.all()); n != 30 {
 			t.Fatalf("the first member received %d", n)
 		}
 
 		second := acking()
-		subscribe(t, c.open(func(cfg *driver.Config) { cfg.InstanceName = "2" }), second, cfg, "orders")
+		subscribe(t, c.open(instance("2")), second, cfg, "orders")
 		pass(2 * time.Second)
 		if got := b.committed("group", orders1); got != 20 {
 			t.Errorf("the queue that was given up: committed %d, want its 20", got)
@@ -141,7 +141,7 @@ func TestNothingOfARevokedQueueCounts(t *testing.T) {
 		b := c.brokers["a"]
 		b.produce(orders1, 4)
 		sink := &collector{}
-		cl := c.open(func(cfg *driver.Config) { cfg.InstanceName = "1" })
+		cl := c.open(instance("1"))
 		subscribe(t, cl, sink, driver.SubscriptionConfig{From: driver.FromFirst}, "orders")
 		pass(2 * time.Second)
 		got := sink.all()
@@ -151,7 +151,6 @@ func TestNothingOfARevokedQueueCounts(t *testing.T) {
 		got[0].ack()
 		synctest.Wait()
 		b.join("group", cl.id+"x") // sorts after this client: takes queue 1
-		b.notify("group")
 		synctest.Wait()
 		if got[1].ctx.Err() == nil {
 			t.Error("the handlers' ctx goes on")
@@ -254,7 +253,6 @@ func TestFault13FlowControlStaysAsConfigured(t *testing.T) {
 				}
 				// Others come and go: the queues are shared anew.
 				b.join("group", cl.id+"x")
-				b.notify("group")
 				pass(time.Minute)
 				if n := len(sink.all()); n > tt.limit {
 					t.Errorf("%d messages out after a rebalance, at most %d", n, tt.limit)
@@ -462,7 +460,7 @@ func TestMembersShareTheQueuesAtOnce(t *testing.T) {
 		}
 		for i := range 3 {
 			sinks = append(sinks, acking())
-			subs = append(subs, subscribe(t, c.open(func(cfg *driver.Config) { cfg.InstanceName = fmt.Sprint(i) }), sinks[i], cfg, "orders"))
+			subs = append(subs, subscribe(t, c.open(instance(fmt.Sprint(i))), sinks[i], cfg, "orders"))
 			pass(2 * time.Second)
 		}
 		if diff := cmp.Diff([]int{3, 3, 2}, owners()); diff != "" {
