@@ -174,6 +174,15 @@ func TestBinaryCodesBeyond16BitsAreMappedBack(t *testing.T) {
 	}
 }
 
+func TestClientsRequestsAreBinaryWhereTheirCodeFits(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[Code]Codec{SendMessageV2: Binary, 32767: Binary, 32768: JSON, PopMessage: JSON} {
+		if c := ClientRequest(code); c.Codec != want || c.Code != code || c.Version != ClientVersion {
+			t.Errorf("%d: %+v, want %s", code, c, want)
+		}
+	}
+}
+
 func TestEmptyBinaryStringsAreAbsent(t *testing.T) {
 	t.Parallel()
 	fields := fieldsOf(t, Binary, &SendRequest{Code: SendMessageV2, Topic: "t"})
