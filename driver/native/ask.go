@@ -122,7 +122,7 @@ func (s *subscription) inspect(ctx context.Context) map[protocol.MessageQueue]pr
 		case <-q.done:
 		case <-ctx.Done():
 		case info := <-answers[i]:
-			infos[q.wireQueue()] = info
+			infos[wireQueue(q.mq)] = info
 		}
 	}
 	return infos

@@ -123,7 +123,7 @@ func TestFault5AFailedBroadcastMessageIsPassedOver(t *testing.T) {
 				if got, want := sink.story(), "0/0 1/0 2/0"; got != want {
 					t.Errorf("%s, want %s", got, want)
 				}
-				if o, _ := s.local.get(wire(orders0)); o != 3 {
+				if o, _ := s.local.get(wireQueue(orders0)); o != 3 {
 					t.Errorf("offset %d, want 3", o)
 				}
 				if n := len(b.requests(protocol.SendMessageBack)) + len(b.requests(protocol.SendMessageV2)); n > 0 {
@@ -243,7 +243,7 @@ func TestOffsetsOfAJavaConsumerAreTakenOver(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.unlock()
-	if o, ok := l.get(wire(orders1)); !ok || o != 17 {
+	if o, ok := l.get(wireQueue(orders1)); !ok || o != 17 {
 		t.Errorf("offset %d, %t, want 17", o, ok)
 	}
 }
@@ -257,7 +257,7 @@ func TestOffsetsThatCannotBeWrittenAreWrittenLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.unlock()
-	l.set(wire(orders0), 5)
+	l.set(wireQueue(orders0), 5)
 	if err := os.Mkdir(path+".new", 0o755); err != nil { // in the way
 		t.Fatal(err)
 	}

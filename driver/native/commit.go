@@ -87,7 +87,7 @@ func (q *queue) commitDue(now time.Time) time.Time {
 	}
 	if q.s.local != nil { // whose file is written every CommitInterval
 		q.committed = q.low()
-		q.s.local.set(q.wireQueue(), q.committed)
+		q.s.local.set(wireQueue(q.mq), q.committed)
 		q.committedNow(nil)
 		return now.Add(q.s.cfg.CommitInterval)
 	}
@@ -142,7 +142,7 @@ func (q *queue) finish() {
 		return
 	}
 	if q.s.local != nil {
-		q.s.local.set(q.wireQueue(), offset)
+		q.s.local.set(wireQueue(q.mq), offset)
 		return
 	}
 	if err := q.s.c.CommitOffset(q.s.last, q.s.cfg.Group, q.mq, offset); err != nil && q.s.c.ctx.Err() == nil {

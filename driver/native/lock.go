@@ -10,6 +10,7 @@ import (
 	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
+	"github.com/rocketkit/rocketkit/message"
 )
 
 // RocketMQ's own times of a queue's lock (ProcessQueue): it is asked for again every
@@ -74,11 +75,11 @@ const lockOp = "lock a queue"
 
 // lockBody is the body of codes 41 and 42 for this queue.
 func (q *queue) lockBody() ([]byte, error) {
-	return protocol.EncodeBody(&protocol.LockBatchRequest{ClientID: q.s.c.id, ConsumerGroup: q.s.cfg.Group, Queues: []protocol.MessageQueue{q.wireQueue()}})
+	return protocol.EncodeBody(&protocol.LockBatchRequest{ClientID: q.s.c.id, ConsumerGroup: q.s.cfg.Group, Queues: []protocol.MessageQueue{wireQueue(q.mq)}})
 }
 
-func (q *queue) wireQueue() protocol.MessageQueue {
-	return protocol.MessageQueue{Topic: q.mq.Topic, BrokerName: q.mq.Broker, QueueID: int32(q.mq.ID)}
+func wireQueue(q message.Queue) protocol.MessageQueue {
+	return protocol.MessageQueue{Topic: q.Topic, BrokerName: q.Broker, QueueID: int32(q.ID)}
 }
 
 // askLock asks the broker for the lock and waits for the answer.
@@ -96,7 +97,7 @@ func (q *queue) inLocked(body []byte) (bool, error) {
 	if err := protocol.DecodeBody(body, &locked); err != nil {
 		return false, fmt.Errorf("%s: %w", lockOp, err)
 	}
-	return slices.Contains(locked.Locked, q.wireQueue()), nil
+	return slices.Contains(locked.Locked, wireQueue(q.mq)), nil
 }
 
 // lockCall makes a request about this queue's lock and waits for the answer.

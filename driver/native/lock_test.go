@@ -66,24 +66,20 @@ func (b *scripted) locks() *locks {
 	return l
 }
 
-func wire(q message.Queue) protocol.MessageQueue {
-	return protocol.MessageQueue{Topic: q.Topic, BrokerName: q.Broker, QueueID: int32(q.ID)}
-}
-
 func (l *locks) give(q message.Queue, owner string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if owner == "" {
-		delete(l.owner, wire(q))
+		delete(l.owner, wireQueue(q))
 		return
 	}
-	l.owner[wire(q)] = owner
+	l.owner[wireQueue(q)] = owner
 }
 
 func (l *locks) of(q message.Queue) string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.owner[wire(q)]
+	return l.owner[wireQueue(q)]
 }
 
 // orderedCluster has one topic of n queues and locks.
@@ -306,7 +302,7 @@ func TestRunningInfoTellsOfLocks(t *testing.T) {
 		s := subscribe(t, c.open(), acking(), orderedConfig(), "orders")
 		pass(time.Second)
 		infos := s.inspect(t.Context())
-		q, ok := infos[wire(orders0)]
+		q, ok := infos[wireQueue(orders0)]
 		if !ok || !q.Locked || q.LastLockMs == 0 {
 			t.Errorf("%+v of %v", q, slices.Collect(maps.Keys(infos)))
 		}

@@ -229,7 +229,7 @@ func TestAResetOfAnOrderedQueueWaitsForItsHandler(t *testing.T) {
 		sink := new(collector)
 		s := subscribe(t, c.open(), sink, orderedConfig(), "orders")
 		pass(time.Second)
-		s.reset(map[protocol.MessageQueue]int64{wire(orders0): 3})
+		s.reset(map[protocol.MessageQueue]int64{wireQueue(orders0): 3})
 		pass(time.Second)
 		if n := len(sink.all()); n != 1 || sink.all()[0].ctx.Err() == nil {
 			t.Fatalf("%d delivered at the same time, or the ctx goes on", n)

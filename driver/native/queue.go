@@ -311,7 +311,7 @@ func (q *queue) startOffset() (int64, error) {
 // file; known is false when it has nothing.
 func (q *queue) storedOffset() (offset int64, known bool, err error) {
 	if q.s.local != nil {
-		offset, known = q.s.local.get(q.wireQueue())
+		offset, known = q.s.local.get(wireQueue(q.mq))
 		return offset, known, nil
 	}
 	var zero protocol.OptBool
