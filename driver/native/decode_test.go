@@ -8,52 +8,13 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-	"github.com/google/go-cmp/cmp/cmpopts"
-
 	"github.com/rocketkit/rocketkit/driver"
-	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
 
 func props(s string) []byte {
 	return []byte(strings.NewReplacer("=", "\x01", ";", "\x02").Replace(s))
-}
-
-func TestDeliveryOfARecord(t *testing.T) {
-	t.Parallel()
-	store := netip.MustParseAddrPort("10.0.0.1:10911")
-	rec := protocol.Record{
-		Topic: "orders", Body: []byte("body"), QueueOffset: 9, PhysicalOffset: 1 << 20, StoreHost: store,
-		BornTimestamp: 1, StoreTimestamp: 2, ReconsumeTimes: 3, Flag: 4,
-	}
-	offsetID := protocol.OffsetMessageID(store, 1<<20)
-	tests := []struct {
-		name, topic, props string
-		want               message.Delivery
-	}{
-		{"plain", "orders", "UNIQ_KEY=ID;TAGS=a;", message.Delivery{Topic: "orders", ID: "ID", Tag: "a"}},
-		{"without a producer's id", "orders", "", message.Delivery{Topic: "orders", ID: offsetID}},
-		{"retried", "%RETRY%g", "RETRY_TOPIC=orders;UNIQ_KEY=ID;ORIGIN_MESSAGE_ID=FIRST;", message.Delivery{Topic: "orders", ID: "ID"}},
-		{"retried, without a producer's id", "%RETRY%g", "RETRY_TOPIC=orders;ORIGIN_MESSAGE_ID=FIRST;", message.Delivery{Topic: "orders", ID: "FIRST"}},
-		{"a dead letter keeps its queue's topic", "%DLQ%g", "RETRY_TOPIC=orders;UNIQ_KEY=ID;", message.Delivery{Topic: "%DLQ%g", ID: "ID"}},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel()
-			rec := rec
-			rec.Topic = tt.topic
-			want := tt.want
-			want.Body, want.OffsetID, want.QueueOffset, want.StoreHost = rec.Body, offsetID, 9, store
-			want.BornTimestamp, want.StoreTimestamp, want.ReconsumeTimes, want.Flag = 1, 2, 3, 4
-			var got message.Delivery
-			answer.Fill(&got, &rec, string(props(tt.props)), offsetID)
-			if diff := cmp.Diff(want, got, cmpopts.IgnoreUnexported(message.Delivery{}), cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b })); diff != "" {
-				t.Error(diff)
-			}
-		})
-	}
 }
 
 func zipped(t testing.TB, body string) []byte {
