@@ -146,20 +146,6 @@ func (c *Client) askAnything(ctx context.Context, s server, op string, code prot
 	return resp, nil
 }
 
-// isCode reports whether err is a server's refusal with one of the codes.
-func isCode(err error, codes ...protocol.Code) bool {
-	var refused *message.BrokerError
-	if !errors.As(err, &refused) {
-		return false
-	}
-	for _, c := range codes {
-		if refused.Code == int(c) {
-			return true
-		}
-	}
-	return false
-}
-
 // unreadable says that an answer makes no sense.
 func unreadable(op string, s server, err error) error {
 	return fmt.Errorf("%s: answer of %s: %w", op, s.addr, err)

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -165,7 +166,7 @@ func (c *Client) Consumers(ctx context.Context, group string, at ...Target) (Con
 	err := c.each(ctx, oneTarget(at), func(b Broker) error {
 		op := "ask for the members of group " + group
 		resp, err := c.ask(ctx, b.server(), op, protocol.GetConsumerConnections, &protocol.ConsumerListRequest{ConsumerGroup: group})
-		if isCode(err, protocol.ConsumerNotOnline) {
+		if answer.IsCode(err, protocol.ConsumerNotOnline) {
 			return nil
 		}
 		if err != nil {
@@ -199,7 +200,7 @@ func (c *Client) Producers(ctx context.Context, group string, at ...Target) ([]C
 	err := c.each(ctx, oneTarget(at), func(b Broker) error {
 		op := "ask for the producers of group " + group
 		resp, err := c.ask(ctx, b.server(), op, protocol.GetProducerConnections, &protocol.ProducerGroupRequest{ProducerGroup: group})
-		if isCode(err, protocol.SystemError) { // "the producer group[…] not exist"
+		if answer.IsCode(err, protocol.SystemError) { // "the producer group[…] not exist"
 			return nil
 		}
 		if err != nil {

@@ -27,7 +27,7 @@ func (c *Client) MessageByOffsetID(ctx context.Context, topic, id string) (*mess
 	op := "read message " + id
 	s := server{addr: host.String()}
 	resp, err := c.ask(ctx, s, op, protocol.ViewMessageByID, &protocol.ViewMessageRequest{Offset: offset, Topic: topic})
-	if isCode(err, protocol.SystemError) {
+	if answer.IsCode(err, protocol.SystemError) {
 		return nil, fmt.Errorf("%w: %w", ErrNotFound, err)
 	}
 	if err != nil {
@@ -92,7 +92,7 @@ func (c *Client) query(ctx context.Context, topic, key string, in Between, limit
 	for _, b := range bs {
 		op := "look up messages of topic " + topic + " by key " + key
 		resp, err := c.ask(ctx, b.server(), op, protocol.QueryMessage, &h)
-		if isCode(err, protocol.QueryNotFound) {
+		if answer.IsCode(err, protocol.QueryNotFound) {
 			continue
 		}
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -113,7 +114,7 @@ func (c *Client) SeekTime(ctx context.Context, group, topic string, t time.Time)
 		}
 		h := protocol.ResetOffsetRequest{Group: group, Topic: topic, QueueID: -1, Timestamp: ms, Force: true}
 		table, err := c.reset(ctx, b, &h)
-		if isCode(err, protocol.ConsumerNotOnline) {
+		if answer.IsCode(err, protocol.ConsumerNotOnline) {
 			table, err = c.resetOffline(ctx, tb, group, topic, ms)
 		}
 		if err != nil {
@@ -175,7 +176,7 @@ func (c *Client) committed(ctx context.Context, b Broker, group string, q messag
 	op := fmt.Sprintf("ask for the offset of group %s in queue %d of topic %s", group, q.ID, q.Topic)
 	h := protocol.ConsumerOffsetRequest{Code: protocol.QueryConsumerOffset, ConsumerGroup: group, Topic: q.Topic, QueueID: int32(q.ID), SetZeroIfNotFound: protocol.SomeBool(false)}
 	resp, err := c.ask(ctx, b.server(), op, protocol.QueryConsumerOffset, &h)
-	if isCode(err, protocol.QueryNotFound) {
+	if answer.IsCode(err, protocol.QueryNotFound) {
 		return 0, false, nil
 	}
 	if err != nil {

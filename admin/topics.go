@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -148,7 +149,7 @@ func (c *Client) Route(ctx context.Context, topic string) ([]TopicBroker, error)
 	op := "look up the route of topic " + topic
 	h := protocol.RouteRequest{Topic: topic, AcceptStandardJSONOnly: protocol.SomeBool(true)}
 	resp, s, err := c.askNames(ctx, op, protocol.GetRouteInfo, &h)
-	if isCode(err, protocol.TopicNotExist) {
+	if answer.IsCode(err, protocol.TopicNotExist) {
 		return nil, &message.RouteError{Topic: topic, NameServers: c.names, Err: message.ErrNoRoute}
 	}
 	if err != nil {

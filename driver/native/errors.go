@@ -102,12 +102,6 @@ func callError(op, broker, addr string, err error) error {
 	return &NotSentError{Op: op, Broker: broker, Addr: addr, Err: cause}
 }
 
-// isCode reports whether err is a broker's refusal with that code.
-func isCode(err error, code protocol.Code) bool {
-	var b *message.BrokerError
-	return errors.As(err, &b) && b.Code == int(code)
-}
-
 // causes joins errors on one line, unlike errors.Join.
 type causes []error
 

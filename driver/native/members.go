@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -158,7 +159,7 @@ func (s *subscription) membersAt(ctx context.Context, b *broker, name string) ([
 	resp, err := b.call(ctx, name, "list the members of group "+s.cfg.Group, protocol.GetConsumerList, &h)
 	if err != nil {
 		// Apache answers SYSTEM_ERROR when it knows of no member: not even us.
-		if isCode(err, protocol.SystemError) {
+		if answer.IsCode(err, protocol.SystemError) {
 			if gerr := s.c.greet(s.last, b); gerr != nil {
 				return nil, gerr
 			}

@@ -171,7 +171,7 @@ func (c *client) askAt(ctx context.Context, find func(message.Queue) (*broker, e
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
 	resp, err := b.callWithin(ctx, limit, q.Broker, op, code, h, allowed...)
-	if errors.Is(err, message.ErrUnreachable) || isCode(err, protocol.TopicNotExist) {
+	if errors.Is(err, message.ErrUnreachable) || answer.IsCode(err, protocol.TopicNotExist) {
 		c.routes.refresh(q.Topic)
 	}
 	return resp, err

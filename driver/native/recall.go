@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -26,11 +27,11 @@ func (s *sender) Recall(ctx context.Context, topic, handle string) error {
 		ProducerGroup: s.cfg.Group, Topic: topic, Handle: handle, BrokerName: h.BrokerName,
 	})
 	switch {
-	case isCode(err, protocol.IllegalOperation): // the handle is right
+	case answer.IsCode(err, protocol.IllegalOperation): // the handle is right
 		return fmt.Errorf("%s: %w: the message is delivered, or will be in a moment: %w", op, message.ErrTooLate, err)
-	case isCode(err, protocol.CodeNotSupported):
+	case answer.IsCode(err, protocol.CodeNotSupported):
 		return &UnsupportedError{Op: op, Broker: h.BrokerName, Addr: b.addr, Why: "the broker is older than 5.3", Err: err}
-	case isCode(err, protocol.NoPermission):
+	case answer.IsCode(err, protocol.NoPermission):
 		return &UnsupportedError{Op: op, Broker: h.BrokerName, Addr: b.addr, Why: "the broker refuses it", Remedy: "set recallMessageEnable=true on the broker", Err: err}
 	}
 	return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
@@ -147,7 +148,7 @@ func (q *queue) retryExactly(s *slot, v driver.Verdict) {
 		switch {
 		case err == nil:
 			q.finished(s)
-		case isCode(err, protocol.MessageIllegal) || isCode(err, protocol.SystemError):
+		case answer.IsCode(err, protocol.MessageIllegal) || answer.IsCode(err, protocol.SystemError):
 			q.noExactDelay(s, v, err) // too far ahead, or the timer is off
 		default:
 			q.hold(s, err, holdTime)

@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
@@ -155,7 +156,7 @@ func TestRoutesAreRefreshed(t *testing.T) {
 		// At once when a broker says that the topic is not there.
 		c.addTopic("orders", 3, "b")
 		c.brokers["a"].refuse(protocol.SendMessageV2, protocol.TopicNotExist)
-		if _, err := s.sendTest(t, outgoing(s, "orders", "x")); !isCode(err, protocol.TopicNotExist) {
+		if _, err := s.sendTest(t, outgoing(s, "orders", "x")); !answer.IsCode(err, protocol.TopicNotExist) {
 			t.Error(err)
 		}
 		if synctest.Wait(); queues() != 3 {
@@ -179,7 +180,7 @@ func TestRefreshesArePaced(t *testing.T) {
 		c.brokers["a"].refuse(protocol.SendMessageV2, protocol.TopicNotExist)
 		s := newSender(t, c.open())
 		for range 100 {
-			if _, err := s.sendTest(t, outgoing(s, "orders", "x")); !isCode(err, protocol.TopicNotExist) {
+			if _, err := s.sendTest(t, outgoing(s, "orders", "x")); !answer.IsCode(err, protocol.TopicNotExist) {
 				t.Error(err)
 			}
 			pass(20 * time.Millisecond)

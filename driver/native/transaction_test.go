@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
@@ -92,7 +93,7 @@ func TestHalfMessageThatFailsRunsNothing(t *testing.T) {
 			t.Error("the local transaction ran")
 			return driver.TxCommit
 		}
-		if _, _, err := s.SendTx(t.Context(), message.Queue{}, outgoing(s, "orders", "x"), local); !isCode(err, protocol.NoPermission) {
+		if _, _, err := s.SendTx(t.Context(), message.Queue{}, outgoing(s, "orders", "x"), local); !answer.IsCode(err, protocol.NoPermission) {
 			t.Error(err)
 		}
 		late := outgoing(s, "orders", "x", func(m *message.Message) { m.Delay.Level = 1 })

@@ -1,6 +1,7 @@
 package answer
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -14,6 +15,12 @@ func Refusal(op, broker, addr string, resp *protocol.Command) error {
 		Code: int(resp.Code), Name: protocol.ResponseName(resp.Code), Remark: resp.Remark,
 		Broker: broker, Addr: addr, Op: op, Remedy: remedy(resp),
 	}
+}
+
+// IsCode reports whether err is a server's refusal with that code.
+func IsCode(err error, code protocol.Code) bool {
+	var b *message.BrokerError
+	return errors.As(err, &b) && b.Code == int(code)
 }
 
 // remedy is what to do about a response code, "" where the server's remark says
