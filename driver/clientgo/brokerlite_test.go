@@ -13,9 +13,9 @@ import (
 // 10 s there.
 const delayLevels = "messageDelayLevel=1s 5s 2s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h"
 
-func startLite(t *testing.T) *brokerlite.Broker {
+func startLite(t *testing.T, opts ...brokerlite.Option) *brokerlite.Broker {
 	t.Helper()
-	b, err := brokerlite.Start(t.Context(), brokerlite.InMemory(), brokerlite.Conf(delayLevels))
+	b, err := brokerlite.Start(t.Context(), append([]brokerlite.Option{brokerlite.InMemory(), brokerlite.Conf(delayLevels)}, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

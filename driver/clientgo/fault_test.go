@@ -19,6 +19,7 @@ import (
 const (
 	codeSend           = 310
 	codeUpdateOffset   = 15
+	codeHeartbeat      = 34
 	codeSendBack       = 36
 	codeRoute          = 105
 	codeNotAvailable   = 14 // which rocketmq-client-go retries by itself

@@ -23,8 +23,7 @@ import (
 // These show faults of rocketmq-client-go on itself, without the driver, as reasons for
 // what docs/faults.md guards against. When one fails, a new version has mended it.
 
-// itself is an orderly push consumer of rocketmq-client-go in a group and topic of its
-// own.
+// itself is a client of rocketmq-client-go, in a group and on a topic of its own.
 type itself struct {
 	*env
 	b *brokerlite.Broker
@@ -33,10 +32,10 @@ type itself struct {
 	got []string   // what its handler got, as body/reconsumed
 }
 
-func onItself(t *testing.T, name string) *itself {
+func onItself(t *testing.T, name string, opts ...brokerlite.Option) *itself {
 	t.Helper()
 	clientgo.NeedsQuiet(t)
-	b := startLite(t)
+	b := startLite(t, opts...)
 	return &itself{env: &env{T: t, nameServer: b.NameServer(), name: name}, b: b}
 }
 
@@ -48,30 +47,97 @@ func (e *itself) fill(bodies ...string) message.Queue {
 	for _, body := range bodies {
 		e.send(s, q, e.text(s, body))
 	}
+	if len(bodies) > 0 {
+		e.readQueues(e.puller(), q.Topic)
+	}
 	return q
 }
 
-// orderly starts the consumer.
-func (e *itself) orderly(handle func(body string) consumer.ConsumeResult, opts ...consumer.Option) rocketmq.PushConsumer {
+// readQueues waits until the name server has a topic, which a send has made: a broker
+// tells it a little later.
+func (e *itself) readQueues(p driver.Puller, topic string) (queues []message.Queue) {
+	e.Helper()
+	e.eventually(func() string {
+		var err error
+		if queues, err = p.ReadQueues(e.Context(), topic); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
+	return queues
+}
+
+func (e *itself) resolver() primitive.NsResolver {
+	return primitive.NewPassthroughResolver([]string{e.nameServer})
+}
+
+// push starts a push consumer.
+func (e *itself) push(handle func(body string) (consumer.ConsumeResult, error), opts ...consumer.Option) rocketmq.PushConsumer {
 	e.Helper()
 	c, err := rocketmq.NewPushConsumer(append([]consumer.Option{
-		consumer.WithGroupName(e.group()), consumer.WithInstance(e.name), consumer.WithNsResolver(primitive.NewPassthroughResolver([]string{e.nameServer})),
-		consumer.WithConsumerOrder(true), consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset),
+		consumer.WithGroupName(e.group()), consumer.WithInstance(e.name), consumer.WithNsResolver(e.resolver()),
+		consumer.WithConsumeFromWhere(consumer.ConsumeFromFirstOffset),
 	}, opts...)...)
 	e.must(err)
 	e.must(c.Subscribe(e.topic(), consumer.MessageSelector{}, func(_ context.Context, ms ...*primitive.MessageExt) (consumer.ConsumeResult, error) {
-		r := consumer.ConsumeSuccess
-		for _, m := range ms {
-			e.mu.Lock()
-			e.got = append(e.got, fmt.Sprintf("%s/%d", m.Body, m.ReconsumeTimes))
-			e.mu.Unlock()
-			r = handle(string(m.Body))
+		if len(ms) != 1 {
+			e.Errorf("%d messages at once", len(ms))
 		}
-		return r, nil
+		e.mu.Lock()
+		e.got = append(e.got, fmt.Sprintf("%s/%d", ms[0].Body, ms[0].ReconsumeTimes))
+		e.mu.Unlock()
+		return handle(string(ms[0].Body))
 	}))
 	e.must(c.Start())
 	e.Cleanup(func() { e.must(c.Shutdown()) })
 	return c
+}
+
+// orderly starts a push consumer that consumes in order.
+func (e *itself) orderly(handle func(body string) consumer.ConsumeResult, opts ...consumer.Option) rocketmq.PushConsumer {
+	e.Helper()
+	return e.push(func(body string) (consumer.ConsumeResult, error) { return handle(body), nil },
+		append(opts, consumer.WithConsumerOrder(true))...)
+}
+
+// persist has a push consumer commit its offsets, which it does by itself only each
+// 5 s.
+func (e *itself) persist(c rocketmq.PushConsumer) {
+	e.Helper()
+	e.must(c.(interface{ PersistConsumerOffset() error }).PersistConsumerOffset())
+}
+
+// puller is a client that shows what the broker has.
+func (e *itself) puller() driver.Puller {
+	e.Helper()
+	d, err := native.Factory(e.Context(), driver.Config{NameServers: []string{e.nameServer}})
+	e.must(err)
+	e.Cleanup(func() { e.must(d.Close(context.Background())) })
+	return d.(driver.Puller)
+}
+
+// offset is where the group is in a queue, -1 when the broker knows of nothing.
+func (e *itself) offset(p driver.Puller, q message.Queue) int64 {
+	e.Helper()
+	offset, ok, err := p.GroupOffset(e.Context(), e.group(), q)
+	e.must(err)
+	if !ok {
+		return -1
+	}
+	return offset
+}
+
+// stored are the bodies in a queue.
+func (e *itself) stored(p driver.Puller, q message.Queue) []string {
+	e.Helper()
+	e.readQueues(p, q.Topic)
+	a, err := p.Pull(e.Context(), driver.PullRequest{Group: e.group() + "_look", Queue: q, Filter: driver.TopicFilter{Topic: q.Topic}, Max: 32})
+	e.must(err)
+	var bodies []string
+	for _, m := range a.Messages {
+		bodies = append(bodies, string(m.Body))
+	}
+	return bodies
 }
 
 func (e *itself) story() []string {
@@ -97,14 +163,11 @@ func TestFault2IsRocketMQClientGos(t *testing.T) {
 		}
 		return ""
 	})
-	d, err := native.Factory(t.Context(), driver.Config{NameServers: []string{e.nameServer}})
-	e.must(err)
-	defer func() { e.must(d.Close(context.Background())) }()
+	p := e.puller()
 	e.eventually(func() string {
-		e.must(c.(interface{ PersistConsumerOffset() error }).PersistConsumerOffset())
-		offset, _, err := d.(driver.Puller).GroupOffset(t.Context(), e.group(), q)
-		if err != nil || offset != 3 {
-			return fmt.Sprintf("the group is at %d, %v; want 3, past the message that failed", offset, err)
+		e.persist(c)
+		if offset := e.offset(p, q); offset != 3 {
+			return fmt.Sprintf("the group is at %d, want 3, past the message that failed", offset)
 		}
 		return ""
 	})
