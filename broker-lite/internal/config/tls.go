@@ -6,19 +6,6 @@ import (
 	"strings"
 )
 
-// Values of vipChannel: whether the broker listens on listenPort-2 as well, which
-// Java clients with vipChannelEnabled=true dial. Apache's brokers always do.
-const (
-	VIPFixed = "auto" // when listenPort is not 0
-	VIPOn    = "on"   // also below a port that was picked
-	VIPOff   = "off"
-)
-
-// ServesVIP reports whether the VIP channel is asked for.
-func (c *Config) ServesVIP() bool {
-	return c.VIPChannel == VIPOn || c.VIPChannel == VIPFixed && c.ListenPort != 0
-}
-
 // Values of tls.server.mode. Unlike Apache's permissive server, which signs its own
 // certificate when it has none, one without a certificate speaks no TLS.
 const (
