@@ -81,7 +81,7 @@ const (
 // to one whose connection closes, or that leaves too much unread. When no other takes
 // it, the first may take longer.
 func (b *Broker) askOutcome(group string, h *protocol.CheckTransactionRequest, record []byte) {
-	var first *remoting.Conn
+	var first *peer
 	var failed error
 	for range checkTries {
 		c, ok := b.sessions.ProducerConn(group)
@@ -89,7 +89,7 @@ func (b *Broker) askOutcome(group string, h *protocol.CheckTransactionRequest, r
 			b.logger.Warn("a transaction cannot be checked: its producer group has no members", "group", group, "message", h.MessageID)
 			return
 		}
-		if !ok || c == first {
+		if !ok || first != nil && c == first.conn {
 			break
 		}
 		p, ok := c.Attachment().(*peer)
@@ -99,21 +99,21 @@ func (b *Broker) askOutcome(group string, h *protocol.CheckTransactionRequest, r
 		err := b.ask(c, offerTimeout, h, record)
 		if err == nil {
 			if first != nil {
-				deafen(first, failed)
+				first.deafen(failed)
 			}
 			return
 		}
 		if first == nil {
-			first, failed = c, err
+			first, failed = p, err
 		}
 	}
 	if first == nil {
 		b.logger.Debug("a transaction is not checked now: its producers do not read", "group", group, "message", h.MessageID)
 		return
 	}
-	if err := b.ask(first, pushTimeout, h, record); err != nil {
-		deafen(first, err)
-		b.logger.Warn("a transaction could not be checked", "group", group, "message", h.MessageID, "peer", first.RemoteAddr().String(), "err", err)
+	if err := b.ask(first.conn, pushTimeout, h, record); err != nil {
+		first.deafen(err)
+		b.logger.Warn("a transaction could not be checked", "group", group, "message", h.MessageID, "peer", first.conn.RemoteAddr().String(), "err", err)
 	}
 }
 
@@ -126,8 +126,8 @@ func (b *Broker) ask(c *remoting.Conn, timeout time.Duration, h *protocol.CheckT
 }
 
 // deafen leaves a member alone for a while that did not take a request in time.
-func deafen(c *remoting.Conn, err error) {
-	if p, ok := c.Attachment().(*peer); ok && errors.Is(err, context.DeadlineExceeded) {
+func (p *peer) deafen(err error) {
+	if errors.Is(err, context.DeadlineExceeded) {
 		p.deafTill.Store(time.Now().Add(deafness).UnixNano())
 	}
 }
