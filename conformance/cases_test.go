@@ -32,6 +32,7 @@ func sdkCases() []testCase {
 		{name: "send batch split", about: "a batch over the maximum goes in several requests", run: sendBatchSplit},
 		{name: "send batch invalid", about: "one message that cannot be batched: none is sent", run: sendBatchInvalid},
 		{name: "request", about: "each request gets its own reply, big ones too", run: requestReply, needs: requests},
+		{name: "request and Java", about: "Apache's Java client is answered, and answers", run: requestWithJava, needs: requests | realTime},
 		{name: "request without a reply", about: "the deadline's error, which says that the request is stored; a reply to one who is gone is refused", run: requestUnanswered, needs: requests},
 		{name: "request refused", about: "properties of requests, and replies to no request", run: requestRefused, needs: requests},
 		{name: "properties", about: "tag, keys, flag, properties and bytes arrive as they were, in Chinese too", run: sendProperties},

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/rocketkit/rocketkit/conformance/apache"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -38,6 +39,52 @@ func requestReply(s *stand) {
 	big := bytes.Repeat([]byte("x"), 100<<10) // travels packed, both ways
 	if d, err := p.Request(s.soon(), message.New(topic, big)); err != nil || len(d.Body) != len(big)+4 {
 		s.Errorf("reply to a big request: %v", err)
+	}
+}
+
+// Apache's Java client asks and is answered, and answers what it is asked.
+func requestWithJava(s *stand) {
+	apache.Require(s.T)
+	prefix := s.name("java")
+	ours, theirs := prefix+"_t_ask_another", prefix+"_t_answer_another"
+	s.createTopic(ours, 4)
+	s.createTopic(theirs, 4)
+	c := s.open()
+	p := s.producer(c)
+	mux := s.mux(prefix + "_g_ask_another")
+	consumer.HandleRaw(mux, ours, func(ctx context.Context, d *message.Delivery) error {
+		_, err := p.Reply(ctx, d, append([]byte("re: "), d.Body...))
+		return err
+	})
+	s.start(c, mux)
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	wg.Go(func() {
+		big := strings.Repeat("x", 100_000)
+		for _, body := range []string{"there", big, "that is all"} {
+			d, err := p.Request(s.soon(), message.New(theirs, []byte(body)))
+			if err != nil {
+				s.Errorf("Java's reply to %.20q: %v", body, err)
+				return
+			}
+			if got := string(d.Body); got != body+" and back" {
+				s.Errorf("Java's reply to %.20q: %.30q", body, got)
+			}
+		}
+	})
+	cases := []string{"ask-another", "answer-another"}
+	version := apache.V5
+	if s.leg.has&v5 == 0 {
+		version = apache.V4
+	}
+	got, err := apache.Peer(s.soon(), apache.PeerOptions{Client: version, Server: version, NameServer: s.server.nameServers[0], Prefix: prefix, Cases: cases})
+	if err != nil || len(got) != len(cases) {
+		s.Fatalf("Java's client: %v, %v", got, err)
+	}
+	for _, r := range got {
+		if r.Outcome != apache.Pass {
+			s.Errorf("Java's client: %s: %s", r.Name, r.Why)
+		}
 	}
 }
 

@@ -24,6 +24,9 @@ type PeerOptions struct {
 	Server string
 	// Cases names the cases; none means all of them.
 	Cases []string
+	// Prefix begins the names of the cases' topics and groups: "prefix_t_case" and
+	// "prefix_g_case"; one of its own unless set.
+	Prefix string
 	// AccessKey and SecretKey sign every request, for servers with ACL.
 	AccessKey, SecretKey string
 	// Binary makes the client write binary headers.
@@ -65,6 +68,9 @@ func Peer(ctx context.Context, o PeerOptions) ([]CaseResult, error) {
 	}
 	if len(o.Cases) > 0 {
 		args = append(args, "--cases", strings.Join(o.Cases, ","))
+	}
+	if o.Prefix != "" {
+		args = append(args, "--prefix", o.Prefix)
 	}
 	if o.AccessKey != "" {
 		args = append(args, "--access-key", o.AccessKey, "--secret-key", o.SecretKey)

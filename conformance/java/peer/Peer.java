@@ -78,6 +78,7 @@ public final class Peer {
             return;
         }
         List<String> names = new ArrayList<>(options.cases.isEmpty() ? all.keySet() : options.cases);
+        Partnered.add(all);
         for (String name : names) {
             if (!all.containsKey(name)) {
                 System.err.println("no case " + name + "; there are " + all.keySet());

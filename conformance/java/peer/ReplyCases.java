@@ -2,7 +2,9 @@ package peer;
 
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
+import java.util.Set;
 import java.util.concurrent.CompletableFuture;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.TimeUnit;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.exception.RequestTimeoutException;
@@ -27,8 +29,9 @@ final class ReplyCases {
         m.put("request-timeout", ReplyCases::timeout);
     }
 
-    /** Answers each request with its body and more. */
-    private static void replier(Env env, String more) throws Exception {
+    /** Answers each request with its body and more; returns the bodies that it has answered. */
+    static Set<String> replier(Env env, String more) throws Exception {
+        Set<String> answered = ConcurrentHashMap.newKeySet();
         DefaultMQProducer p = env.start(env.newProducer(env.group() + "_replies"));
         env.consumer("*", ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET, (batch, context) -> {
             for (MessageExt m : batch) {
@@ -38,6 +41,7 @@ final class ReplyCases {
                     if (r.getSendStatus() != SendStatus.SEND_OK) {
                         return ConsumeConcurrentlyStatus.RECONSUME_LATER;
                     }
+                    answered.add(Env.body(m));
                 } catch (Exception e) {
                     e.printStackTrace();
                     return ConsumeConcurrentlyStatus.RECONSUME_LATER;
@@ -45,9 +49,10 @@ final class ReplyCases {
             }
             return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
         });
+        return answered;
     }
 
-    private static String body(Message m) {
+    static String body(Message m) {
         return new String(m.getBody(), StandardCharsets.UTF_8);
     }
 
