@@ -1,6 +1,7 @@
 package conformance_test
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -8,7 +9,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rocketkit/rocketkit"
 	"github.com/rocketkit/rocketkit/admin"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/message"
@@ -27,18 +27,24 @@ func adminAPICases() []testCase {
 	}
 }
 
-func (s *stand) admin(c *rocketkit.Client) *admin.Client {
+// admin makes an admin client, which bears with a busy machine as stand.producer does.
+func (s *stand) admin() *admin.Client {
 	s.Helper()
-	a, err := c.Admin()
+	a, err := admin.New(admin.Config{NameServers: s.server.nameServers, Dial: s.server.dial, RequestTimeout: 20 * time.Second})
 	if err != nil {
 		s.Fatal(err)
 	}
+	s.Cleanup(func() {
+		if err := a.Close(context.Background()); err != nil {
+			s.Errorf("close the admin client: %v", err)
+		}
+	})
 	return a
 }
 
 func adminTopics(s *stand) {
 	c := s.open()
-	a, topic := s.admin(c), s.newTopic()
+	a, topic := s.admin(), s.newTopic()
 	set := func(read, write int) {
 		s.Helper()
 		if err := a.CreateTopic(s.soon(), admin.Topic{Name: topic, ReadQueues: read, WriteQueues: write}); err != nil {
@@ -98,7 +104,7 @@ func adminTopics(s *stand) {
 
 func adminShrink(s *stand) {
 	c, topic, group := s.open(), s.topicOf(4), s.group()
-	a, in := s.admin(c), s.inbox()
+	a, in := s.admin(), s.inbox()
 	s.sendAll(s.producer(c), topic, numbered("m", 8)...)
 	// Apache's brokers count a message a little after its send was answered.
 	s.eventually("the messages are counted", func() bool { return s.storedIn(topic) == 8 })
@@ -139,7 +145,7 @@ func adminShrink(s *stand) {
 
 func adminGroups(s *stand) {
 	c, group := s.open(), s.group()
-	a := s.admin(c)
+	a := s.admin()
 	find := func() (admin.Group, bool) {
 		s.Helper()
 		all, err := a.Groups(s.soon())
@@ -210,7 +216,7 @@ func adminGroups(s *stand) {
 
 func adminOffsets(s *stand) {
 	c, topic, group := s.open(), s.topicOf(1), s.group()
-	a := s.admin(c)
+	a := s.admin()
 	sent := s.producer(c)
 	s.sendAll(sent, topic, "0", "1", "2")
 	s.eventually("the messages are counted", func() bool { return s.stored(topic, 0) == 3 })
@@ -272,7 +278,7 @@ func adminOffsets(s *stand) {
 
 func adminSeeksRunning(s *stand) {
 	c, topic, group := s.open(), s.topicOf(1), s.group()
-	a, in, p := s.admin(c), s.inbox(), s.producer(c)
+	a, in, p := s.admin(), s.inbox(), s.producer(c)
 	mux := s.mux(group, consumer.From(consumer.First))
 	consumer.HandleRaw(mux, topic, in.take)
 	s.start(c, mux)
@@ -295,7 +301,7 @@ func adminSeeksRunning(s *stand) {
 
 func adminMessages(s *stand) {
 	c, topic := s.open(), s.topicOf(1)
-	a, p := s.admin(c), s.producer(c)
+	a, p := s.admin(), s.producer(c)
 	key, begun := s.name("key"), time.Now().Add(-time.Minute)
 	var sent []message.SendResult
 	for _, body := range []string{"0", "1"} {
@@ -345,7 +351,7 @@ func adminMessages(s *stand) {
 }
 
 func adminBrokers(s *stand) {
-	a := s.admin(s.open())
+	a := s.admin()
 	bs, err := a.Brokers(s.soon())
 	if err != nil || len(bs) == 0 || !bs[0].Master() || bs[0].Addr == "" || bs[0].Cluster == "" {
 		s.Fatalf("%+v, %v", bs, err)
