@@ -110,7 +110,7 @@ func adminShrink(s *stand) {
 	s.eventually("the messages are counted", func() bool { return s.storedIn(topic) == 8 })
 	var waited []admin.QueueLag
 	how := admin.Shrink{Groups: []string{group}, Settle: 300 * time.Millisecond, Every: 50 * time.Millisecond}
-	mux := s.mux(group, consumer.From(consumer.First))
+	mux := s.mux(group)
 	consumer.HandleRaw(mux, topic, in.take)
 	started := false
 	how.Waiting = func(left []admin.QueueLag) {
@@ -279,7 +279,7 @@ func adminOffsets(s *stand) {
 func adminSeeksRunning(s *stand) {
 	c, topic, group := s.open(), s.topicOf(1), s.group()
 	a, in, p := s.admin(), s.inbox(), s.producer(c)
-	mux := s.mux(group, consumer.From(consumer.First))
+	mux := s.mux(group)
 	consumer.HandleRaw(mux, topic, in.take)
 	s.start(c, mux)
 	s.sendAll(p, topic, "0", "1")

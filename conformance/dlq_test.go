@@ -36,7 +36,7 @@ func (s *stand) mortuary(c *rocketkit.Client, bodies ...string) *mortuary {
 	s.Helper()
 	m := &mortuary{group: s.group(), topic: s.topicOf(1), in: s.inbox()}
 	m.broken.Store(true)
-	mux := s.mux(m.group, consumer.From(consumer.First))
+	mux := s.mux(m.group)
 	consumer.HandleRaw(mux, m.topic, func(ctx context.Context, d *message.Delivery) error {
 		if m.broken.Load() {
 			return retry.Permanent(errors.New("broken"))
@@ -154,10 +154,7 @@ func dlqRedrive(s *stand) {
 func dlqToOrigin(s *stand) {
 	c := s.open()
 	m := s.mortuary(c, "0")
-	other := s.inbox()
-	mux := s.mux(s.group(), consumer.From(consumer.First))
-	consumer.HandleRaw(mux, m.topic, other.take)
-	s.start(c, mux)
+	other := s.receive(c, m.topic)
 	other.ids(1)
 	m.broken.Store(false)
 	if r, err := dlq.Redrive(s.soon(), c, m.group, dlq.ToOrigin()); err != nil || r.Sent != 1 {
