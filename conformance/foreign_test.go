@@ -52,12 +52,26 @@ func report(t *testing.T, table, column string, want []string, got []apache.Case
 	}
 }
 
-func TestJavaClient(t *testing.T) {
-	apache.Require(t)
+// javaPeer runs all cases of the Java client, and notes the results in a column.
+func javaPeer(t *testing.T, column string, o apache.PeerOptions) {
+	t.Helper()
 	names, err := javaCases()
 	if err != nil {
 		t.Fatal(err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	begun := time.Now()
+	got, err := apache.Peer(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	report(t, javaTable, column, names, got)
+	t.Logf("%d cases in %s", len(got), time.Since(begun).Round(time.Millisecond))
+}
+
+func TestJavaClient(t *testing.T) {
+	apache.Require(t)
 	for _, version := range []string{apache.V5, apache.V4} {
 		for _, binary := range []bool{false, true} {
 			column := version + ", JSON"
@@ -67,16 +81,8 @@ func TestJavaClient(t *testing.T) {
 			t.Run(strings.ReplaceAll(column, ", ", "_"), func(t *testing.T) {
 				t.Parallel()
 				b := foreignServer(t)
-				ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-				defer cancel()
-				begun := time.Now()
 				// It behaves as 5.4.0 does, also to the older client.
-				got, err := apache.Peer(ctx, apache.PeerOptions{Client: version, Server: apache.V5, NameServer: b.NameServer(), Binary: binary, TransactionWait: 30 * time.Second})
-				if err != nil {
-					t.Fatal(err)
-				}
-				report(t, javaTable, column, names, got)
-				t.Logf("%d cases in %s", len(got), time.Since(begun).Round(time.Millisecond))
+				javaPeer(t, column, apache.PeerOptions{Client: version, Server: apache.V5, NameServer: b.NameServer(), Binary: binary, TransactionWait: 30 * time.Second})
 			})
 		}
 	}
@@ -94,29 +100,21 @@ func signedColumn(version string) (column string, binary bool) {
 // The account is an admin whose topics and groups are checked all the same.
 func TestJavaClientThatSigns(t *testing.T) {
 	apache.Require(t)
-	names, err := javaCases()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, version := range []string{apache.V5, apache.V4} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			b := foreignServer(t, brokerlite.ACLFile(rulesFile))
-			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-			defer cancel()
 			column, binary := signedColumn(version)
 			o := apache.PeerOptions{
 				Client: version, Server: apache.V5, NameServer: b.NameServer(), Binary: binary, TransactionWait: 30 * time.Second,
 				AccessKey: "java-peer", SecretKey: "java-peer-secret",
 			}
-			got, err := apache.Peer(ctx, o)
-			if err != nil {
-				t.Fatal(err)
-			}
-			report(t, javaTable, column, names, got)
+			javaPeer(t, column, o)
 
 			o.SecretKey, o.Cases = "another-secret", []string{"send-sync"}
-			got, err = apache.Peer(ctx, o)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			got, err := apache.Peer(ctx, o)
 			if err != nil || len(got) != 1 || got[0].Outcome != apache.Fail || !strings.Contains(got[0].Why, "Check signature failed for accessKey=java-peer") {
 				t.Errorf("with a wrong secret key: %v, %v", got, err)
 			}
@@ -129,10 +127,6 @@ func TestJavaClientThatSigns(t *testing.T) {
 // POP's are.
 func TestJavaClientOnApache(t *testing.T) {
 	apache.Require(t)
-	names, err := javaCases()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, version := range []string{apache.V5, apache.V4} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
@@ -140,13 +134,7 @@ func TestJavaClientOnApache(t *testing.T) {
 				Version: version, TransactionCheck: time.Second, // as foreignServer
 				BrokerConf: map[string]string{"enablePropertyFilter": "true", "recallMessageEnable": "true"},
 			})
-			ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
-			defer cancel()
-			got, err := apache.Peer(ctx, apache.PeerOptions{Client: version, Server: version, NameServer: server.NameServer(), TransactionWait: time.Minute})
-			if err != nil {
-				t.Fatal(err)
-			}
-			report(t, javaTable, javaOnApache(version), names, got)
+			javaPeer(t, javaOnApache(version), apache.PeerOptions{Client: version, Server: version, NameServer: server.NameServer(), TransactionWait: time.Minute})
 		})
 	}
 }
