@@ -149,13 +149,9 @@ func (r Runtime) Number(name string) (n float64, ok bool) {
 // their start (SYSTEM_ERROR), when they have no figures yet.
 func (c *Client) Runtime(ctx context.Context, b Broker) (Runtime, error) {
 	op := "ask broker " + cmp.Or(b.Name, b.Addr) + " how it is"
-	resp, err := c.ask(ctx, b.server(), op, protocol.GetBrokerRuntimeInfo, nil)
-	if err != nil {
-		return Runtime{}, err
-	}
 	var t protocol.KVTable
-	if err := protocol.DecodeBody(resp.Body, &t); err != nil {
-		return Runtime{}, unreadable(op, b.server(), err)
+	if err := c.askBody(ctx, b.server(), op, protocol.GetBrokerRuntimeInfo, nil, &t); err != nil {
+		return Runtime{}, err
 	}
 	return Runtime{Version: t.Table["brokerVersionDesc"], Figures: t.Table}, nil
 }

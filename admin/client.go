@@ -130,6 +130,31 @@ func (c *Client) ask(ctx context.Context, s server, op string, code protocol.Cod
 	return nil, err
 }
 
+// askBody is ask for an answer whose body is JSON.
+func (c *Client) askBody(ctx context.Context, s server, op string, code protocol.Code, h protocol.Header, into any) error {
+	resp, err := c.ask(ctx, s, op, code, h)
+	if err != nil {
+		return err
+	}
+	if err := protocol.DecodeBody(resp.Body, into); err != nil {
+		return unreadable(op, s, err)
+	}
+	return nil
+}
+
+// askOffset is ask for an offset.
+func (c *Client) askOffset(ctx context.Context, s server, op string, code protocol.Code, h protocol.Header) (int64, error) {
+	resp, err := c.ask(ctx, s, op, code, h)
+	if err != nil {
+		return 0, err
+	}
+	var o protocol.OffsetResponse
+	if err := o.DecodeFields(resp.Fields); err != nil {
+		return 0, unreadable(op, s, err)
+	}
+	return o.Offset, nil
+}
+
 // askAnything is ask with every response an answer.
 func (c *Client) askAnything(ctx context.Context, s server, op string, code protocol.Code, h protocol.Header, body ...[]byte) (*protocol.Command, error) {
 	conn, err := c.connect(ctx, s)

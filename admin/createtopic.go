@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
@@ -94,7 +95,7 @@ func (c *Client) told(ctx context.Context, b Broker, t Topic) (bool, error) {
 // attributes are what AttributeParser reads: +name=value, joined with commas.
 func attributes(m map[string]string) string {
 	var text []byte
-	for _, k := range sortedKeys(m) {
+	for _, k := range slices.Sorted(maps.Keys(m)) {
 		if text != nil {
 			text = append(text, ',')
 		}

@@ -119,16 +119,11 @@ func (c *Client) DeleteGroup(ctx context.Context, group string, at ...Target) er
 func (c *Client) Groups(ctx context.Context, at ...Target) ([]Group, error) {
 	all := map[string]Group{}
 	err := c.each(ctx, oneTarget(at), func(b Broker) error {
-		const op = "list the groups"
-		resp, err := c.ask(ctx, b.server(), op, protocol.GetAllGroups, nil)
-		if err != nil {
-			return err
-		}
 		var table struct {
 			Groups map[string]Group `json:"subscriptionGroupTable"`
 		}
-		if err := protocol.DecodeBody(resp.Body, &table); err != nil {
-			return unreadable(op, b.server(), err)
+		if err := c.askBody(ctx, b.server(), "list the groups", protocol.GetAllGroups, nil, &table); err != nil {
+			return err
 		}
 		for name, g := range table.Groups {
 			if _, ok := all[name]; !ok {
@@ -164,17 +159,13 @@ func (c *Client) Consumers(ctx context.Context, group string, at ...Target) (Con
 	found := Consumers{Subscriptions: map[string]string{}}
 	members := map[string]Connection{}
 	err := c.each(ctx, oneTarget(at), func(b Broker) error {
-		op := "ask for the members of group " + group
-		resp, err := c.ask(ctx, b.server(), op, protocol.GetConsumerConnections, &protocol.ConsumerListRequest{ConsumerGroup: group})
+		var body protocol.ConsumerConnections
+		err := c.askBody(ctx, b.server(), "ask for the members of group "+group, protocol.GetConsumerConnections, &protocol.ConsumerListRequest{ConsumerGroup: group}, &body)
 		if answer.IsCode(err, protocol.ConsumerNotOnline) {
 			return nil
 		}
 		if err != nil {
 			return err
-		}
-		var body protocol.ConsumerConnections
-		if err := protocol.DecodeBody(resp.Body, &body); err != nil {
-			return unreadable(op, b.server(), err)
 		}
 		for _, m := range body.Connections {
 			members[m.ClientID] = Connection{m.ClientID, m.ClientAddr, m.Language, m.Version}
@@ -198,17 +189,13 @@ func sortedConnections(by map[string]Connection) []Connection {
 func (c *Client) Producers(ctx context.Context, group string, at ...Target) ([]Connection, error) {
 	found := map[string]Connection{}
 	err := c.each(ctx, oneTarget(at), func(b Broker) error {
-		op := "ask for the producers of group " + group
-		resp, err := c.ask(ctx, b.server(), op, protocol.GetProducerConnections, &protocol.ProducerGroupRequest{ProducerGroup: group})
+		var body protocol.ProducerConnections
+		err := c.askBody(ctx, b.server(), "ask for the producers of group "+group, protocol.GetProducerConnections, &protocol.ProducerGroupRequest{ProducerGroup: group}, &body)
 		if answer.IsCode(err, protocol.SystemError) { // "the producer group[…] not exist"
 			return nil
 		}
 		if err != nil {
 			return err
-		}
-		var body protocol.ProducerConnections
-		if err := protocol.DecodeBody(resp.Body, &body); err != nil {
-			return unreadable(op, b.server(), err)
 		}
 		for _, m := range body.Connections {
 			found[m.ClientID] = Connection{m.ClientID, m.ClientAddr, m.Language, m.Version}

@@ -175,18 +175,11 @@ func (c *Client) Offset(ctx context.Context, group string, q message.Queue) (off
 func (c *Client) committed(ctx context.Context, b Broker, group string, q message.Queue) (int64, bool, error) {
 	op := fmt.Sprintf("ask for the offset of group %s in queue %d of topic %s", group, q.ID, q.Topic)
 	h := protocol.ConsumerOffsetRequest{Code: protocol.QueryConsumerOffset, ConsumerGroup: group, Topic: q.Topic, QueueID: int32(q.ID), SetZeroIfNotFound: protocol.SomeBool(false)}
-	resp, err := c.ask(ctx, b.server(), op, protocol.QueryConsumerOffset, &h)
+	offset, err := c.askOffset(ctx, b.server(), op, protocol.QueryConsumerOffset, &h)
 	if answer.IsCode(err, protocol.QueryNotFound) {
 		return 0, false, nil
 	}
-	if err != nil {
-		return 0, false, err
-	}
-	var o protocol.OffsetResponse
-	if err := o.DecodeFields(resp.Fields); err != nil {
-		return 0, false, unreadable(op, b.server(), err)
-	}
-	return o.Offset, true, nil
+	return offset, err == nil, err
 }
 
 func (c *Client) commit(ctx context.Context, b Broker, group string, q message.Queue, offset int64) error {
@@ -249,14 +242,9 @@ func (c *Client) TopicGroups(ctx context.Context, topic string) ([]string, error
 	}
 	var all []string
 	for _, b := range bs {
-		op := "ask for the groups of topic " + topic
-		resp, err := c.ask(ctx, b.server(), op, protocol.QueryTopicConsumers, &protocol.TopicRequest{Topic: topic})
-		if err != nil {
-			return nil, err
-		}
 		var list protocol.GroupList
-		if err := protocol.DecodeBody(resp.Body, &list); err != nil {
-			return nil, unreadable(op, b.server(), err)
+		if err := c.askBody(ctx, b.server(), "ask for the groups of topic "+topic, protocol.QueryTopicConsumers, &protocol.TopicRequest{Topic: topic}, &list); err != nil {
+			return nil, err
 		}
 		all = append(all, list.Groups...)
 	}

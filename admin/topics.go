@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -82,9 +81,6 @@ func oneTarget(at []Target) Target {
 	}
 	return at[0]
 }
-
-// sortedKeys are the keys of a table in order.
-func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
 
 // DeleteTopic deletes a topic with its messages from the brokers of a target, the
 // only cluster unless one is given, and its route from the name servers.
@@ -295,15 +291,7 @@ func (c *Client) queueStates(ctx context.Context, tb TopicBroker, topic string) 
 // edge asks for an offset of a queue: its first, its end, or that at a time.
 func (c *Client) edge(ctx context.Context, b Broker, q message.Queue, code protocol.Code, ms int64) (int64, error) {
 	op := fmt.Sprintf("look for an offset in queue %d of topic %s", q.ID, q.Topic)
-	resp, err := c.ask(ctx, b.server(), op, code, &protocol.OffsetRequest{Code: code, Topic: q.Topic, QueueID: int32(q.ID), Timestamp: ms})
-	if err != nil {
-		return 0, err
-	}
-	var o protocol.OffsetResponse
-	if err := o.DecodeFields(resp.Fields); err != nil {
-		return 0, unreadable(op, b.server(), err)
-	}
-	return o.Offset, nil
+	return c.askOffset(ctx, b.server(), op, code, &protocol.OffsetRequest{Code: code, Topic: q.Topic, QueueID: int32(q.ID), Timestamp: ms})
 }
 
 func queueOf(q protocol.MessageQueue) message.Queue {

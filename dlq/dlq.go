@@ -2,6 +2,7 @@ package dlq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -142,7 +143,7 @@ func open(ctx context.Context, client Client, group string) (*reader, error) {
 	}
 	r := &reader{a: a, group: group, retries: -1}
 	state, err := a.DescribeTopic(ctx, message.DLQTopic(group))
-	if isNoRoute(err) {
+	if errors.Is(err, message.ErrNoRoute) {
 		return r, nil // nothing has died
 	}
 	if err != nil {

@@ -217,6 +217,3 @@ func (r *redrive) commit(ctx context.Context, q message.Queue, offset int64) err
 	}
 	return err
 }
-
-// isNoRoute reports whether err says that there is no such topic.
-func isNoRoute(err error) bool { return errors.Is(err, message.ErrNoRoute) }
