@@ -18,7 +18,7 @@ import (
 var left = [...]string{
 	protocol.PropDelayLevel, protocol.PropRealTopic, protocol.PropRealQueueID, protocol.PropTransactionPrepared, protocol.PropProducerGroup,
 	protocol.PropReconsumeTime, protocol.PropMaxReconsumeTimes, protocol.PropTimerDelaySec, protocol.PropTimerDelayMs,
-	protocol.PropTimerDeliverMs, protocol.PropTimerOutMs, protocol.PropCluster, "POP_CK", "1ST_POP_TIME",
+	protocol.PropTimerDeliverMs, protocol.PropTimerOutMs, protocol.PropCluster, protocol.PropPopReceipt, protocol.PropFirstPopTime,
 }
 
 // Republish stores a copy of a stored message in a topic, on the broker where the

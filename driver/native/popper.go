@@ -92,7 +92,7 @@ func popped(r driver.PopRequest, resp *protocol.Command, until time.Time) ([]*me
 		return nil, err // they come again when their time is over
 	}
 	for i, d := range ds {
-		receipt := d.Property(propPopCheck)
+		receipt := d.Property(protocol.PropPopReceipt)
 		if receipt == "" {
 			rec := &recs[i]
 			mark := protocol.PopRetryMark(rec.Topic)
@@ -120,9 +120,6 @@ func popped(r driver.PopRequest, resp *protocol.Command, until time.Time) ([]*me
 	}
 	return ds, nil
 }
-
-// propPopCheck has the receipt of a message that came back.
-const propPopCheck = "POP_CK"
 
 // popStarts reads "0 1 17;1 0 3": each queue's first offset in an answer, by mark and
 // queue id.

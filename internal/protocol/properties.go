@@ -33,6 +33,8 @@ const (
 	PropTimerDeliverMs      = "TIMER_DELIVER_MS"
 	PropTimerOutMs          = "TIMER_OUT_MS"
 	PropTimerDelUniqueKey   = "TIMER_DEL_UNIQKEY"
+	PropPopReceipt          = "POP_CK"       // of a popped message that came back; in the log no message has it
+	PropFirstPopTime        = "1ST_POP_TIME" // of a popped message that became visible again
 )
 
 // Separators of a properties text: name \x01 value \x02.

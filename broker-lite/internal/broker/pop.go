@@ -442,15 +442,12 @@ func (r *popRead) records(body []byte, at int, start int64, retry bool) (offsets
 	return offsets, body, nil
 }
 
-// propPopReceipt is POP_CK; in the log no message has it.
-const propPopReceipt = propPopCheck
-
 func (r *popRead) appendRetry(dst, raw []byte, rec protocol.Record, start int64) []byte {
 	receipt := protocol.PopReceipt{
 		StartOffset: start, PopTime: r.pop.Time, InvisibleTime: r.pop.Invisible, Retry: protocol.PopRetryMark(rec.Topic),
 		BrokerName: r.b.config.BrokerName, QueueID: rec.QueueID, Offset: rec.QueueOffset,
 	}
-	rec.Properties = protocol.SetProperty(rec.Properties, propPopReceipt, receipt.String())
+	rec.Properties = protocol.SetProperty(rec.Properties, protocol.PropPopReceipt, receipt.String())
 	rec.Topic = r.pp.h.Topic
 	out, err := protocol.AppendRecord(dst, &rec)
 	if err != nil {

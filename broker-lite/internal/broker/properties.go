@@ -8,7 +8,6 @@ import (
 
 // Properties that only the broker looks at (MessageConst).
 const (
-	propPopCheck = "POP_CK"
 	propPriority = "_SYS_MSG_PRIORITY_"
 	propInnerNum = "INNER_NUM"
 )
@@ -76,7 +75,7 @@ func knownProperty(name []byte) known {
 		return hasRealQueue
 	case protocol.PropTransactionID:
 		return hasTransactionID
-	case propPopCheck:
+	case protocol.PropPopReceipt:
 		return hasPopCheck
 	case propPriority:
 		return hasPriority

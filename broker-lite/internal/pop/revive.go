@@ -20,11 +20,8 @@ const (
 	turnBytes    = 4 << 20
 )
 
-// Properties of revived messages (MessageConst).
-const (
-	propFirstPop    = "1ST_POP_TIME"
-	propOriginGroup = "ORIGIN_GROUP"
-)
+// propOriginGroup is a property of revived messages (MessageConst).
+const propOriginGroup = "ORIGIN_GROUP"
 
 // ring revives what is due and returns when the next message is. It is the alarm's.
 func (s *Service) ring(now time.Time) (next time.Time) {
@@ -161,8 +158,8 @@ func (s *Service) again(v revival, rec []byte) error {
 		topic = s.o.RetryTopic(topic, v.key.Group)
 	}
 	props := r.Properties
-	if _, ok := protocol.Property(props, propFirstPop); !ok || r.ReconsumeTimes == 0 {
-		props = protocol.SetProperty(props, propFirstPop, strconv.FormatInt(v.popTime, 10))
+	if _, ok := protocol.Property(props, protocol.PropFirstPopTime); !ok || r.ReconsumeTimes == 0 {
+		props = protocol.SetProperty(props, protocol.PropFirstPopTime, strconv.FormatInt(v.popTime, 10))
 	}
 	// Without room for what it adds the message comes as it is.
 	if props = protocol.SetProperty(props, propOriginGroup, v.key.Group); len(props) <= protocol.MaxPropertiesLength {
