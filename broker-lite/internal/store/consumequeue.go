@@ -219,29 +219,25 @@ func (t *queueTable) add(q *queue) {
 	t.queues[queueKey{q.topic, q.id}] = q
 }
 
-// hasTopic reports whether a topic has queues.
-func (t *queueTable) hasTopic(topic string) bool {
+// of returns a topic's queues.
+func (t *queueTable) of(topic string) (list []*queue) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	for k := range t.queues {
-		if k.topic == topic {
-			return true
-		}
-	}
-	return false
-}
-
-// removeTopic takes a topic's queues out.
-func (t *queueTable) removeTopic(topic string) (gone []*queue) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
 	for k, q := range t.queues {
 		if k.topic == topic {
-			gone = append(gone, q)
-			delete(t.queues, k)
+			list = append(list, q)
 		}
 	}
-	return gone
+	return list
+}
+
+// remove takes queues out.
+func (t *queueTable) remove(list []*queue) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, q := range list {
+		delete(t.queues, queueKey{q.topic, q.id})
+	}
 }
 
 func (t *queueTable) all() []*queue {

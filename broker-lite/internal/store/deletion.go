@@ -29,7 +29,8 @@ func deletedTopic(rec *protocol.Record) (topic string, ok bool) {
 
 // deleteTopic runs as a control, and again when the log's last file was full.
 func (p *appender) deleteTopic(topic string, note []byte, done chan error) error {
-	if !p.s.queues.hasTopic(topic) {
+	gone := p.s.queues.of(topic)
+	if len(gone) == 0 {
 		done <- nil
 		return nil
 	}
@@ -39,7 +40,7 @@ func (p *appender) deleteTopic(topic string, note []byte, done chan error) error
 	if err := p.check(p.writeNote(note)); err != nil {
 		return err
 	}
-	gone := p.s.queues.removeTopic(topic)
+	p.s.queues.remove(gone)
 	for _, q := range gone {
 		p.total -= q.next
 		q.mu.Lock()
@@ -70,10 +71,11 @@ func (p *appender) writeNote(note []byte) error {
 
 // dispatchDeletion removes the queues of a topic whose deletion the log notes.
 func (r *recovery) dispatchDeletion(topic string) error {
-	gone := r.s.queues.removeTopic(topic)
+	gone := r.s.queues.of(topic)
 	if len(gone) == 0 {
 		return nil
 	}
+	r.s.queues.remove(gone)
 	for _, q := range gone {
 		delete(r.kept, q)
 		if err := r.removeQueue(q); err != nil {

@@ -145,10 +145,7 @@ func (in *inspector) deletion(topic string, phys int64) error {
 	}
 	later := phys >= in.check.phys
 	in.halfway = in.halfway || later
-	for _, q := range in.s.queues.all() {
-		if q.topic != topic {
-			continue
-		}
+	for _, q := range in.s.queues.of(topic) {
 		c, err := in.cursor(q)
 		if err != nil {
 			return err
