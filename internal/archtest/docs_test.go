@@ -5,6 +5,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -35,6 +36,48 @@ func TestTheTableOfFaultsNamesTestsThatExist(t *testing.T) {
 		}
 		if named == 0 {
 			t.Errorf("no test in %s", row)
+		}
+	}
+}
+
+// The table of docs/design.md has the packages of mayImport, but for the project's own
+// tools, and what each may import; where it says so in prose, that is not read.
+func TestTheTableOfFoldersSaysWhatMayBeImported(t *testing.T) {
+	t.Parallel()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "design.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	inTable := map[string]bool{}
+	for _, row := range regexp.MustCompile("(?m)^\\| (root|`[a-z/-]+`) \\|.*\\| (.*) \\|$").FindAllStringSubmatch(string(text), -1) {
+		dir := strings.TrimSuffix(strings.Trim(row[1], "`"), "/")
+		if dir == "root" {
+			dir = ""
+		}
+		inTable[dir] = true
+		want, known := mayImport[dir]
+		if !known || strings.HasPrefix(row[2], "its own") {
+			continue
+		}
+		var got []string
+		for _, p := range strings.Split(strings.TrimPrefix(row[2], "–"), ", ") {
+			if p == "vfs" {
+				p = "broker-lite/internal/vfs"
+			}
+			if p != "" {
+				got = append(got, p)
+			}
+		}
+		slices.Sort(got)
+		if want := slices.Sorted(slices.Values(want)); !slices.Equal(got, want) {
+			t.Errorf("%q may import %q, and the table says %q", dir, want, got)
+		}
+	}
+	for dir := range mayImport {
+		switch {
+		case strings.HasSuffix(dir, "..."), dir == "internal/archtest", dir == "internal/testall", dir == "internal/testcert", dir == "internal/remoting/memnet":
+		case !inTable[dir]:
+			t.Errorf("%q is not in the table", dir)
 		}
 	}
 }
