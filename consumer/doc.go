@@ -53,4 +53,10 @@
 // program that would have is gone, goes to the dead-letter queue and is logged.
 // Messages of tags that nobody subscribes to do not get here: the driver filters
 // them exactly.
+//
+// # Without handlers
+//
+// A Fetcher is a member of a group whose program asks for messages, a SimpleConsumer
+// asks a broker for each (POP), and a Puller reads the queues that it is told to, from
+// where it is told.
 package consumer
