@@ -80,7 +80,7 @@ const sliceOfWait = time.Second
 
 // Receive returns up to n messages, 1 to 32. It asks the brokers of its topics in turn
 // and waits up to PullWait until one has something; none and nil say that there was
-// nothing, and a broker that fails is left out while another works. When ctx ends
+// nothing, and a broker that fails at once is left out while another works. When ctx ends
 // before, the error is ctx's. A message that has come more often than the retry policy
 // allows goes to the group's dead letters instead.
 func (s *SimpleConsumer) Receive(ctx context.Context, n int) ([]*message.Delivery, error) {
