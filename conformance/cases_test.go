@@ -73,6 +73,7 @@ func sdkCases() []testCase {
 		{name: "consume typed", about: "struct-tag registration, JSON and text, metadata by ctx", run: consumeTyped},
 		{name: "consume without a handler", about: "what no handler takes goes to the dead letters", run: consumeUnhandled},
 		{name: "consume concurrently", about: "no more handlers at once than allowed, and no fewer", run: consumeConcurrently},
+		{name: "consume in batches", about: "a handler takes several messages of a queue and says of each what came of it", run: consumeBatches},
 		{name: "pull", about: "a queue is read by offset, time, from its ends and from the committed offset; statuses and bounds", run: pullStored, needs: pulls},
 		{name: "pull by tags", about: "the exact tag counts, and the position gets past what is not taken", run: pullFiltered, needs: pulls},
 		{name: "pull waits", about: "up to PullWait for a message; a ctx that ends before is its error", run: pullWaits, needs: pulls},

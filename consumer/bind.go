@@ -26,8 +26,8 @@ func Codecs(cs ...codec.Codec) BindOption {
 	return func(b *binder) { b.codecs = append(b.codecs, cs...) }
 }
 
-// Bind registers the handlers of a struct: its fields of type Func[T], as their
-// tags say.
+// Bind registers the handlers of a struct: its fields of type Func[T] and
+// BatchFunc[T], as their tags say.
 //
 //	type PayHandlers struct {
 //		Paid   consumer.Func[Payment] `topic:"pay_test_topic" tags:"tag1 || tag2" concurrency:"32" retries:"16"`
@@ -36,7 +36,8 @@ func Codecs(cs ...codec.Codec) BindOption {
 //
 // topic is required; the others are tags, sql, concurrency, retries (0 dead-letters
 // the first failure), codec (text, json, raw or one of Codecs), name (the field's
-// own by default) and timeout. Values may have placeholders, see Placeholders.
+// own by default), timeout, and for batches batch (the size) and batch_wait. Values may
+// have placeholders, see Placeholders.
 // A field with topic:"-" is left out. The handlers of embedded structs belong to
 // it.
 //
@@ -59,7 +60,7 @@ func Bind(m *Mux, handlers any, opts ...BindOption) error {
 	default:
 		b.bindStruct(v)
 		if len(b.found) == 0 && len(b.mistakes) == 0 {
-			b.mistake("the struct has no field of type consumer.Func with a topic tag")
+			b.mistake("the struct has no field of type consumer.Func or consumer.BatchFunc with a topic tag")
 		}
 	}
 	if len(b.mistakes) > 0 {
@@ -96,7 +97,7 @@ func (b *binder) mistake(format string, args ...any) {
 	b.mistakes = append(b.mistakes, fmt.Errorf(format, args...))
 }
 
-// bindable is a Func of any type.
+// bindable is a Func or BatchFunc of any type.
 type bindable interface {
 	isNil() bool
 	handle(m *Mux, topic string, opts []HandlerOption)
@@ -105,6 +106,12 @@ type bindable interface {
 func (f Func[T]) isNil() bool { return f == nil }
 
 func (f Func[T]) handle(m *Mux, topic string, opts []HandlerOption) { Handle(m, topic, f, opts...) }
+
+func (f BatchFunc[T]) isNil() bool { return f == nil }
+
+func (f BatchFunc[T]) handle(m *Mux, topic string, opts []HandlerOption) {
+	HandleBatch(m, topic, f, opts...)
+}
 
 func (b *binder) bindStruct(v reflect.Value) {
 	bindableType := reflect.TypeFor[bindable]()
@@ -122,7 +129,7 @@ func (b *binder) bindStruct(v reflect.Value) {
 		case f.Anonymous && hasTopics(f.Type):
 			b.mistake("field %s: its handlers are behind a pointer; embed the struct itself", f.Name)
 		case tagged:
-			b.mistake("field %s: it has a topic tag but is a %s; make it a consumer.Func[T]", f.Name, f.Type)
+			b.mistake("field %s: it has a topic tag but is a %s; make it a consumer.Func[T] or consumer.BatchFunc[T]", f.Name, f.Type)
 		}
 	}
 }
@@ -169,7 +176,7 @@ func exported(name string) string { return strings.ToUpper(name[:1]) + name[1:] 
 
 // tagKeys are the keys that Bind reads.
 func tagKeys() []string {
-	return []string{"topic", "tags", "sql", "concurrency", "retries", "codec", "name", "timeout"}
+	return []string{"topic", "tags", "sql", "concurrency", "retries", "codec", "name", "timeout", "batch", "batch_wait"}
 }
 
 // tags returns the field's tags with placeholders resolved; complete is false
@@ -232,6 +239,25 @@ func (b *binder) options(field string, tags map[string]string) []HandlerOption {
 	}
 	if s, ok := tags["codec"]; ok {
 		opts = append(opts, Codec(b.codec(field, s)))
+	}
+	return append(opts, b.batchOptions(field, tags)...)
+}
+
+// batchOptions are those of a batch handler.
+func (b *binder) batchOptions(field string, tags map[string]string) (opts []HandlerOption) {
+	if s, ok := tags["batch"]; ok {
+		n, err := strconv.Atoi(s)
+		if err != nil || n < 1 {
+			b.mistake("field %s: tag batch is %q; write a number from 1 on", field, s)
+		}
+		opts = append(opts, BatchSize(n))
+	}
+	if s, ok := tags["batch_wait"]; ok {
+		d, err := time.ParseDuration(s)
+		if err != nil || d < 0 {
+			b.mistake("field %s: tag batch_wait is %q; write a duration such as 100ms", field, s)
+		}
+		opts = append(opts, BatchWait(d))
 	}
 	return opts
 }

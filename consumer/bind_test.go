@@ -39,7 +39,7 @@ func TestEveryMistakeInTagsNamesItsFieldAndTheRemedy(t *testing.T) {
 		{"nil", nil, nil, []string{`it takes a struct of handlers or a pointer to one, not nil`}},
 		{"nil pointer", (*embedded)(nil), nil, []string{`it takes a struct of handlers or a pointer to one, not a nil *consumer_test.embedded`}},
 		{"not a struct", "orders", nil, []string{`it takes a struct of handlers or a pointer to one, not string`}},
-		{"no handlers", struct{ Log string }{}, nil, []string{`the struct has no field of type consumer.Func with a topic tag`}},
+		{"no handlers", struct{ Log string }{}, nil, []string{`the struct has no field of type consumer.Func or consumer.BatchFunc with a topic tag`}},
 		{"no topic", struct{ Paid consumer.Func[string] }{text}, nil,
 			[]string{"field Paid: it has no topic tag; add `topic:\"…\"`, or `topic:\"-\"` to leave it out"}},
 		{"empty topic", struct {
@@ -53,10 +53,10 @@ func TestEveryMistakeInTagsNamesItsFieldAndTheRemedy(t *testing.T) {
 		}{text}, nil, []string{"field paid: it is not exported, so it cannot be read; write Paid"}},
 		{"not a Func", struct {
 			Paid func(context.Context, string) error `topic:"orders"`
-		}{onText}, nil, []string{"field Paid: it has a topic tag but is a func(context.Context, string) error; make it a consumer.Func[T]"}},
+		}{onText}, nil, []string{"field Paid: it has a topic tag but is a func(context.Context, string) error; make it a consumer.Func[T] or consumer.BatchFunc[T]"}},
 		{"behind a pointer", struct{ *embedded }{}, nil, []string{"field embedded: its handlers are behind a pointer; embed the struct itself"}},
-		{"other pointers", struct{ *string }{}, nil, []string{`the struct has no field of type consumer.Func with a topic tag`}},
-		{"a pointer to another struct", struct{ *payment }{}, nil, []string{`the struct has no field of type consumer.Func with a topic tag`}},
+		{"other pointers", struct{ *string }{}, nil, []string{`the struct has no field of type consumer.Func or consumer.BatchFunc with a topic tag`}},
+		{"a pointer to another struct", struct{ *payment }{}, nil, []string{`the struct has no field of type consumer.Func or consumer.BatchFunc with a topic tag`}},
 		{"embedded", struct{ embedded }{embedded{text}}, nil,
 			[]string{`field Paid: tag retries is "many"; write a number from 0 (dead-letter the first failure) on`}},
 		{"numbers", struct {

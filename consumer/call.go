@@ -2,6 +2,8 @@ package consumer
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -19,8 +21,10 @@ import (
 type call struct {
 	queue   context.Context // ends when the queue is revoked
 	d       *message.Delivery
+	batch   int // how many messages a batch has, of which d is the first; 0 for a single one
 	start   time.Time
 	timeout time.Duration
+	stack   *PanicError // whose stack is in the log
 
 	overran atomic.Bool // set by the watchdog when it has logged the overrun
 
@@ -76,7 +80,7 @@ func (c *call) Err() error {
 // there is one: package context finds its own parent by a
 // value, and so needs no goroutine to follow this one.
 func (c *call) Value(key any) any {
-	if key == (message.DeliveryKey{}) {
+	if key == (message.DeliveryKey{}) && c.batch == 0 {
 		return c.d
 	}
 	c.mu.Lock()
@@ -99,6 +103,24 @@ func (c *call) finish() {
 	}
 }
 
+// identity is what logs say about the call: its message, or a batch's first and how
+// many there are.
+func (c *call) identity() []slog.Attr {
+	attrs := identity(c.d)
+	if c.batch > 0 {
+		attrs = append(attrs, slog.Int("batch", c.batch))
+	}
+	return attrs
+}
+
+// what is the call's work in words.
+func (c *call) what() string {
+	if c.batch > 1 {
+		return fmt.Sprintf("message %s and %d more", c.d.ID, c.batch-1)
+	}
+	return "message " + c.d.ID
+}
+
 // runner makes the typed calls of one handler.
 type runner interface {
 	newCall(queue context.Context, d *message.Delivery, start time.Time, timeout time.Duration) typedCall
@@ -117,14 +139,34 @@ type typedCall interface {
 
 // typedRunner runs handlers of type Func[T].
 type typedRunner[T any] struct {
-	group, name string // the handler's
-	fn          Func[T]
+	decoder[T]
+	fn    Func[T]
+	chain Handler // middleware around fn; nil when there is none
+}
+
+// decoder makes the values of one handler.
+type decoder[T any] struct {
+	group, name string      // the handler's
 	codec       codec.Codec // nil: T is *message.Delivery
-	chain       Handler     // middleware around fn; nil when there is none
+}
+
+func (t *decoder[T]) decodeInto(d *message.Delivery, v *T) error {
+	if t.codec == nil {
+		*any(v).(**message.Delivery) = d
+		return nil
+	}
+	err := t.codec.Decode(d.Body, v)
+	if err == nil {
+		return nil
+	}
+	return retry.Permanent(&DecodeError{
+		Group: t.group, Handler: t.name, Topic: d.Topic, MessageID: d.ID,
+		Codec: t.codec.Name(), Type: reflect.TypeFor[T]().String(), Size: len(d.Body), Err: err,
+	})
 }
 
 func newTypedRunner[T any](group, name string, fn Func[T], c codec.Codec, mw []Middleware) *typedRunner[T] {
-	t := &typedRunner[T]{group: group, name: name, fn: fn, codec: c}
+	t := &typedRunner[T]{decoder: decoder[T]{group: group, name: name, codec: c}, fn: fn}
 	if len(mw) == 0 {
 		return t
 	}
@@ -146,21 +188,6 @@ func (t *typedRunner[T]) innermost(ctx context.Context, d *message.Delivery) err
 		return err
 	}
 	return t.fn(ctx, v)
-}
-
-func (t *typedRunner[T]) decodeInto(d *message.Delivery, v *T) error {
-	if t.codec == nil {
-		*any(v).(**message.Delivery) = d
-		return nil
-	}
-	err := t.codec.Decode(d.Body, v)
-	if err == nil {
-		return nil
-	}
-	return retry.Permanent(&DecodeError{
-		Group: t.group, Handler: t.name, Topic: d.Topic, MessageID: d.ID,
-		Codec: t.codec.Name(), Type: reflect.TypeFor[T]().String(), Size: len(d.Body), Err: err,
-	})
 }
 
 func (t *typedRunner[T]) newCall(queue context.Context, d *message.Delivery, start time.Time, timeout time.Duration) typedCall {

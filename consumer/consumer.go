@@ -148,7 +148,7 @@ func (c *Consumer) pool(p *plan, e *entry) *pool {
 	if p.opts.broadcast {
 		skipped = &c.skipped
 	}
-	pool := newPool(&handler{
+	h := &handler{
 		name:        e.name,
 		group:       group,
 		concurrency: e.concurrency.or(g.concurrency.or(defaultConcurrency)),
@@ -158,10 +158,16 @@ func (c *Consumer) pool(p *plan, e *entry) *pool {
 		dlq:         e.dlq,
 		suspend:     p.suspension(e),
 		skipped:     skipped,
-		runner:      e.newTyped(group, e.name, e.codecOr(g), p.middleware),
 		tracer:      p.opts.tracer,
 		log:         c.log.With(slog.String("group", group), slog.String("handler", e.name)),
-	})
+	}
+	if e.newBatch != nil {
+		h.batches = e.newBatch(group, e.name, e.codecOr(g))
+		h.batchSize, h.batchWait = p.batchSize(e), e.batchWait.value
+	} else {
+		h.runner = e.newTyped(group, e.name, e.codecOr(g), p.middleware)
+	}
+	pool := newPool(h)
 	e.pace(pool)
 	c.pools = append(c.pools, pool)
 	return pool
@@ -305,7 +311,7 @@ func (c *Consumer) unfinished() error {
 	var names []string
 	for _, p := range c.pools {
 		for _, call := range p.running(nil) {
-			names = append(names, fmt.Sprintf("%q with message %s for %s", p.handler.name, call.d.ID, time.Since(call.start).Round(time.Millisecond)))
+			names = append(names, fmt.Sprintf("%q with %s for %s", p.handler.name, call.what(), time.Since(call.start).Round(time.Millisecond)))
 		}
 	}
 	if len(names) == 0 {

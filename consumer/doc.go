@@ -6,9 +6,9 @@
 //	c, err := client.NewConsumer(mux) // every registration mistake, joined
 //	err = rocketkit.Run(ctx, c)       // drains when ctx ends
 //
-// A Mux collects the handlers of one group: by Handle and HandleRaw, from
-// Listener values by Mux.Add, or from a tagged struct by Bind. New checks
-// everything at once and makes the Consumer.
+// A Mux collects the handlers of one group: by Handle and HandleRaw, by HandleBatch for
+// several messages at once, from Listener values by Mux.Add, or from a tagged struct by
+// Bind. New checks everything at once and makes the Consumer.
 //
 // # What happens to a message
 //

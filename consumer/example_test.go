@@ -279,3 +279,51 @@ func ExampleConsumer_Pause() {
 	// [payments]
 	// []
 }
+
+// Payments are booked with one insert for up to 100 of them. What the database refuses
+// is retried by itself, or given up; the rest is acknowledged.
+func ExampleHandleBatch() {
+	type Payment struct {
+		Order  string `json:"order"`
+		Amount int    `json:"amount"`
+	}
+	insert := func(_ context.Context, ps []Payment) []error { // stands for a database
+		errs := make([]error, len(ps))
+		for i, p := range ps {
+			if p.Amount <= 0 {
+				errs[i] = fmt.Errorf("order %s: amount %d", p.Order, p.Amount)
+			}
+		}
+		fmt.Println("inserted", len(ps))
+		return errs
+	}
+
+	mux := consumer.NewMux("ledger")
+	consumer.HandleBatch(mux, "payments", func(ctx context.Context, b *consumer.Batch[Payment]) error {
+		for i, err := range insert(ctx, b.Values()) {
+			b.Fail(i, retry.Permanent(err)) // without an error it is done
+		}
+		return nil // an error here, or a panic, fails those that nothing was said of
+	}, consumer.BatchSize(100), consumer.BatchWait(50*time.Millisecond), consumer.Concurrency(4))
+	consumer.HandleDLQ(mux, func(_ context.Context, d *message.Delivery) error {
+		fmt.Println("dead:", d.ID)
+		return nil
+	})
+
+	play(mux, &message.Delivery{ID: "1", Topic: "payments", Body: []byte(`{"order":"o-1","amount":3}`)})
+	// Output: inserted 1
+}
+
+func ExampleHandleBatchRaw() {
+	mux := consumer.NewMux("audit_group")
+	consumer.HandleBatchRaw(mux, "payments", func(_ context.Context, b *consumer.Batch[*message.Delivery]) error {
+		for i, d := range b.Values() {
+			fmt.Println(i, d.ID, len(d.Body), "bytes")
+			b.Done(i)
+		}
+		return nil
+	})
+
+	play(mux, &message.Delivery{ID: "1", Topic: "payments", Body: []byte("anything")})
+	// Output: 0 1 8 bytes
+}

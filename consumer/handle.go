@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"time"
 
@@ -49,7 +50,7 @@ func HandleDLQ(m *Mux, h func(ctx context.Context, d *message.Delivery) error, o
 
 // Listener is a registration as a plain value, which can be built anywhere,
 // collected in a slice of Registration and given to Mux.Add. The zero value of
-// every field but Topic and Handle is the default.
+// every field but Topic and Handle, or HandleBatch, is the default.
 type Listener[T any] struct {
 	Name        string        // see Name
 	Topic       string        // what to subscribe to
@@ -59,14 +60,17 @@ type Listener[T any] struct {
 	Retry       retry.Policy  // see Retry
 	Codec       codec.Codec   // see Codec
 	Timeout     time.Duration // see Timeout
+	BatchSize   int           // see BatchSize
+	BatchWait   time.Duration // see BatchWait
 	Handle      Func[T]
+	HandleBatch BatchFunc[T] // instead of Handle
 }
 
 // Registration is a Listener of any type.
 type Registration interface{ register(*Mux) }
 
 func (l Listener[T]) register(m *Mux) {
-	opts := make([]HandlerOption, 0, 8)
+	opts := make([]HandlerOption, 0, 10)
 	if l.Name != "" {
 		opts = append(opts, Name(l.Name))
 	}
@@ -88,7 +92,20 @@ func (l Listener[T]) register(m *Mux) {
 	if l.Timeout != 0 {
 		opts = append(opts, Timeout(l.Timeout))
 	}
-	Handle(m, l.Topic, l.Handle, opts...)
+	if l.BatchSize != 0 {
+		opts = append(opts, BatchSize(l.BatchSize))
+	}
+	if l.BatchWait != 0 {
+		opts = append(opts, BatchWait(l.BatchWait))
+	}
+	switch {
+	case l.Handle != nil && l.HandleBatch != nil:
+		m.mistakes = append(m.mistakes, fmt.Errorf("listener of topic %q: it has Handle and HandleBatch; a message goes to one of them", l.Topic))
+	case l.HandleBatch != nil:
+		HandleBatch(m, l.Topic, l.HandleBatch, opts...)
+	default:
+		Handle(m, l.Topic, l.Handle, opts...)
+	}
 }
 
 // registration is one handler as it was registered, before anything is checked.
@@ -99,6 +116,7 @@ type registration struct {
 	dlq      bool
 	isNil    bool
 	newTyped func(group, name string, c codec.Codec, mw []Middleware) runner
+	newBatch func(group, name string, c codec.Codec) batchRunner // instead of newTyped, for batches
 }
 
 func newRegistration[T any](topic string, h Func[T], opts []HandlerOption) *registration {

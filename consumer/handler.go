@@ -31,7 +31,10 @@ type handler struct {
 	skipped     *atomic.Int64 // of a broadcast group: counts what is passed over; nil elsewhere
 	limiter     *rate.Limiter // nil: none
 	killSwitch  *killSwitch   // nil: none
-	runner      runner
+	runner      runner        // nil: it takes batches
+	batches     batchRunner   // nil: it takes single messages
+	batchSize   int
+	batchWait   time.Duration
 	tracer      *trace.Tracer
 	log         *slog.Logger // has group and handler
 }
@@ -69,11 +72,16 @@ func (h *handler) process(t *task, s *slot) {
 	}()
 	v = h.verdict(c)
 	known = true
-	if b.overran.Load() {
-		h.log.LogAttrs(t.queue, slog.LevelWarn, "handler returned after its consume time-out", append(identity(t.d), slog.Duration("after", time.Since(b.start)))...)
+	h.late(b)
+}
+
+// late logs a call that took too long, and one whose queue is gone.
+func (h *handler) late(c *call) {
+	if c.overran.Load() {
+		h.log.LogAttrs(c.queue, slog.LevelWarn, "handler returned after its consume time-out", append(c.identity(), slog.Duration("after", time.Since(c.start)))...)
 	}
-	if t.queue.Err() != nil {
-		h.log.LogAttrs(t.queue, slog.LevelInfo, "queue was revoked while the handler ran", append(identity(t.d),
+	if c.queue.Err() != nil {
+		h.log.LogAttrs(c.queue, slog.LevelInfo, "queue was revoked while the handler ran", append(c.identity(),
 			slog.String("next", "its outcome does not count; the message is delivered again"))...)
 	}
 }
@@ -92,19 +100,27 @@ func (h *handler) verdict(c typedCall) driver.Verdict {
 		if c.Err() != nil {
 			immediate = math.MaxInt // nothing is tried with a ctx that has ended
 		}
-		decision, skipped := h.passOver(h.decide(d, immediate, err))
-		h.failed(c.base(), immediate, err, decision, skipped)
-		switch decision.Action {
-		case retry.Now:
-			continue
-		case retry.Acknowledge:
-			return driver.Verdict{Action: driver.ActionAck}
-		case retry.DeadLetter:
-			return driver.Verdict{Action: driver.ActionDeadLetter}
-		case retry.Later:
+		if v, now := h.judge(c.base(), d, immediate, err); !now {
+			return v
 		}
-		return driver.Verdict{Action: driver.ActionRetry, Level: decision.Level, Delay: decision.Delay, MaxRetries: decision.MaxRetries}
 	}
+}
+
+// judge says what becomes of a message that failed, and logs it; now says that the
+// handler is to be called again at once.
+func (h *handler) judge(c *call, d *message.Delivery, immediate int, err error) (v driver.Verdict, now bool) {
+	decision, skipped := h.passOver(h.decide(d, immediate, err))
+	h.failed(c, d, immediate, err, decision, skipped)
+	switch decision.Action {
+	case retry.Now:
+		return driver.Verdict{}, true
+	case retry.Acknowledge:
+		return driver.Verdict{Action: driver.ActionAck}, false
+	case retry.DeadLetter:
+		return driver.Verdict{Action: driver.ActionDeadLetter}, false
+	case retry.Later:
+	}
+	return driver.Verdict{Action: driver.ActionRetry, Level: decision.Level, Delay: decision.Delay, MaxRetries: decision.MaxRetries}, false
 }
 
 // attempt decodes and calls the handler once; a panic is its error.
@@ -153,11 +169,11 @@ func decideDeadLetter(d *message.Delivery, err error) retry.Decision {
 }
 
 // failed logs a failure and what happens next.
-func (h *handler) failed(c *call, immediate int, err error, decision retry.Decision, skipped bool) {
+func (h *handler) failed(c *call, d *message.Delivery, immediate int, err error, decision retry.Decision, skipped bool) {
 	if c.queue.Err() != nil {
 		return // process says so
 	}
-	next := h.next(c.d, immediate, decision)
+	next := h.next(d, immediate, decision)
 	level, msg := slog.LevelWarn, "handler failed"
 	switch {
 	case skipped:
@@ -168,9 +184,10 @@ func (h *handler) failed(c *call, immediate int, err error, decision retry.Decis
 	case decision.Action == retry.DeadLetter:
 		level = slog.LevelError
 	}
-	attrs := append(identity(c.d), slog.Any("error", err), slog.String("next", next))
+	attrs := append(identity(d), slog.Any("error", err), slog.String("next", next))
 	var p *PanicError
-	if errors.As(err, &p) {
+	if errors.As(err, &p) && p != c.stack {
+		c.stack = p // once for all messages of a batch
 		attrs = append(attrs, slog.String("stack", string(p.Stack)))
 	}
 	h.log.LogAttrs(c.queue, level, msg, attrs...)

@@ -81,6 +81,8 @@ type handlerOptions struct {
 
 	rate       choice[float64]
 	killSwitch choice[KillSwitchSettings]
+	batchSize  choice[int]
+	batchWait  choice[time.Duration]
 }
 
 type groupOptions struct {

@@ -28,6 +28,7 @@ type pool struct {
 
 	mu     sync.Mutex // guards the following
 	work   *sync.Cond // on mu: a task came or the pool closed
+	lanes  *lanes     // of a batch handler, instead of the ring; nil for others
 	ring   []task     // its length is 0 or a power of two
 	head   int
 	n      int
@@ -48,6 +49,9 @@ type slot struct{ call atomic.Pointer[call] } // nil when it is idle
 func newPool(h *handler) *pool {
 	p := &pool{handler: h, ended: make(chan struct{})}
 	p.work = sync.NewCond(&p.mu)
+	if h.batches != nil {
+		p.lanes = &lanes{size: h.batchSize, wait: h.batchWait}
+	}
 	return p
 }
 
@@ -58,11 +62,16 @@ func (p *pool) push(queue context.Context, s driver.Settler, ds []*message.Deliv
 	if p.closed {
 		return false
 	}
-	for p.n+len(ds) > len(p.ring) {
+	for p.lanes == nil && p.n+len(ds) > len(p.ring) {
 		p.grow()
 	}
 	for _, d := range ds {
-		p.ring[(p.head+p.n)&(len(p.ring)-1)] = task{queue: queue, settler: s, d: d}
+		t := task{queue: queue, settler: s, d: d}
+		if p.lanes != nil {
+			p.lineUp(t)
+		} else {
+			p.ring[(p.head+p.n)&(len(p.ring)-1)] = t
+		}
 		p.n++
 	}
 	p.wake()
@@ -81,7 +90,7 @@ func (p *pool) grow() {
 // is more to do, so that a few quick messages do not rouse everybody. mu is held.
 func (p *pool) wake() {
 	switch {
-	case p.n == 0 || p.waking || p.paused:
+	case p.waking || p.paused || !p.ready():
 	case p.idle > 0:
 		p.waking = true
 		p.work.Signal()
@@ -103,9 +112,25 @@ func (p *pool) start() {
 // ends its goroutine (runtime.Goexit, which testing.T.FailNow calls).
 func (p *pool) run(s *slot) {
 	defer p.exit(s)
+	if p.lanes != nil {
+		p.runBatches(s)
+		return
+	}
 	var t task
 	for fresh := true; p.take(&t, fresh); fresh = false {
 		p.handler.process(&t, s)
+	}
+}
+
+// runBatches is run for a batch handler.
+func (p *pool) runBatches(s *slot) {
+	var room []task
+	for fresh := true; ; fresh = false {
+		if room = p.takeBatch(room[:0], fresh); len(room) == 0 {
+			return
+		}
+		p.handler.processBatch(room, s)
+		clear(room) // an idle worker keeps no message alive
 	}
 }
 
@@ -114,23 +139,32 @@ func (p *pool) run(s *slot) {
 func (p *pool) take(t *task, fresh bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if fresh {
-		p.waking = false
-	}
-	for p.n == 0 || p.paused {
-		if p.closed && p.n == 0 {
-			return false
-		}
-		*t = task{} // an idle worker keeps no message alive
-		p.idle++
-		p.work.Wait()
-		p.idle--
-		p.waking = false
+	*t = task{} // an idle worker keeps no message alive
+	if !p.await(fresh) {
+		return false
 	}
 	*t, p.ring[p.head] = p.ring[p.head], task{}
 	p.head = (p.head + 1) & (len(p.ring) - 1)
 	p.n--
 	p.wake()
+	return true
+}
+
+// await waits until there is something to take; false when the pool is closed and
+// empty. mu is held.
+func (p *pool) await(fresh bool) bool {
+	if fresh {
+		p.waking = false
+	}
+	for p.paused || !p.ready() {
+		if p.closed && p.n == 0 {
+			return false
+		}
+		p.idle++
+		p.work.Wait()
+		p.idle--
+		p.waking = false
+	}
 	return true
 }
 
@@ -159,6 +193,10 @@ func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
+	if p.lanes != nil && p.lanes.timer != nil {
+		p.lanes.timer.Stop()
+	}
+	p.wake() // for a batch that nobody was there for yet
 	p.work.Broadcast()
 	if p.live == 0 {
 		close(p.ended)

@@ -97,6 +97,7 @@ func (p *plan) checkEntry(e *entry) {
 	}
 	p.checkCommon(e.label(), &e.common)
 	p.checkPace(e.label(), &e.handlerOptions)
+	p.checkBatch(e)
 	if e.given.set && strings.TrimSpace(e.name) == "" {
 		p.mistake("handler of topic %q: its name is empty; leave Name out or give one", e.topic)
 	}

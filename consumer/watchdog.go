@@ -41,7 +41,7 @@ func inspect(pools []*pool, now time.Time) time.Duration {
 				sleep = min(sleep, left)
 			default:
 				c.overran.Store(true)
-				p.handler.log.LogAttrs(c.queue, slog.LevelWarn, "handler overran its consume time-out", append(identity(c.d),
+				p.handler.log.LogAttrs(c.queue, slog.LevelWarn, "handler overran its consume time-out", append(c.identity(),
 					slog.Duration("timeout", timeout), slog.Duration("running", now.Sub(c.start)),
 					slog.String("next", "its ctx has ended; it keeps its worker until it returns"))...)
 			}

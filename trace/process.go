@@ -32,6 +32,30 @@ func (t *Tracer) StartProcess(ctx context.Context, d *message.Delivery) (context
 	return t.start(extracted, "process", d.Topic, deliveryAttributes(d), opts...)
 }
 
+// StartProcessBatch starts the span "process <topic>" of one run of a batch handler, for
+// messages of one queue, at least one. It is linked to what sent each of them and
+// continues none of their traces. The caller ends it with the outcome of the run.
+func (t *Tracer) StartProcessBatch(ctx context.Context, ds []*message.Delivery) (context.Context, Span) {
+	if t == nil {
+		return ctx, Span{}
+	}
+	var links []oteltrace.Link
+	for _, d := range ds {
+		if created := oteltrace.SpanContextFromContext(t.propagator.Extract(context.Background(), deliveryCarrier{d})); created.IsValid() {
+			links = append(links, oteltrace.Link{SpanContext: created, Attributes: []attribute.KeyValue{semconv.MessagingMessageID(d.ID)}})
+		}
+	}
+	attrs := append(make([]attribute.KeyValue, 0, 16),
+		semconv.MessagingConsumerGroupName(ds[0].Group),
+		semconv.MessagingBatchMessageCount(len(ds)),
+		semconv.MessagingRocketMQConsumptionModelClustering,
+		partition(ds[0].Queue))
+	if host := ds[0].StoreHost; host.IsValid() {
+		attrs = append(attrs, serverAddress(host.Addr().String(), strconv.Itoa(int(host.Port())))...)
+	}
+	return t.start(ctx, "process", ds[0].Topic, attrs, oteltrace.WithSpanKind(oteltrace.SpanKindConsumer), oteltrace.WithLinks(links...))
+}
+
 func deliveryAttributes(d *message.Delivery) []attribute.KeyValue {
 	attrs := append(make([]attribute.KeyValue, 0, 16),
 		semconv.MessagingConsumerGroupName(d.Group),
