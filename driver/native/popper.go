@@ -58,8 +58,7 @@ func (c *client) Pop(ctx context.Context, r driver.PopRequest) ([]*message.Deliv
 	if err != nil || resp.Code != protocol.Success {
 		return nil, err
 	}
-	// Hidden since the broker took them, which was after now.
-	ds, err := popped(r, resp, now.Add(r.Invisible))
+	ds, err := popped(r, resp, hiddenUntil(now, r.Invisible))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
@@ -73,6 +72,12 @@ func (c *client) Pop(ctx context.Context, r driver.PopRequest) ([]*message.Deliv
 		}
 		return true
 	}), nil
+}
+
+// hiddenUntil is how long a message is hidden for sure that a broker was asked to hide
+// now. The broker does it a little later, but counts from the begin of its millisecond.
+func hiddenUntil(now time.Time, invisible time.Duration) time.Time {
+	return now.Add(invisible - time.Millisecond)
 }
 
 // popped reads the answer to a pop (MQClientAPIImpl.processPopResponse): each message
@@ -182,7 +187,7 @@ func (c *client) ExtendPopped(ctx context.Context, d *message.Delivery, invisibl
 	}
 	// As MQClientAPIImpl.changeInvisibleTimeAsync: the message is a queue's first now.
 	at.StartOffset, at.PopTime, at.InvisibleTime, at.ReviveQueueID = at.Offset, a.PopTime, a.InvisibleTime, a.ReviveQueueID
-	d.SetClaim(&message.Claim{Receipt: at.String(), Until: now.Add(invisible)})
+	d.SetClaim(&message.Claim{Receipt: at.String(), Until: hiddenUntil(now, invisible)})
 	return nil
 }
 

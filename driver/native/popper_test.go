@@ -47,3 +47,15 @@ func TestSingleRequestsFindABrokerThatMoved(t *testing.T) {
 		})
 	}
 }
+
+// The broker that takes a message at once may give it to another one a second after the
+// begin of that millisecond: who has it still must not believe that it is hidden.
+func TestAMessageIsNotTakenForHiddenAfterTheBrokersMillisecond(t *testing.T) {
+	t.Parallel()
+	begin := time.UnixMilli(1_800_000_000_000)
+	for _, into := range []time.Duration{0, time.Nanosecond, time.Millisecond - 1} {
+		if until := hiddenUntil(begin.Add(into), time.Second); until.After(begin.Add(time.Second)) {
+			t.Errorf("asked %s into it: hidden until %s after it began", into, until.Sub(begin))
+		}
+	}
+}
