@@ -31,6 +31,8 @@ type topicState struct {
 	auto  atomic.Pointer[route] // for senders, while it does not exist
 	// wanted: somebody waits for the topic to appear.
 	wanted atomic.Bool
+	// renewed is when the loop looked it up last; the loop's own.
+	renewed time.Time
 
 	mu         sync.Mutex // guards the following
 	flight     *routeFlight
@@ -219,7 +221,7 @@ func (rs *routes) refresh(topics ...string) {
 // Pauses of the refresh loop. RocketMQ has only the interval; a client that
 // waits for its topic or its name server should notice within seconds.
 const (
-	refreshPause = 500 * time.Millisecond // between two rounds, however often they are asked for
+	refreshPause = 500 * time.Millisecond // between two look-ups of a topic, however often they are asked for
 	missingPause = 5 * time.Second        // the longest wait while a wanted topic has no route
 )
 
@@ -227,9 +229,9 @@ const (
 // and what is missing with growing pauses.
 func (rs *routes) loop() {
 	ctx, interval := rs.c.ctx, rs.c.cfg.RouteInterval
-	var last time.Time // of the last round
 	nextAll := time.Now().Add(interval)
 	pause := refreshPause
+	var alone time.Time // since when no name server answers
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
 	for {
@@ -237,22 +239,25 @@ func (rs *routes) loop() {
 		case <-ctx.Done():
 			return
 		case <-rs.wake:
-			if wait := refreshPause - time.Since(last); wait > 0 {
-				timer.Reset(wait) // what was asked for is kept
-				continue
-			}
 		case <-timer.C:
 		}
-		all := !time.Now().Before(nextAll)
-		if all {
-			nextAll = time.Now().Add(interval)
+		now := time.Now()
+		if wait := alone.Add(refreshPause).Sub(now); wait > 0 {
+			timer.Reset(wait) // what was asked for is kept
+			continue
 		}
-		asked := rs.takeAsked()
-		if len(asked) > 0 {
+		all := !now.Before(nextAll)
+		if all {
+			nextAll = now.Add(interval)
+		}
+		due, rest := rs.takeDue(now)
+		if len(due) > 0 {
 			pause = refreshPause // something has changed
 		}
-		missing := rs.round(ctx, all, asked)
-		last = time.Now()
+		missing, err := rs.round(ctx, all, due)
+		if err != nil {
+			alone = time.Now()
+		}
 		next := time.Until(nextAll)
 		if missing {
 			next = min(next, pause)
@@ -260,38 +265,56 @@ func (rs *routes) loop() {
 		} else {
 			pause = refreshPause
 		}
+		if !rest.IsZero() {
+			next = min(next, time.Until(rest))
+		}
 		timer.Reset(max(next, 0))
 	}
 }
 
-func (rs *routes) takeAsked() map[string]struct{} {
+// takeDue takes the topics that were asked for, but for those that were looked up a
+// moment ago; rest is when the first of these is due, zero when there is none.
+func (rs *routes) takeDue(now time.Time) (due map[string]struct{}, rest time.Time) {
+	due = make(map[string]struct{})
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
-	asked := rs.asked
-	rs.asked = make(map[string]struct{})
-	return asked
+	for topic := range rs.asked {
+		at := rs.state(topic).renewed.Add(refreshPause)
+		if !now.Before(at) {
+			due[topic] = struct{}{}
+			delete(rs.asked, topic)
+		} else if rest.IsZero() || at.Before(rest) {
+			rest = at
+		}
+	}
+	return due, rest
 }
 
 // round looks up the topics that were asked for, those that somebody waits for,
-// and on demand all others. It reports whether one of them is still without.
-func (rs *routes) round(ctx context.Context, all bool, asked map[string]struct{}) (missing bool) {
+// and on demand all others. It reports whether one of them is still without; the
+// error says that no name server answers.
+func (rs *routes) round(ctx context.Context, all bool, asked map[string]struct{}) (missing bool, err error) {
 	rs.topics.Range(func(_, v any) bool {
 		st := v.(*topicState)
 		_, now := asked[st.topic]
-		auto, wanted := st.auto.Load() != nil, st.wanted.Load()
-		exists := st.snap.Load() != nil
-		if !now && !(wanted && !exists) && !(all && (exists || auto)) {
+		auto, exists := st.auto.Load() != nil, st.snap.Load() != nil
+		awaited := st.wanted.Load() && !exists
+		if !now && !(awaited && time.Since(st.renewed) >= refreshPause) && !(all && (exists || auto)) {
+			missing = missing || awaited
 			return true
 		}
-		err := rs.renew(ctx, st)
-		if err != nil && ctx.Err() == nil {
-			rs.c.log.Debug("route lookup failed", "topic", st.topic, "error", err)
+		failed := rs.renew(ctx, st)
+		st.renewed = time.Now()
+		if failed != nil && ctx.Err() == nil {
+			rs.c.log.Debug("route lookup failed", "topic", st.topic, "error", failed)
 		}
-		missing = missing || wanted && st.snap.Load() == nil
-		// Without a name server the rest would fail one by one.
-		return ctx.Err() == nil && !errors.Is(err, message.ErrNoNameServer)
+		missing = missing || st.wanted.Load() && st.snap.Load() == nil
+		if errors.Is(failed, message.ErrNoNameServer) {
+			err = failed // the rest would fail one by one
+		}
+		return ctx.Err() == nil && err == nil
 	})
-	return missing
+	return missing, err
 }
 
 // each calls f with every snapshot.

@@ -3,9 +3,12 @@ package native
 import (
 	"context"
 	"errors"
+	"fmt"
+	"net"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -168,6 +171,74 @@ func TestRoutesAreRefreshed(t *testing.T) {
 		c.mu.Unlock()
 		if pass(time.Minute); queues() != 3 {
 			t.Error("forgotten")
+		}
+	})
+}
+
+// What is asked for all the time holds up no other topic.
+func TestARefreshWaitsForNoOtherTopic(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a", "b")
+		c.addTopic("busy", 1, "a")
+		c.addTopic("orders", 1, "a")
+		c.brokers["a"].refuse(protocol.SendMessageV2, protocol.TopicNotExist)
+		s := newSender(t, c.open())
+		fail := func(topic string) {
+			t.Helper()
+			if _, err := s.sendTest(t, outgoing(s, topic, "x")); !answer.IsCode(err, protocol.TopicNotExist) {
+				t.Error(err)
+			}
+		}
+		if _, err := s.Queues(t.Context(), "orders"); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Second)
+		for range 10 {
+			fail("busy")
+			pass(70 * time.Millisecond)
+		}
+		c.addTopic("orders", 3, "b")
+		fail("busy")
+		fail("orders")
+		synctest.Wait()
+		if qs, err := s.Queues(t.Context(), "orders"); err != nil || len(qs) != 3 {
+			t.Errorf("not refreshed at once: %v, %v", qs, err)
+		}
+	})
+}
+
+// However many topics are asked for, a name server that is gone is dialled twice a
+// second at most.
+func TestRefreshesWithoutANameServerArePaced(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		var dials atomic.Int32
+		s := newSender(t, c.open(func(cfg *driver.Config) {
+			cfg.Dial = func(ctx context.Context, network, address string) (net.Conn, error) {
+				if address == nameServer {
+					dials.Add(1)
+				}
+				return c.net.Dial(ctx, network, address)
+			}
+		}))
+		for i := range 20 {
+			topic := fmt.Sprint("t", i)
+			c.addTopic(topic, 1, "a")
+			if _, err := s.Queues(t.Context(), topic); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.net.Cut(nameServer)
+		c.brokers["a"].refuse(protocol.SendMessageV2, protocol.TopicNotExist)
+		dials.Store(0)
+		for i := range 100 {
+			if _, err := s.sendTest(t, outgoing(s, fmt.Sprint("t", i%20), "x")); !answer.IsCode(err, protocol.TopicNotExist) {
+				t.Error(err)
+			}
+			pass(20 * time.Millisecond)
+		}
+		if n := dials.Load(); n < 2 || n > 6 {
+			t.Errorf("dialled %d times in 2 s", n)
 		}
 	})
 }
