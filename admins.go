@@ -13,7 +13,8 @@ import (
 // Admin is for asking the cluster about its topics, groups, offsets, messages and
 // brokers, and for changing them. It has connections of its own, to the same
 // servers with the same credentials, TLS and Dial, whatever the driver is; all
-// callers share them, and they end with the client.
+// callers share them, and they end with the client. Names are those of the wire: in a
+// namespace they are what message.WithNamespace makes of them.
 func (c *Client) Admin() (*admin.Client, error) {
 	if err := c.open(); err != nil {
 		return nil, err

@@ -71,10 +71,17 @@ func Open(ctx context.Context, cfg Config, opts ...Option) (*Client, error) {
 	}
 	c := &Client{cfg: cfg, driver: d, log: s.logger, closed: make(chan struct{}), admins: admins{cfg: dc}}
 	if t := cfg.Telemetry.Traces; t == nil || *t {
-		c.tracer = trace.New(s.tracing)
+		o := s.tracing
+		if o.Namespace == "" {
+			o.Namespace = cfg.Namespace
+		}
+		c.tracer = trace.New(o)
 	}
 	return c, nil
 }
+
+// Namespace is what the configuration says, "" for none.
+func (c *Client) Namespace() string { return c.cfg.Namespace }
 
 // NewProducer makes a producer of a group, "" for the configured one. It can
 // send at once. Options win over the configuration. It ends with the client, or

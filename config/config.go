@@ -22,7 +22,11 @@ type Config struct {
 	NameServers []string `key:"name_servers"`
 	// Driver names the driver: "native" by default, or one that the program
 	// links with rocketkit.WithDriver.
-	Driver      string      `key:"driver"`
+	Driver string `key:"driver"`
+	// Namespace is put before the names of topics and groups on the wire
+	// ("shop%orders"), and is not seen otherwise; see message.WithNamespace. An
+	// administrator's names are those of the wire.
+	Namespace   string      `key:"namespace"`
 	Credentials Credentials `key:"credentials"`
 	TLS         TLS         `key:"tls"`
 	Producer    Producer    `key:"producer"`

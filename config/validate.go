@@ -24,6 +24,9 @@ func (c Config) Validate() error {
 			v.mistake("name_servers: %q is not host:port, nor the URL of an endpoint that answers with addresses", a)
 		}
 	}
+	if err := message.CheckNamespace(c.Namespace); err != nil {
+		v.mistake("namespace: %w", err)
+	}
 	v.credentials(c.Credentials)
 	v.tls(c.TLS)
 	v.producer(c.Producer)

@@ -137,6 +137,9 @@ func open(ctx context.Context, client Client, group string) (*reader, error) {
 	if err := message.CheckGroup(group); err != nil {
 		return nil, err
 	}
+	if in, ok := client.(interface{ Namespace() string }); ok {
+		group = message.WithNamespace(in.Namespace(), group)
+	}
 	a, err := client.Admin()
 	if err != nil {
 		return nil, err

@@ -10,6 +10,9 @@
 // Works over any driver. To handle dead letters as they come, see
 // consumer.HandleDLQ.
 //
+// Names are those of the wire, but that the group may be named without the client's
+// namespace.
+//
 // # Where dead letters go
 //
 // Redrive stores them in the group's retry topic: there only this group gets them, as

@@ -21,6 +21,10 @@ type Config struct {
 	// such, separated by semicolons; at least one.
 	NameServers []string
 	Credentials Credentials
+	// Namespace is put before the names of topics and groups on the wire, as
+	// message.WithNamespace does, and taken off what is handed up: deliveries, queues,
+	// results and errors. "" is none.
+	Namespace string
 	// TLS is nil for plain connections. Servers are verified unless it says
 	// otherwise.
 	TLS *tls.Config

@@ -32,7 +32,8 @@ type TopicFilter struct {
 }
 
 // AllocateStrategy shares a topic's queues among the members of a group. Both
-// lists are sorted; all members must use the same strategy.
+// lists are sorted; all members must use the same strategy. Group and topics have the
+// wire's names, as Apache's clients share by them (Config.Namespace).
 type AllocateStrategy interface {
 	Name() string // as registered with the broker: AVG, AVG_BY_CIRCLE
 	Allocate(group, clientID string, queues []message.Queue, clientIDs []string) []message.Queue

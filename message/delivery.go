@@ -41,8 +41,19 @@ type Delivery struct {
 	// SysFlag holds RocketMQ's own bits (MessageSysFlag).
 	SysFlag int32
 
-	props string // "k\x01v\x02…", read on demand
-	claim *Claim
+	namespace string
+	props     string // "k\x01v\x02…", read on demand
+	claim     *Claim
+}
+
+// Namespace is the namespace that the message was received in, "" for none. Topic, Group,
+// Queue and OriginTopic are named without it.
+func (d *Delivery) Namespace() string { return d.namespace }
+
+// SetNamespace is for drivers: it takes ns off the names, and notes it.
+func (d *Delivery) SetNamespace(ns string) {
+	d.namespace = ns
+	d.Topic, d.Group, d.Queue.Topic = WithoutNamespace(ns, d.Topic), WithoutNamespace(ns, d.Group), WithoutNamespace(ns, d.Queue.Topic)
 }
 
 // Claim is for drivers: how a popped message is answered.
@@ -104,7 +115,7 @@ func (d *Delivery) OriginID() string { return d.Property(propOriginMessageID) }
 // the queue's own name as Topic.
 func (d *Delivery) OriginTopic() string {
 	if t := d.Property(propRetryTopic); t != "" {
-		return t
+		return WithoutNamespace(d.namespace, t)
 	}
 	return d.Topic
 }

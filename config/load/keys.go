@@ -82,6 +82,7 @@ func aliases() map[string]alias {
 		"producer.access_key":                         {to: "credentials.access_key"},
 		"producer.secret_key":                         {to: "credentials.secret_key"},
 		"producer.tls_enable":                         {to: "tls.enabled"},
+		"producer.namespace":                          {to: "namespace"},
 	}
 }
 
@@ -93,7 +94,6 @@ func foreign() map[string]string {
 		"producer.retry_next_server":      "a retry always goes to another broker where there is one; remove it",
 		"producer.enable_msg_trace":       "RocketMQ's own message trace is not supported; give the client a TracerProvider instead",
 		"producer.customized_trace_topic": "RocketMQ's own message trace is not supported; give the client a TracerProvider instead",
-		"producer.namespace":              "namespaces are not supported; write them into the names of topics and groups (NAMESPACE%topic)",
 		"producer.instance_name":          "instance names are unique by themselves; remove it",
 		"consumer":                        listed,
 		"pull_consumer":                   listed,

@@ -43,7 +43,7 @@ func (s *sender) start(ctx context.Context, a *attempt, ms ...*primitive.Message
 		defer stop()
 		r, err := s.producer.SendSync(context.Background(), ms...)
 		if err != nil {
-			a.finish(driver.Receipt{}, sendError(a.op, a.q, err))
+			a.finish(driver.Receipt{}, sendError(a.op, s.c.wireQueue(a.q), err))
 			return
 		}
 		a.finish(a.receipt(r))

@@ -74,6 +74,9 @@ func validate(cfg driver.Config) error {
 			errs = append(errs, unsupported("name servers by endpoint "+a, "rocketmq-client-go keeps what such an endpoint answers in a file that all clients of the machine share", "configure host:port addresses or use the native driver"))
 		}
 	}
+	if err := message.CheckNamespace(cfg.Namespace); err != nil {
+		errs = append(errs, err)
+	}
 	refuse := func(wrong bool, what, why, remedy string) {
 		if wrong {
 			errs = append(errs, unsupported(what, why, remedy))
@@ -135,6 +138,17 @@ func (c *client) Name() string { return Name }
 // what a Capabilities cannot say.
 func (c *client) Capabilities() driver.Capabilities {
 	return driver.Capabilities{Batch: true, Compression: [...]bool{driver.Zlib: true, driver.Zstd: false}}
+}
+
+// wire is what a topic or group is called on the wire, and shown above the seam.
+// rocketmq-client-go's own namespaces are not used: it puts one before names that have it
+// already, and before RocketMQ's own topics, and takes off all before the last "%".
+func (c *client) wire(name string) string  { return message.WithNamespace(c.cfg.Namespace, name) }
+func (c *client) shown(name string) string { return message.WithoutNamespace(c.cfg.Namespace, name) }
+
+func (c *client) wireQueue(q message.Queue) message.Queue {
+	q.Topic = c.wire(q.Topic)
+	return q
 }
 
 // nextInstance is a name that no other client of the process has.
@@ -219,11 +233,11 @@ func (c *client) routeError(ctx context.Context, topic string) error {
 			if err := conn.Close(); err != nil {
 				c.log.DebugContext(ctx, "close a connection to a name server", "addr", addr, "error", err)
 			}
-			return &message.RouteError{Topic: topic, NameServers: c.cfg.NameServers, Err: message.ErrNoRoute}
+			return &message.RouteError{Topic: c.shown(topic), NameServers: c.cfg.NameServers, Err: message.ErrNoRoute}
 		}
 		why = append(why, err)
 	}
-	return &message.RouteError{Topic: topic, NameServers: c.cfg.NameServers, Err: fmt.Errorf("%w: %w", message.ErrNoNameServer, joined(why))}
+	return &message.RouteError{Topic: c.shown(topic), NameServers: c.cfg.NameServers, Err: fmt.Errorf("%w: %w", message.ErrNoNameServer, joined(why))}
 }
 
 // joined is errors.Join on one line.

@@ -7,6 +7,7 @@ import (
 	"hash/crc32"
 	"log/slog"
 	"math"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,7 +68,7 @@ func testSubscription(t *testing.T, cfg driver.SubscriptionConfig) *subscription
 		cfg.Group = "g"
 	}
 	cfg.Topics = []driver.TopicFilter{{Topic: "t"}}
-	cfg, err := checkSubscription(cfg)
+	cfg, err := new(client).checkSubscription(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -243,7 +244,7 @@ func TestHostsOfIPv6AreNotMadeUp(t *testing.T) {
 
 func TestSelectorNotesQueuesAndChoosesNone(t *testing.T) {
 	t.Parallel()
-	r := newRoutes()
+	r := newRoutes(strings.Clone)
 	list := []*primitive.MessageQueue{{Topic: "t", BrokerName: "b", QueueId: 1}, {Topic: "t", BrokerName: "b", QueueId: 0}, {Topic: "t", BrokerName: "a", QueueId: 7}}
 	want := &primitive.MessageQueue{Topic: "t", BrokerName: "b", QueueId: 5}
 	if got := r.Select(&primitive.Message{Topic: "t", Queue: want}, list, ""); got != want {

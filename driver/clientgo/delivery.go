@@ -15,6 +15,9 @@ import (
 // from (MessageConst.PROPERTY_SHARDING_KEY).
 const propShardingKey = "__SHARDINGKEY"
 
+// propInstance has the sender's namespace (MessageConst.PROPERTY_INSTANCE_ID).
+const propInstance = "INSTANCE_ID"
+
 // readable reports whether rocketmq-client-go could decompress a body. It knows
 // zlib only, and hands on what it cannot read as it is, which shows by the
 // checksum of the stored bytes.
@@ -38,6 +41,11 @@ func (s *subscription) delivery(m *primitive.MessageExt, mq message.Queue) *mess
 		d.Topic = origin
 	}
 	d.SetRawProperties(rawProperties(m.GetProperties()))
+	topic, subscribed := s.shown[d.Topic]
+	d.SetNamespace(s.c.cfg.Namespace)
+	if subscribed {
+		d.Topic = topic // as it was subscribed to
+	}
 	return d
 }
 

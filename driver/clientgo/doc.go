@@ -31,6 +31,7 @@
 //	TLS                       verified        no
 //	Dial function             yes             no
 //	credentials               yes             yes
+//	namespaces                yes             yes, by this package: its own prefix names twice
 //	ctx on routes, sends      yes             yes, by this package; the work goes on behind
 //	time intervals            configurable    3 s requests, 30 s heartbeats and routes, 5 s commits, 20 s polls
 //	flow control              any             at most 65,535 messages, 1 GiB in whole MiB, a span of 65,535

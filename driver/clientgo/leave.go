@@ -49,7 +49,7 @@ func (s *subscription) end(ctx context.Context, now bool) error {
 	case <-s.left:
 		return s.outcome(now, ctx.Err())
 	case <-grace.C:
-		return fmt.Errorf("leave group %q: rocketmq-client-go is still at it: %w", s.cfg.Group, ctx.Err())
+		return fmt.Errorf("leave group %q: rocketmq-client-go is still at it: %w", s.group, ctx.Err())
 	}
 }
 
@@ -72,7 +72,7 @@ func (s *subscription) outcome(stop bool, cut error) error {
 	if cut == nil {
 		cut = errors.New("Stop was called")
 	}
-	return errors.Join(s.leftErr, fmt.Errorf("leave group %q: %d messages were at work and will be delivered again: %w", s.cfg.Group, s.leftover, cut))
+	return errors.Join(s.leftErr, fmt.Errorf("leave group %q: %d messages were at work and will be delivered again: %w", s.group, s.leftover, cut))
 }
 
 // leave ends the push consumer. Its own Shutdown closes channels that its pulls
@@ -108,7 +108,7 @@ func (s *subscription) leave() {
 	close(s.release)
 	s.awaitCallbacks()
 	if err := pc.Shutdown(); err != nil {
-		s.leftErr = fmt.Errorf("leave group %q: %w", s.cfg.Group, err)
+		s.leftErr = fmt.Errorf("leave group %q: %w", s.group, err)
 	}
 }
 

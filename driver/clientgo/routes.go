@@ -15,7 +15,8 @@ import (
 // (a message goes to its own Queue), which also notes what it may choose from.
 // The producer has no other way to say which queues a topic has.
 type routes struct {
-	topics sync.Map // topic -> *snapshot, the latest seen
+	shown  func(topic string) string // above the seam
+	topics sync.Map                  // topic on the wire -> *snapshot, the latest seen
 
 	mu      sync.Mutex // guards the following
 	lookups map[string]*lookup
@@ -32,7 +33,9 @@ type lookup struct {
 	done chan struct{}
 }
 
-func newRoutes() *routes { return &routes{lookups: make(map[string]*lookup)} }
+func newRoutes(shown func(string) string) *routes {
+	return &routes{shown: shown, lookups: make(map[string]*lookup)}
+}
 
 // Select implements producer.QueueSelector.
 func (r *routes) Select(m *primitive.Message, mqs []*primitive.MessageQueue, _ string) *primitive.MessageQueue {
@@ -49,9 +52,10 @@ func (r *routes) saw(topic string, mqs []*primitive.MessageQueue) {
 	if s := r.get(topic); s != nil && len(s.from) == len(mqs) && &s.from[0] == &mqs[0] {
 		return
 	}
+	shown := r.shown(topic)
 	s := &snapshot{from: mqs, queues: make([]message.Queue, len(mqs))}
 	for i, mq := range mqs {
-		s.queues[i] = message.Queue{Topic: topic, Broker: mq.BrokerName, ID: mq.QueueId}
+		s.queues[i] = message.Queue{Topic: shown, Broker: mq.BrokerName, ID: mq.QueueId}
 	}
 	slices.SortFunc(s.queues, func(a, b message.Queue) int {
 		if c := strings.Compare(a.Broker, b.Broker); c != 0 {
@@ -73,6 +77,10 @@ func (r *routes) get(topic string) *snapshot {
 
 // Queues implements driver.Sender.
 func (s *sender) Queues(ctx context.Context, topic string) ([]message.Queue, error) {
+	topic = s.c.wire(topic)
+	if len(topic) > message.MaxTopicLength {
+		return nil, message.CheckTopic(topic)
+	}
 	if s.routes.get(topic) == nil {
 		if err := s.lookUp(ctx, topic); err != nil {
 			return nil, err
@@ -114,7 +122,7 @@ func (s *sender) lookUp(ctx context.Context, topic string) error {
 	case <-l.done:
 		return nil
 	case <-ctx.Done():
-		return &message.RouteError{Topic: topic, NameServers: s.c.cfg.NameServers, Err: ctx.Err()}
+		return &message.RouteError{Topic: s.c.shown(topic), NameServers: s.c.cfg.NameServers, Err: ctx.Err()}
 	}
 }
 

@@ -38,6 +38,9 @@ func (c *client) NewSender(cfg driver.SenderConfig) (driver.Sender, error) {
 	if err := message.CheckGroup(cfg.Group); err != nil {
 		return nil, err
 	}
+	if err := message.CheckGroup(c.wire(cfg.Group)); err != nil {
+		return nil, err
+	}
 	if cfg.Check != nil {
 		return nil, unsupported("a producer of transactions (group "+cfg.Group+")", "its transactional producer has a listener for each process, and loses half messages over a restart", "use the native driver")
 	}
@@ -45,9 +48,9 @@ func (c *client) NewSender(cfg driver.SenderConfig) (driver.Sender, error) {
 	if z := cfg.Compression; z != nil {
 		over, level = z.Over+1, z.Level // it packs from its threshold on
 	}
-	s := &sender{c: c, cfg: cfg, routes: newRoutes(), idle: make(chan struct{})}
+	s := &sender{c: c, cfg: cfg, routes: newRoutes(c.shown), idle: make(chan struct{})}
 	p, err := rocketmq.NewProducer(
-		producer.WithGroupName(cfg.Group), producer.WithInstanceName(c.nextInstance()), producer.WithNsResolver(c.names),
+		producer.WithGroupName(c.wire(cfg.Group)), producer.WithInstanceName(c.nextInstance()), producer.WithNsResolver(c.names),
 		producer.WithCredentials(c.credentials()), producer.WithRetry(0), producer.WithQueueSelector(s.routes),
 		producer.WithDefaultTopicQueueNums(autoQueues),
 		producer.WithCompressMsgBodyOverHowmuch(over), producer.WithCompressLevel(level),
@@ -111,7 +114,7 @@ func (s *sender) SendOneway(ctx context.Context, q message.Queue, m *driver.Outg
 	select {
 	case err := <-sent:
 		if err != nil {
-			return sendError(op, q, err)
+			return sendError(op, s.c.wireQueue(q), err)
 		}
 		return nil
 	case <-ctx.Done():
@@ -128,7 +131,7 @@ func (s *sender) single(q message.Queue, m *driver.Outgoing) (*primitive.Message
 	if m.Delay.Level == 0 && !m.Delay.IsZero() {
 		return nil, unsupported("a delay by time (topic "+m.Topic+")", "it does not tell a broker before 5.0 from a later one, and the former would deliver at once", "use a delay level or the native driver")
 	}
-	out := outgoing(q, m)
+	out := s.outgoing(q, m)
 	return out, checkProperties(m.Topic, out)
 }
 
@@ -147,7 +150,7 @@ func (s *sender) batch(q message.Queue, ms []*driver.Outgoing) ([]*primitive.Mes
 		case !m.Delay.IsZero():
 			return nil, fmt.Errorf("%w: a batch cannot be delayed: RocketMQ refuses it; send its messages one by one", message.ErrInvalidMessage)
 		}
-		outs[i] = outgoing(q, m)
+		outs[i] = s.outgoing(q, m)
 		if err := checkProperties(topic, outs[i]); err != nil {
 			return nil, err
 		}
@@ -157,16 +160,19 @@ func (s *sender) batch(q message.Queue, ms []*driver.Outgoing) ([]*primitive.Mes
 }
 
 // outgoing is m in rocketmq-client-go's words.
-func outgoing(q message.Queue, m *driver.Outgoing) *primitive.Message {
+func (s *sender) outgoing(q message.Queue, m *driver.Outgoing) *primitive.Message {
 	out := &primitive.Message{
-		Topic: m.Topic, Body: m.Body, Flag: m.Flag,
-		Queue: &primitive.MessageQueue{Topic: q.Topic, BrokerName: q.Broker, QueueId: q.ID},
+		Topic: s.c.wire(m.Topic), Body: m.Body, Flag: m.Flag,
+		Queue: &primitive.MessageQueue{Topic: s.c.wire(q.Topic), BrokerName: q.Broker, QueueId: q.ID},
 	}
 	for k, v := range m.Properties {
 		out.WithProperty(k, v)
 	}
 	for _, p := range m.Extra {
 		out.WithProperty(p.Name, p.Value)
+	}
+	if ns := s.c.cfg.Namespace; ns != "" {
+		out.WithProperty(propInstance, ns)
 	}
 	out.WithProperty(primitive.PropertyUniqueClientMessageIdKeyIndex, m.ID)
 	out.WithTag(m.Tag)

@@ -12,7 +12,7 @@ import (
 )
 
 // checkSubscription fills in defaults and refuses what cannot be.
-func checkSubscription(cfg driver.SubscriptionConfig) (driver.SubscriptionConfig, error) {
+func (c *client) checkSubscription(cfg driver.SubscriptionConfig) (driver.SubscriptionConfig, error) {
 	if err := message.CheckGroup(cfg.Group); err != nil {
 		return cfg, err
 	}
@@ -23,11 +23,14 @@ func checkSubscription(cfg driver.SubscriptionConfig) (driver.SubscriptionConfig
 			errs = append(errs, fmt.Errorf("subscribe group %q: %w", cfg.Group, err))
 		}
 	}
+	if err := message.CheckGroup(c.wire(cfg.Group)); err != nil {
+		errs = append(errs, err)
+	}
 	mistake(len(cfg.Topics) == 0, errors.New("no topics"))
 	seen := make(map[string]bool)
 	for _, t := range cfg.Topics {
-		mistake(seen[t.Topic], fmt.Errorf("topic %q is named twice", t.Topic))
-		seen[t.Topic] = true
+		mistake(seen[c.wire(t.Topic)], fmt.Errorf("topic %q is named twice", t.Topic))
+		seen[c.wire(t.Topic)] = true
 		if err := checkFilter(t); err != nil {
 			mistake(true, err)
 		}

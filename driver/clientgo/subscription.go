@@ -21,7 +21,9 @@ import (
 // which lives from Start until Drain or Stop.
 type subscription struct {
 	c     *client
-	cfg   driver.SubscriptionConfig // with defaults; never changed after NewSubscription
+	cfg   driver.SubscriptionConfig // with defaults and the wire's names; never changed after NewSubscription
+	group string                    // as above the seam
+	shown map[string]string         // the topics above the seam, by the wire's names
 	sink  driver.Sink
 	retry string // the group's retry topic
 	owned *owned
@@ -67,18 +69,25 @@ type pushConsumer interface {
 
 // NewSubscription implements driver.Driver.
 func (c *client) NewSubscription(cfg driver.SubscriptionConfig, sink driver.Sink) (driver.Subscription, error) {
-	cfg, err := checkSubscription(cfg)
+	cfg, err := c.checkSubscription(cfg)
 	if err != nil {
 		return nil, err
 	}
+	group, shown := cfg.Group, make(map[string]string)
+	cfg.Group, cfg.Topics = c.wire(group), slices.Clone(cfg.Topics)
+	for i := range cfg.Topics {
+		t := &cfg.Topics[i]
+		wire := c.wire(t.Topic)
+		shown[wire], t.Topic = t.Topic, wire
+	}
 	s := &subscription{
-		c: c, cfg: cfg, sink: sink, retry: message.RetryTopic(cfg.Group), owned: newOwned(),
+		c: c, cfg: cfg, group: group, shown: shown, sink: sink, retry: message.RetryTopic(cfg.Group), owned: newOwned(),
 		begun: make(chan struct{}), hurry: make(chan struct{}), release: make(chan struct{}), left: make(chan struct{}),
 	}
 	s.ctx, s.cancel = context.WithCancelCause(context.Background())
 	s.starting, s.stopped = context.WithCancel(c.ctx)
 	if !c.enter(s) {
-		return nil, fmt.Errorf("new subscription of group %q: %w", cfg.Group, message.ErrClosed)
+		return nil, fmt.Errorf("new subscription of group %q: %w", group, message.ErrClosed)
 	}
 	return s, nil
 }
@@ -89,11 +98,11 @@ func (s *subscription) Start(context.Context) error {
 	defer s.mu.Unlock()
 	switch {
 	case s.leaving:
-		return fmt.Errorf("start consumer group %q: %w: a subscription starts once; make a new one", s.cfg.Group, message.ErrClosed)
+		return fmt.Errorf("start consumer group %q: %w: a subscription starts once; make a new one", s.group, message.ErrClosed)
 	case s.started:
 		return nil
 	case !s.c.run(s.begin):
-		return fmt.Errorf("start consumer group %q: %w", s.cfg.Group, message.ErrClosed)
+		return fmt.Errorf("start consumer group %q: %w", s.group, message.ErrClosed)
 	}
 	s.started = true
 	return nil
@@ -122,7 +131,7 @@ func (s *subscription) begin() {
 	if err != nil {
 		s.c.log.Error("consumer group not started", "group", s.cfg.Group, "error", err)
 		s.mu.Lock()
-		s.startErr = fmt.Errorf("%s: start consumer group %q: %w", Name, s.cfg.Group, err)
+		s.startErr = fmt.Errorf("%s: start consumer group %q: %w", Name, s.group, err)
 		s.mu.Unlock()
 		return
 	}
@@ -200,12 +209,12 @@ func (s *subscription) ask(topic string) error {
 func (s *subscription) newConsumer(missing []string) (*member, error) {
 	pc, err := consumer.NewPushConsumer(s.options()...)
 	if err != nil {
-		return nil, fmt.Errorf("%s: consumer group %q: %w", Name, s.cfg.Group, err)
+		return nil, fmt.Errorf("%s: consumer group %q: %w", Name, s.group, err)
 	}
 	filters := slices.Concat(s.cfg.Topics, []driver.TopicFilter{{Topic: s.retry, Expression: "*"}})
 	for _, f := range filters {
 		if err := pc.Subscribe(f.Topic, consumer.MessageSelector{Type: consumer.TAG, Expression: f.Expression}, s.consume); err != nil {
-			return nil, fmt.Errorf("%s: subscribe group %q to %q: %w", Name, s.cfg.Group, f.Topic, err)
+			return nil, fmt.Errorf("%s: subscribe group %q to %q: %w", Name, s.group, f.Topic, err)
 		}
 	}
 	for _, topic := range missing {

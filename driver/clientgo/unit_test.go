@@ -113,7 +113,7 @@ func TestSubscriptionsThatCannotBeAreRefused(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			c.cfg.Group = "group"
-			_, err := checkSubscription(c.cfg)
+			_, err := new(client).checkSubscription(c.cfg)
 			if err == nil || errors.Is(err, message.ErrUnsupported) != c.unsupported {
 				t.Fatalf("error %v; unsupported: want %t", err, c.unsupported)
 			}
@@ -122,10 +122,10 @@ func TestSubscriptionsThatCannotBeAreRefused(t *testing.T) {
 			}
 		})
 	}
-	if _, err := checkSubscription(driver.SubscriptionConfig{Group: "a b", Topics: topic}); !errors.Is(err, message.ErrInvalidGroup) {
+	if _, err := new(client).checkSubscription(driver.SubscriptionConfig{Group: "a b", Topics: topic}); !errors.Is(err, message.ErrInvalidGroup) {
 		t.Errorf("error %v, want ErrInvalidGroup", err)
 	}
-	cfg, err := checkSubscription(driver.SubscriptionConfig{Group: "g", Topics: []driver.TopicFilter{{Topic: "t", Expression: "a || b"}, {Topic: "u", Expression: "*"}}})
+	cfg, err := new(client).checkSubscription(driver.SubscriptionConfig{Group: "g", Topics: []driver.TopicFilter{{Topic: "t", Expression: "a || b"}, {Topic: "u", Expression: "*"}}})
 	if err != nil {
 		t.Fatal(err)
 	}

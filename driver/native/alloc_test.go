@@ -16,14 +16,19 @@ import (
 // the process: the server allocates the request's header and its answer's, the
 // client the answer's header. The driver itself allocates nothing.
 func TestSendsAllocateLittle(t *testing.T) {
-	t.Run("unsigned", func(t *testing.T) { sendsAllocateLittle(t) })
+	t.Run("unsigned", func(t *testing.T) { sendsAllocateLittle(t, newInstant(t)) })
+	t.Run("in a namespace", func(t *testing.T) {
+		s := newInstant(t)
+		s.namespace = "shop"
+		sendsAllocateLittle(t, s)
+	})
 	t.Run("signed", func(t *testing.T) {
-		sendsAllocateLittle(t, driver.Credentials{AccessKey: "service", SecretKey: "secret-of-it"})
+		sendsAllocateLittle(t, newInstant(t), driver.Credentials{AccessKey: "service", SecretKey: "secret-of-it"})
 	})
 }
 
-func sendsAllocateLittle(t *testing.T, creds ...driver.Credentials) {
-	s := newSender(t, newInstant(t).open(creds...))
+func sendsAllocateLittle(t *testing.T, server *instant, creds ...driver.Credentials) {
+	s := newSender(t, server.open(creds...))
 	m := outgoing(s, "orders", "body", message.Tag("paid"), message.Key("k"))
 	if _, err := s.sendTest(t, m); err != nil {
 		t.Fatal(err)

@@ -195,6 +195,7 @@ func (s *subscription) directDelivery(body []byte, brokerName string) (*message.
 			d.Topic = origin // the handler is registered for that
 		}
 	}
+	s.show(d)
 	return d, nil
 }
 

@@ -17,9 +17,10 @@ import (
 // instant is a server on loopback TCP that answers every request at once, so
 // that a benchmark measures the client.
 type instant struct {
-	t     testing.TB
-	addr  string
-	pulls func(h *protocol.PullRequest) (next int64, body []byte)
+	namespace string // of clients that open from now on
+	t         testing.TB
+	addr      string
+	pulls     func(h *protocol.PullRequest) (next int64, body []byte)
 }
 
 func newInstant(t testing.TB) *instant {
@@ -41,7 +42,7 @@ func newInstant(t testing.TB) *instant {
 }
 
 func (s *instant) open(creds ...driver.Credentials) *client {
-	cfg := driver.Config{NameServers: []string{s.addr}}
+	cfg := driver.Config{NameServers: []string{s.addr}, Namespace: s.namespace}
 	for _, c := range creds {
 		cfg.Credentials = c
 	}

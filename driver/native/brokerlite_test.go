@@ -27,7 +27,8 @@ type server struct {
 	b   *brokerlite.Broker
 	net *brokerlite.Network
 
-	creds driver.Credentials // of clients that open from now on
+	creds     driver.Credentials // of clients that open from now on
+	namespace string             // the same
 }
 
 // withServer runs a test in virtual time, beside a server.
@@ -52,7 +53,7 @@ func withServer(t *testing.T, f func(t *testing.T, s *server), opts ...brokerlit
 func (s *server) open() driver.Driver {
 	s.t.Helper()
 	d, err := native.Factory(s.t.Context(), driver.Config{
-		NameServers: s.b.NameServers(), Dial: s.net.Dial, Credentials: s.creds,
+		NameServers: s.b.NameServers(), Dial: s.net.Dial, Credentials: s.creds, Namespace: s.namespace,
 		Logger: slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {

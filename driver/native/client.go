@@ -45,6 +45,7 @@ func Factory(_ context.Context, cfg driver.Config) (driver.Driver, error) {
 		ids:     protocol.NewIDGenerator(addr, os.Getpid()),
 		senders: make(map[string][]*sender), subs: make(map[string]*subscription),
 	}
+	c.named.init(cfg.Namespace)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.net = remoting.NewClient(remoting.ClientOptions{
 		Options: remoting.Options{Logger: cfg.Logger, Handler: c.serve, OnClose: c.connectionLost, Signer: signer(cfg.Credentials)},
@@ -93,6 +94,9 @@ func validate(cfg driver.Config) error {
 			errs = append(errs, errors.New("a name server's address is empty"))
 		}
 	}
+	if err := message.CheckNamespace(cfg.Namespace); err != nil {
+		errs = append(errs, err)
+	}
 	if c := cfg.Credentials; c != (driver.Credentials{}) && (c.AccessKey == "" || c.SecretKey == "") {
 		errs = append(errs, errors.New("credentials have no access key or no secret key; give both, or none for servers without ACL"))
 	}
@@ -114,6 +118,8 @@ type client struct {
 	log *slog.Logger
 	id  string // as brokers know it; unique unless Config.InstanceName was not
 	ids *protocol.IDGenerator
+	// topics and groups are known by two names.
+	named names
 	// levels are the defaults of messageDelayLevel; clients are not told of others.
 	levels protocol.DelayLevels
 

@@ -21,7 +21,7 @@ var _ driver.Committer = (*subscription)(nil)
 func (s *subscription) Commit(ctx context.Context) error {
 	queues, err := s.owned(ctx)
 	if err != nil {
-		return fmt.Errorf("commit the offsets of group %q: %w", s.cfg.Group, err)
+		return fmt.Errorf("commit the offsets of group %q: %w", s.group, err)
 	}
 	answers := make([]chan error, len(queues))
 	for i, q := range queues {
@@ -42,7 +42,7 @@ func (s *subscription) Commit(ctx context.Context) error {
 			err = ctx.Err()
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("commit the offset of group %q in queue %v: %w", s.cfg.Group, q.mq, err))
+			errs = append(errs, fmt.Errorf("commit the offset of group %q in queue %v: %w", s.group, q.mq, err))
 		}
 	}
 	if s.local != nil {

@@ -58,6 +58,7 @@ func (b *batch) add(rec *protocol.Record, props, offsetID string, d *message.Del
 	q := b.q
 	answer.Fill(d, rec, props, offsetID)
 	d.Group, d.Queue = q.s.cfg.Group, q.mq
+	q.s.show(d)
 	if !q.f.match(d.Tag) {
 		return
 	}

@@ -42,7 +42,7 @@ func (c *client) Pop(ctx context.Context, r driver.PopRequest) ([]*message.Deliv
 		return nil, err
 	}
 	h := &protocol.PopRequest{
-		ConsumerGroup: r.Group, Topic: r.Filter.Topic, QueueID: -1, MaxMessages: int32(r.Max),
+		ConsumerGroup: c.named.wire(r.Group), Topic: c.named.wire(r.Filter.Topic), QueueID: -1, MaxMessages: int32(r.Max),
 		InvisibleTime: r.Invisible.Milliseconds(), PollTime: r.Wait.Milliseconds(), BornTime: now.UnixMilli(), InitMode: popFromLast,
 		ExpressionType: f.data.ExpressionType, Expression: f.data.SubString, BrokerName: r.Broker,
 	}
@@ -58,9 +58,14 @@ func (c *client) Pop(ctx context.Context, r driver.PopRequest) ([]*message.Deliv
 	if err != nil || resp.Code != protocol.Success {
 		return nil, err
 	}
-	ds, err := popped(r, resp, hiddenUntil(now, r.Invisible))
+	wire := r
+	wire.Group, wire.Filter.Topic = h.ConsumerGroup, h.Topic
+	ds, err := popped(wire, resp, hiddenUntil(now, r.Invisible))
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
+	}
+	for _, d := range ds {
+		d.SetNamespace(c.named.namespace)
 	}
 	return slices.DeleteFunc(ds, func(d *message.Delivery) bool {
 		if f.match(d.Tag) {
@@ -141,20 +146,20 @@ func popStarts(s string) map[string]int64 {
 }
 
 // ackRequest names a popped message, which its receipt says where to find.
-func ackRequest(d *message.Delivery) (h protocol.AckRequest, at protocol.PopReceipt, err error) {
-	c := d.Claim()
-	if c == nil {
+func (c *client) ackRequest(d *message.Delivery) (h protocol.AckRequest, at protocol.PopReceipt, err error) {
+	claim := d.Claim()
+	if claim == nil {
 		return h, at, fmt.Errorf("message %s was not popped", d.ID)
 	}
-	at, err = protocol.ParsePopReceipt(c.Receipt)
+	at, err = protocol.ParsePopReceipt(claim.Receipt)
 	return protocol.AckRequest{
-		ConsumerGroup: d.Group, Topic: d.Queue.Topic, QueueID: at.QueueID, Receipt: c.Receipt, Offset: at.Offset, BrokerName: d.Queue.Broker,
+		ConsumerGroup: c.named.wire(d.Group), Topic: c.named.wire(d.Queue.Topic), QueueID: at.QueueID, Receipt: claim.Receipt, Offset: at.Offset, BrokerName: d.Queue.Broker,
 	}, at, err
 }
 
 // AckPopped implements driver.Popper.
 func (c *client) AckPopped(ctx context.Context, d *message.Delivery) error {
-	h, _, err := ackRequest(d)
+	h, _, err := c.ackRequest(d)
 	if err != nil {
 		return err
 	}
@@ -170,7 +175,7 @@ func of(d *message.Delivery) message.Queue {
 
 // ExtendPopped implements driver.Popper.
 func (c *client) ExtendPopped(ctx context.Context, d *message.Delivery, invisible time.Duration) error {
-	h, at, err := ackRequest(d)
+	h, at, err := c.ackRequest(d)
 	if err != nil {
 		return err
 	}
@@ -200,7 +205,7 @@ func (c *client) DeadLetterPopped(ctx context.Context, d *message.Delivery) erro
 	}
 	op := "dead-letter message " + d.ID + " of topic " + d.Topic
 	_, err = c.askPopper(ctx, c.cfg.RequestTimeout, of(d), op, protocol.SendMessageBack, &protocol.SendBackRequest{
-		Offset: physical, Group: d.Group, DelayLevel: -1, OriginMessageID: d.ID, OriginTopic: d.Topic,
+		Offset: physical, Group: c.named.wire(d.Group), DelayLevel: -1, OriginMessageID: d.ID, OriginTopic: c.named.wire(d.Topic),
 		MaxReconsumeTimes: protocol.SomeInt32(0), BrokerName: d.Queue.Broker,
 	})
 	if err != nil {

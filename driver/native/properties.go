@@ -9,6 +9,14 @@ import (
 	"github.com/rocketkit/rocketkit/message"
 )
 
+// propInstance has the sender's namespace (MessageConst.PROPERTY_INSTANCE_ID).
+const propInstance = "INSTANCE_ID"
+
+// appendProperties is appendProperties with what the client adds.
+func (c *client) appendProperties(dst []byte, m *driver.Outgoing) []byte {
+	return protocol.AppendProperty(appendProperties(dst, m), propInstance, c.named.namespace)
+}
+
 // appendProperties encodes everything about a message that travels as a
 // property: what the user set, the id, the delay. The message is not changed.
 func appendProperties(dst []byte, m *driver.Outgoing) []byte {

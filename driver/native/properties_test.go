@@ -85,7 +85,7 @@ func TestRetriedCopyKeepsWhatCountsAndDropsWhatDelayed(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			if diff := cmp.Diff(tt.want, readable(retryProperties(deliver(tt.props), tt.at))); diff != "" {
+			if diff := cmp.Diff(tt.want, readable(retryProperties(deliver(tt.props), deliver(tt.props).OriginTopic(), tt.at))); diff != "" {
 				t.Error(diff)
 			}
 		})

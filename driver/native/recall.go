@@ -13,18 +13,19 @@ import (
 func (s *sender) Recall(ctx context.Context, topic, handle string) error {
 	op := "recall a message of topic " + topic
 	h, err := protocol.ParseRecallHandle(handle)
-	if err != nil || h.Topic != topic {
+	wire := s.c.named.wire(topic)
+	if err != nil || h.Topic != wire {
 		return fmt.Errorf("%s: %w: %q is no recall handle of it; take SendResult.RecallHandle", op, message.ErrInvalidMessage, handle)
 	}
 	if _, err := s.Queues(ctx, topic); err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
-	b, err := s.c.masterBy(s.c.routes.known(topic), message.Queue{Topic: topic, Broker: h.BrokerName})
+	b, err := s.c.masterBy(s.c.routes.known(wire), message.Queue{Topic: topic, Broker: h.BrokerName})
 	if err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	_, err = b.call(ctx, h.BrokerName, op, protocol.RecallMessage, &protocol.RecallRequest{
-		ProducerGroup: s.cfg.Group, Topic: topic, Handle: handle, BrokerName: h.BrokerName,
+		ProducerGroup: s.cfg.Group, Topic: wire, Handle: handle, BrokerName: h.BrokerName,
 	})
 	switch {
 	case answer.IsCode(err, protocol.IllegalOperation): // the handle is right

@@ -63,6 +63,9 @@ func (c *client) receiveReply(conn *remoting.Conn, cmd *protocol.Command) {
 		return
 	}
 	d, err := replyDelivery(&h, cmd.Body)
+	if err == nil {
+		d.SetNamespace(c.named.namespace)
+	}
 	if err != nil {
 		c.reply(conn, cmd, protocol.SystemError, fmt.Sprintf("the reply cannot be read: %v", err))
 		return

@@ -72,7 +72,7 @@ func (q *queue) maxRetries(v driver.Verdict) int {
 func (q *queue) sendBack(s *slot, v driver.Verdict, level int32) {
 	h := &protocol.SendBackRequest{
 		Offset: s.physical, Group: q.s.cfg.Group, DelayLevel: level,
-		OriginMessageID: s.d.ID, OriginTopic: s.d.Topic,
+		OriginMessageID: s.d.ID, OriginTopic: q.s.c.named.wire(s.d.Topic),
 		MaxReconsumeTimes: protocol.SomeInt32(int32(q.maxRetries(v))), BrokerName: q.mq.Broker,
 	}
 	q.tell(s, protocol.SendMessageBack, h, nil, func(s *slot, err error) {
@@ -197,13 +197,14 @@ func (q *queue) republish(s *slot, times, maxTimes int32, deliverAt int64) *prot
 		DefaultTopic: protocol.DefaultTopic, DefaultTopicQueueNums: autoQueues,
 		QueueID: -1, // the broker chooses
 		SysFlag: d.SysFlag & (protocol.SysCompressed | protocol.SysCompressionMask | protocol.SysMultiTags), Flag: d.Flag,
-		BornTimestamp: d.BornTimestamp, Properties: retryProperties(d, deliverAt),
+		BornTimestamp: d.BornTimestamp, Properties: retryProperties(d, q.s.c.named.wire(d.OriginTopic()), deliverAt),
 		ReconsumeTimes: times, MaxReconsumeTimes: protocol.SomeInt32(maxTimes), BrokerName: q.mq.Broker,
 	}
 }
 
-// retryProperties are the properties of a message's next copy.
-func retryProperties(d *message.Delivery, deliverAt int64) []byte {
+// retryProperties are the properties of a message's next copy. topic is where it was first
+// sent, not d.Topic, which for a dead letter is its queue's name.
+func retryProperties(d *message.Delivery, topic string, deliverAt int64) []byte {
 	var props []byte
 	origin, id := "", ""
 	for k, v := range d.Properties() {
@@ -228,8 +229,7 @@ func retryProperties(d *message.Delivery, deliverAt int64) []byte {
 		origin = d.OffsetID
 	}
 	props = protocol.AppendProperty(props, protocol.PropOriginMessageID, origin)
-	// Not d.Topic, which for a dead letter is its queue's name.
-	props = protocol.AppendProperty(props, protocol.PropRetryTopic, d.OriginTopic())
+	props = protocol.AppendProperty(props, protocol.PropRetryTopic, topic)
 	if deliverAt > 0 {
 		props = appendNumber(props, protocol.PropTimerDeliverMs, deliverAt)
 	}

@@ -14,7 +14,7 @@ import (
 type route struct {
 	topic     string
 	brokers   map[string]*brokerAddrs // by broker name
-	publish   []message.Queue         // that a message can be sent to, in Apache's order; of an ordered topic all that it has
+	publish   []message.Queue         // that a message can be sent to, in Apache's order; of an ordered topic all that it has. Named as above the seam
 	subscribe []message.Queue         // that can be read, in Apache's order
 	auto      bool                    // the topic does not exist: this is the default topic's
 }

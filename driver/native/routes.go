@@ -133,7 +133,7 @@ func (rs *routes) shared(ctx context.Context, st *topicState, flight **routeFlig
 		})
 		if !started {
 			st.mu.Unlock()
-			return nil, fmt.Errorf("route of topic %q: %w", st.topic, message.ErrClosed)
+			return nil, fmt.Errorf("route of topic %q: %w", rs.c.named.shown(st.topic), message.ErrClosed)
 		}
 		*flight = f
 	}
@@ -142,7 +142,7 @@ func (rs *routes) shared(ctx context.Context, st *topicState, flight **routeFlig
 	case <-f.done:
 		return f.r, f.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("route of topic %q: %w", st.topic, ctx.Err())
+		return nil, fmt.Errorf("route of topic %q: %w", rs.c.named.shown(st.topic), ctx.Err())
 	}
 }
 
@@ -154,6 +154,7 @@ func (rs *routes) fetch(st *topicState) (*route, error) {
 		return nil, err
 	}
 	r := newRoute(st.topic, data)
+	r.publish = rs.c.named.shownQueues(r.publish)
 	old := st.snap.Swap(r)
 	st.auto.Store(nil)
 	if old == nil || !old.equal(r) {
@@ -169,6 +170,7 @@ func (rs *routes) fetchAuto(st *topicState) (*route, error) {
 		return nil, err
 	}
 	r := autoRoute(st.topic, data)
+	r.publish = rs.c.named.shownQueues(r.publish)
 	if old := st.auto.Swap(r); old == nil || !old.equal(r) {
 		rs.c.beats.kick()
 	}
@@ -178,7 +180,7 @@ func (rs *routes) fetchAuto(st *topicState) (*route, error) {
 // ask makes the request.
 func (rs *routes) ask(ctx context.Context, topic string) (*protocol.TopicRoute, error) {
 	routeError := func(err error) error {
-		return &message.RouteError{Topic: topic, NameServers: rs.c.cfg.NameServers, Err: err}
+		return &message.RouteError{Topic: rs.c.named.shown(topic), NameServers: rs.c.cfg.NameServers, Err: err}
 	}
 	h := protocol.RouteRequest{Topic: topic, AcceptStandardJSONOnly: protocol.SomeBool(true)}
 	resp, addr, err := rs.c.names.call(ctx, protocol.GetRouteInfo, &h)

@@ -18,7 +18,8 @@ import (
 // sender is a driver.Transactor for one producer group.
 type sender struct {
 	c      *client
-	cfg    driver.SenderConfig
+	cfg    driver.SenderConfig // with the wire's name of the group
+	group  string              // as above the seam
 	ops    sync.Pool           // of *sendOp
 	packer *compression.Packer // nil: bodies travel as they are
 	checks workers
@@ -42,23 +43,28 @@ func (c *client) NewSender(cfg driver.SenderConfig) (driver.Sender, error) {
 	if err := message.CheckGroup(cfg.Group); err != nil {
 		return nil, err
 	}
-	s := &sender{c: c, cfg: cfg, idle: make(chan struct{}, 1)}
+	group := cfg.Group
+	cfg.Group = c.named.wire(group)
+	if err := message.CheckGroup(cfg.Group); err != nil {
+		return nil, err
+	}
+	s := &sender{c: c, cfg: cfg, group: group, idle: make(chan struct{}, 1)}
 	s.checks = workers{c: c, limit: maxChecks, waiting: maxChecksWaiting}
 	if z := cfg.Compression; z != nil {
 		var err error
 		if s.packer, err = compression.NewPacker(packed(z.Kind), z.Level); err != nil {
-			return nil, fmt.Errorf("new sender of group %q: %w", cfg.Group, err)
+			return nil, fmt.Errorf("new sender of group %q: %w", group, err)
 		}
 	}
 	s.ctx, s.cancel = context.WithCancelCause(c.ctx)
 	c.mu.Lock()
 	if c.closed {
 		c.mu.Unlock()
-		return nil, fmt.Errorf("new sender of group %q: %w", cfg.Group, message.ErrClosed)
+		return nil, fmt.Errorf("new sender of group %q: %w", group, message.ErrClosed)
 	}
 	c.senders[cfg.Group] = append(c.senders[cfg.Group], s)
 	c.mu.Unlock()
-	c.routes.want(cfg.CheckTopics...)
+	c.routes.want(c.named.wireAll(cfg.CheckTopics)...)
 	c.beats.kick()
 	return s, nil
 }
@@ -71,7 +77,11 @@ func (s *sender) Queues(ctx context.Context, topic string) ([]message.Queue, err
 	if s.closed.Load() {
 		return nil, message.ErrClosed
 	}
-	r, err := s.c.routes.forSending(ctx, topic)
+	wire := s.c.named.wire(topic)
+	if len(wire) > message.MaxTopicLength {
+		return nil, message.CheckTopic(wire)
+	}
+	r, err := s.c.routes.forSending(ctx, wire)
 	if err != nil {
 		return nil, err
 	}
@@ -155,7 +165,7 @@ func (s *sender) waitIdle(ctx context.Context) error {
 		select {
 		case <-s.idle:
 		case <-ctx.Done():
-			return fmt.Errorf("close sender of group %q: %d sends have no outcome yet: %w", s.cfg.Group, s.underWay.Load(), ctx.Err())
+			return fmt.Errorf("close sender of group %q: %d sends have no outcome yet: %w", s.group, s.underWay.Load(), ctx.Err())
 		}
 	}
 	return nil
@@ -200,7 +210,7 @@ func (o *sendOp) single(m *driver.Outgoing) error {
 	if err := o.s.checkSize(m.Topic, len(m.Body)); err != nil {
 		return err
 	}
-	o.props = appendProperties(o.props[:0], m)
+	o.props = o.s.c.appendProperties(o.props[:0], m)
 	if err := checkProperties(m.Topic, o.props); err != nil {
 		return err
 	}
@@ -248,7 +258,7 @@ func (o *sendOp) batch(ms []*driver.Outgoing) error {
 		case !m.Delay.IsZero():
 			return fmt.Errorf("%w: a batch cannot be delayed: RocketMQ refuses it; send its messages one by one", message.ErrInvalidMessage)
 		}
-		o.props = appendProperties(o.props[:0], m)
+		o.props = o.s.c.appendProperties(o.props[:0], m)
 		if err := checkProperties(topic, o.props); err != nil {
 			return err
 		}
@@ -271,8 +281,9 @@ func (o *sendOp) batch(ms []*driver.Outgoing) error {
 func (o *sendOp) prepare(code protocol.Code, topic string, flag int32) {
 	o.cmd = protocol.ClientRequest(code)
 	o.topic = topic
+	wire := o.s.c.named.wire(topic)
 	o.header = protocol.SendRequest{
-		Code: code, ProducerGroup: o.s.cfg.Group, Topic: topic,
+		Code: code, ProducerGroup: o.s.cfg.Group, Topic: wire,
 		DefaultTopic: protocol.DefaultTopic, DefaultTopicQueueNums: autoQueues,
 		QueueID: int32(o.q.ID), BornTimestamp: time.Now().UnixMilli(), Flag: flag,
 		Properties: o.props, BrokerName: o.q.Broker,
@@ -331,10 +342,10 @@ func (o *sendOp) target() (*broker, error) {
 	if o.s.closed.Load() {
 		return nil, fmt.Errorf("%s: %w", o.name(), message.ErrClosed)
 	}
-	r := o.s.c.routes.known(o.q.Topic)
+	r := o.s.c.routes.known(o.s.c.named.wire(o.q.Topic))
 	b, err := o.s.c.masterBy(r, o.q)
 	if err != nil {
-		o.s.c.routes.refresh(o.q.Topic)
+		o.s.c.routes.refresh(o.s.c.named.wire(o.q.Topic))
 		return nil, fmt.Errorf("%s: %w", o.name(), err)
 	}
 	o.b, o.guessed = b, r.auto
@@ -352,7 +363,7 @@ func (o *sendOp) Complete(resp *protocol.Command, err error) {
 		o.b.sawVersion(resp)
 		r, err = o.receipt(resp)
 		if err == nil && o.guessed {
-			o.s.c.routes.refresh(o.topic) // the message has made the topic; consumers of this client wait for it
+			o.s.c.routes.refresh(o.header.Topic) // the message has made the topic; consumers of this client wait for it
 		}
 	}
 	done := o.done

@@ -56,7 +56,7 @@ func (o *sendOp) refused(resp *protocol.Command) error {
 	err := answer.Refusal(o.name(), o.q.Broker, addr, resp)
 	switch {
 	case resp.Code == protocol.TopicNotExist:
-		c.routes.refresh(o.topic)
+		c.routes.refresh(o.header.Topic)
 	case o.timer && resp.Code == protocol.MessageIllegal && len(o.body[0]) <= maxPlainBody:
 		return &UnsupportedError{
 			Op: o.name(), Broker: o.q.Broker, Addr: addr, Err: err,
@@ -96,7 +96,7 @@ func (o *sendOp) lost(err error) error {
 	}
 	err = sendError(o.name(), o.q.Broker, o.b.addr, err)
 	if errors.Is(err, message.ErrUnreachable) {
-		o.s.c.routes.refresh(o.topic)
+		o.s.c.routes.refresh(o.header.Topic)
 	}
 	return err
 }

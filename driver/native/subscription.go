@@ -29,21 +29,23 @@ const (
 
 // subscription is this client's membership in one consumer group.
 type subscription struct {
-	c       *client
-	cfg     driver.SubscriptionConfig // never changed after NewSubscription
-	sink    driver.Sink
-	filter  map[string]*filter // by topic, the retry topic's too; never changed
-	wake    chan struct{}      // capacity 1: share the queues anew
-	done    chan struct{}      // closed when the group is left
-	ctx     context.Context    // ends when the group is to be left
-	cancel  context.CancelCauseFunc
-	last    context.Context // ends when the brokers are told no more, see leave
-	giveUp  context.CancelFunc
-	unready atomic.Int64  // messages that were at work when the group was left
-	began   time.Time     // when it was made
-	directs atomic.Int32  // messages at work for an administrator
-	local   *localOffsets // of a broadcast group; made by Start
-	written chan struct{} // closed when local is no longer written every CommitInterval
+	c         *client
+	cfg       driver.SubscriptionConfig // with the wire's names; never changed after NewSubscription
+	group     string                    // as above the seam
+	namespace string
+	sink      driver.Sink
+	filter    map[string]*filter // by topic, the retry topic's too; never changed
+	wake      chan struct{}      // capacity 1: share the queues anew
+	done      chan struct{}      // closed when the group is left
+	ctx       context.Context    // ends when the group is to be left
+	cancel    context.CancelCauseFunc
+	last      context.Context // ends when the brokers are told no more, see leave
+	giveUp    context.CancelFunc
+	unready   atomic.Int64  // messages that were at work when the group was left
+	began     time.Time     // when it was made
+	directs   atomic.Int32  // messages at work for an administrator
+	local     *localOffsets // of a broadcast group; made by Start
+	written   chan struct{} // closed when local is no longer written every CommitInterval
 
 	// queues are those that this member owns, ending those that it gives up. These
 	// belong to the loop.
@@ -68,8 +70,9 @@ const (
 
 // filter is what the group wants of one topic.
 type filter struct {
-	data protocol.SubscriptionData
-	tags map[string]struct{} // nil: all that the broker sends
+	data  protocol.SubscriptionData
+	shown string              // the topic's name above the seam
+	tags  map[string]struct{} // nil: all that the broker sends
 }
 
 // match decides on the exact tag; the broker compared hashes only.
@@ -86,8 +89,19 @@ func (c *client) NewSubscription(cfg driver.SubscriptionConfig, sink driver.Sink
 	if err := message.CheckGroup(cfg.Group); err != nil {
 		return nil, err
 	}
+	if len(cfg.Topics) == 0 {
+		return nil, fmt.Errorf("subscribe group %q: no topics", cfg.Group)
+	}
+	group := cfg.Group
+	cfg.Group = c.named.wire(group)
+	if err := message.CheckGroup(cfg.Group); err != nil {
+		return nil, err
+	}
+	if by, ok := cfg.Allocate.(byConfig); ok {
+		cfg.Allocate = byConfig{c.named.wireQueues(by.queues)}
+	}
 	s := &subscription{
-		c: c, cfg: subscriptionDefaults(cfg), sink: sink, began: time.Now(),
+		c: c, cfg: subscriptionDefaults(cfg), group: group, namespace: c.named.namespace, sink: sink, began: time.Now(),
 		filter: make(map[string]*filter), wake: make(chan struct{}, 1), done: make(chan struct{}),
 		queues: make(map[message.Queue]*queue), ending: make(map[message.Queue]*queue),
 	}
@@ -138,25 +152,25 @@ func subscriptionDefaults(cfg driver.SubscriptionConfig) driver.SubscriptionConf
 // parseFilters reads the topics' expressions and adds the retry topic, which broadcast
 // groups have not.
 func (s *subscription) parseFilters() error {
-	if len(s.cfg.Topics) == 0 {
-		return fmt.Errorf("subscribe group %q: no topics", s.cfg.Group)
-	}
 	version := time.Now().UnixMilli()
 	var errs []error
 	topics := slices.Clone(s.cfg.Topics)
 	if s.cfg.Broadcast == nil {
-		topics = append(topics, driver.TopicFilter{Topic: message.RetryTopic(s.cfg.Group)})
+		topics = append(topics, driver.TopicFilter{Topic: message.RetryTopic(s.group)})
 	}
 	for _, t := range topics {
+		shown := t.Topic
+		t.Topic = s.c.named.wire(shown)
 		if s.filter[t.Topic] != nil {
-			errs = append(errs, fmt.Errorf("subscribe group %q: topic %q is named twice", s.cfg.Group, t.Topic))
+			errs = append(errs, fmt.Errorf("subscribe group %q: topic %q is named twice", s.group, shown))
 			continue
 		}
 		f, err := newFilter(t, version)
 		if err != nil {
-			errs = append(errs, fmt.Errorf("subscribe group %q: %w", s.cfg.Group, err))
+			errs = append(errs, fmt.Errorf("subscribe group %q: %w", s.group, err))
 			continue
 		}
+		f.shown = shown
 		s.filter[t.Topic] = f
 	}
 	return errors.Join(errs...)
@@ -199,6 +213,18 @@ func (s *subscription) filters() []protocol.SubscriptionData {
 	return data
 }
 
+// show names a delivery as above the seam: its topic as it was subscribed to.
+func (s *subscription) show(d *message.Delivery) {
+	if s.namespace == "" {
+		return
+	}
+	f := s.filter[d.Topic]
+	d.SetNamespace(s.namespace)
+	if f != nil {
+		d.Topic = f.shown
+	}
+}
+
 func (s *subscription) takes(topic string) bool { return s.filter[topic] != nil }
 
 func (s *subscription) topics() []string {
@@ -221,13 +247,13 @@ func (s *subscription) Start(ctx context.Context) error {
 	s.started = true
 	s.mu.Unlock()
 	if again {
-		return fmt.Errorf("start group %q: it was started or stopped before; make a new subscription", s.cfg.Group)
+		return fmt.Errorf("start group %q: it was started or stopped before; make a new subscription", s.group)
 	}
 	if err := s.checkFilters(ctx); err != nil {
-		return s.neverStarted(fmt.Errorf("start group %q: %w", s.cfg.Group, err))
+		return s.neverStarted(fmt.Errorf("start group %q: %w", s.group, err))
 	}
 	if err := s.openLocal(); err != nil {
-		return s.neverStarted(fmt.Errorf("start group %q: %w", s.cfg.Group, err))
+		return s.neverStarted(fmt.Errorf("start group %q: %w", s.group, err))
 	}
 	c := s.c
 	c.mu.Lock()
@@ -237,10 +263,10 @@ func (s *subscription) Start(ctx context.Context) error {
 	}
 	c.mu.Unlock()
 	if taken {
-		return s.neverStarted(fmt.Errorf("start group %q: this client is a member already; merge the handlers into one consumer or open another client", s.cfg.Group))
+		return s.neverStarted(fmt.Errorf("start group %q: this client is a member already; merge the handlers into one consumer or open another client", s.group))
 	}
 	if !c.run(s.loop) {
-		return s.neverStarted(fmt.Errorf("start group %q: %w", s.cfg.Group, message.ErrClosed))
+		return s.neverStarted(fmt.Errorf("start group %q: %w", s.group, message.ErrClosed))
 	}
 	c.routes.want(s.topics()...)
 	return nil
@@ -294,7 +320,7 @@ func (s *subscription) leave(ctx context.Context, mode leaveMode) error {
 	defer over.Stop()
 	<-s.done
 	if n := s.unready.Load(); n > 0 {
-		return fmt.Errorf("leave group %q: %d messages were at work and will be delivered again: %w", s.cfg.Group, n, ctx.Err())
+		return fmt.Errorf("leave group %q: %d messages were at work and will be delivered again: %w", s.group, n, ctx.Err())
 	}
 	return nil
 }

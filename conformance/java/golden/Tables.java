@@ -37,6 +37,7 @@ final class Tables {
         delayLevels(g);
         uniqueIds(g);
         names(g);
+        namespaces(g);
         numbers(g);
         allocations(g);
         if (g.is5()) {
@@ -173,6 +174,25 @@ final class Tables {
         g.table("table-system-topics", rows, "TopicValidator; a broker adds its own, and 5.x everything that begins with rmq_sys_");
         rows = List.of(Golden.map("group", "GroupTest", "retry", MixAll.getRetryTopic("GroupTest"), "dlq", MixAll.getDLQTopic("GroupTest")));
         g.table("table-group-topics", rows, "MixAll");
+    }
+
+    /** What a topic or group is called inside a namespace and outside. */
+    private static void namespaces(Golden g) throws Exception {
+        Class<?> util = Bean.type("NamespaceUtil");
+        Method wrap = util.getMethod("wrapNamespace", String.class, String.class);
+        Method unwrap = util.getMethod("withoutNamespace", String.class, String.class);
+        List<String> names = new ArrayList<>(List.of("", "orders", "ns%orders", "other%orders", "n%orders", "nsx%orders", "ns", "ns%", "%", "%orders",
+            "ns%ns%orders", "%RETRY%pay", "%RETRY%ns%pay", "%RETRY%other%pay", "%DLQ%pay", "%DLQ%ns%pay", "%RETRY%", "%DLQ%", "%RETRY%ns%", "%RETRY%%DLQ%pay",
+            "%RETRY%CID_RMQ_SYS_X", "CID_RMQ_SYS_X", "CID_RMQ_SYS_", "CID_RMQ", "rmq_sys_wheel_timer", "RMQ_SYS_TRACE_TOPIC", "ns%TBW102",
+            "DefaultCluster_REPLY_TOPIC", "TOOLS_CONSUMER", "DEFAULT_PRODUCER"));
+        TopicValidator.getSystemTopicSet().stream().sorted().forEach(names::add);
+        List<Object> rows = new ArrayList<>();
+        for (String ns : new String[] {"", "ns", "MQ_INST_1"}) {
+            for (String name : names) {
+                rows.add(Golden.map("namespace", ns, "name", name, "with", wrap.invoke(null, ns, name), "without", unwrap.invoke(null, name, ns)));
+            }
+        }
+        g.table("table-namespaces", rows, "NamespaceUtil");
     }
 
     private static Object valid(String topic) throws Exception {
