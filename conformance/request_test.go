@@ -92,6 +92,7 @@ func requestUnanswered(s *stand) {
 	topic, group := s.topic(), s.group()
 	c := s.open()
 	p := s.producer(c)
+	s.sendAll(p, topic, "before") // then it has the route, and a connection
 	ctx, cancel := context.WithTimeout(s.Context(), time.Second)
 	defer cancel()
 	_, err := p.Request(ctx, message.New(topic, []byte("anybody?")))
@@ -101,10 +102,11 @@ func requestUnanswered(s *stand) {
 	// The requester's client ends before the reply comes: the broker cannot hand it over.
 	other := s.open()
 	gone := s.producer(other)
+	s.sendAll(gone, topic, "before")
 	late, cancelLate := context.WithTimeout(s.Context(), 500*time.Millisecond)
 	defer cancelLate()
-	if _, err := gone.Request(late, message.New(topic, []byte("I am off"))); err == nil {
-		s.Error("a reply came from nobody")
+	if _, err := gone.Request(late, message.New(topic, []byte("I am off"))); err == nil || !strings.Contains(err.Error(), "no reply after") {
+		s.Fatalf("the request of one who goes: %v", err)
 	}
 	if err := other.Drain(s.soon()); err != nil {
 		s.Fatal(err)
