@@ -141,6 +141,7 @@ func TestJavaClientOnApache(t *testing.T) {
 
 func TestClientGo(t *testing.T) {
 	apache.Require(t) // it does not need Java, but minutes
+	t.Parallel()      // which it waits through
 	names, err := clientGoCases()
 	if err != nil {
 		t.Fatal(err)
