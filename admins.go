@@ -24,7 +24,8 @@ func (c *Client) Admin() (*admin.Client, error) {
 
 // admins keeps the one admin client, made when it is first asked for.
 type admins struct {
-	cfg driver.Config
+	cfg    driver.Config
+	driver driver.Driver
 
 	mu     sync.Mutex // guards the following
 	client *admin.Client
@@ -40,10 +41,14 @@ func (a *admins) get() (*admin.Client, error) {
 	if a.client != nil {
 		return a.client, nil
 	}
-	made, err := admin.New(admin.Config{
+	cfg := admin.Config{
 		NameServers: a.cfg.NameServers, TLS: a.cfg.TLS, Dial: a.cfg.Dial,
 		Credentials: admin.Credentials(a.cfg.Credentials),
-	})
+	}
+	if d, ok := a.driver.(driver.Directory); ok {
+		cfg.Lookup = d.NameServers
+	}
+	made, err := admin.New(cfg)
 	if err != nil {
 		return nil, err
 	}

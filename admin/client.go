@@ -22,6 +22,9 @@ const requestTimeout = 5 * time.Second
 type Config struct {
 	// NameServers are "host:port" addresses, at least one.
 	NameServers []string
+	// Lookup, when set, is asked for the addresses each time, in place of NameServers:
+	// an endpoint may answer with others later.
+	Lookup      func(ctx context.Context) ([]string, error)
 	Credentials Credentials
 	// TLS is nil for plain connections.
 	TLS *tls.Config
@@ -50,14 +53,14 @@ func (c Credentials) LogValue() slog.Value { return slog.StringValue(c.String())
 
 // Client administers one cluster. Its methods may be called concurrently.
 type Client struct {
-	names   []string
+	names   func(ctx context.Context) ([]string, error) // the name servers' addresses
 	timeout time.Duration
 	net     *remoting.Client
 }
 
 // New makes a client; it connects when it is asked something. Close ends it.
 func New(cfg Config) (*Client, error) {
-	if len(cfg.NameServers) == 0 {
+	if len(cfg.NameServers) == 0 && cfg.Lookup == nil {
 		return nil, errors.New("admin client: no name servers are given; give at least one \"host:port\"")
 	}
 	o := remoting.ClientOptions{TLS: cfg.TLS, Dial: cfg.Dial}
@@ -67,11 +70,19 @@ func New(cfg Config) (*Client, error) {
 		}
 		o.Signer = protocol.NewSigner(c.AccessKey, c.SecretKey, c.SecurityToken)
 	}
-	c := &Client{names: cfg.NameServers, timeout: cfg.RequestTimeout, net: remoting.NewClient(o)}
+	c := &Client{names: cfg.Lookup, timeout: cfg.RequestTimeout, net: remoting.NewClient(o)}
+	if c.names == nil {
+		c.names = always(cfg.NameServers...)
+	}
 	if c.timeout <= 0 {
 		c.timeout = requestTimeout
 	}
 	return c, nil
+}
+
+// always are addresses that stay as they are.
+func always(addrs ...string) func(context.Context) ([]string, error) {
+	return func(context.Context) ([]string, error) { return addrs, nil }
 }
 
 // Close ends the connections.
@@ -86,8 +97,12 @@ type server struct {
 // askNames asks one name server after the other until one answers. When none does
 // the error is a message.ErrNoNameServer.
 func (c *Client) askNames(ctx context.Context, op string, code protocol.Code, h protocol.Header) (*protocol.Command, server, error) {
+	addrs, err := c.names(ctx)
+	if err != nil {
+		return nil, server{}, fmt.Errorf("%s: %w", op, err)
+	}
 	var failed []error
-	for _, addr := range c.names {
+	for _, addr := range addrs {
 		s := server{addr: addr}
 		resp, err := c.ask(ctx, s, op, code, h)
 		var refused *message.BrokerError

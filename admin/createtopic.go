@@ -70,10 +70,14 @@ func (c *Client) putTopic(ctx context.Context, b Broker, t Topic) error {
 // broker may register with others, and one that is known by its address only by another
 // address. One that gives no answer is passed over.
 func (c *Client) told(ctx context.Context, b Broker, t Topic) (bool, error) {
+	addrs, err := c.names(ctx)
+	if err != nil {
+		return false, err
+	}
 	told := true
 	var errs []error
-	for _, addr := range c.names {
-		one := Client{names: []string{addr}, timeout: c.timeout, net: c.net}
+	for _, addr := range addrs {
+		one := Client{names: always(addr), timeout: c.timeout, net: c.net}
 		route, err := one.Route(ctx, t.Name)
 		if err != nil && !errors.Is(err, message.ErrNoRoute) {
 			continue

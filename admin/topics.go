@@ -101,8 +101,12 @@ func (c *Client) DeleteTopic(ctx context.Context, topic string, at ...Target) er
 	if t.Broker != "" {
 		return nil // others may have it
 	}
+	addrs, err := c.names(ctx)
+	if err != nil {
+		return fmt.Errorf("%s: %w", op, err)
+	}
 	var errs []error
-	for _, addr := range c.names { // each has a table of its own
+	for _, addr := range addrs { // each has a table of its own
 		_, err := c.ask(ctx, server{addr: addr}, op, protocol.DeleteTopicInNameServer, pairs{"topic", topic, "clusterName", bs[0].Cluster})
 		errs = append(errs, err)
 	}
@@ -146,7 +150,8 @@ func (c *Client) Route(ctx context.Context, topic string) ([]TopicBroker, error)
 	h := protocol.RouteRequest{Topic: topic, AcceptStandardJSONOnly: protocol.SomeBool(true)}
 	resp, s, err := c.askNames(ctx, op, protocol.GetRouteInfo, &h)
 	if answer.IsCode(err, protocol.TopicNotExist) {
-		return nil, &message.RouteError{Topic: topic, NameServers: c.names, Err: message.ErrNoRoute}
+		addrs, _ := c.names(ctx) // one of them has just answered
+		return nil, &message.RouteError{Topic: topic, NameServers: addrs, Err: message.ErrNoRoute}
 	}
 	if err != nil {
 		return nil, err

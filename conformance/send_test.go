@@ -316,6 +316,13 @@ func nameServersByEndpoint(s *stand) {
 	if d := s.receive(c, topic).next(); d.ID != r.MessageID {
 		s.Errorf("%s arrived", d.ID)
 	}
+	a, err := c.Admin()
+	if err != nil {
+		s.Fatal(err)
+	}
+	if _, err := a.Route(s.Context(), topic); err != nil {
+		s.Errorf("administration: %v", err)
+	}
 }
 
 func oneNameServerDead(s *stand) {

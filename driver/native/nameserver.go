@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 
+	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -24,6 +25,11 @@ func newNameServers(c *client, entries []string) *nameServers {
 	n.at.Store(rand.Uint32N(1 << 16))
 	return n
 }
+
+var _ driver.Directory = (*client)(nil)
+
+// NameServers are the addresses as they are known now, from endpoints too.
+func (c *client) NameServers(ctx context.Context) ([]string, error) { return c.names.dir.addrs(ctx) }
 
 // call asks until one answers, each once and under the driver's time limit.
 // When none does, the error is a message.ErrNoNameServer with every cause.
