@@ -17,6 +17,7 @@ import java.util.concurrent.TimeUnit;
 import java.util.concurrent.TimeoutException;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import org.apache.rocketmq.common.MQVersion;
 
 /**
  * A client program on Apache's own Java client. It runs named cases against a name server and prints a line for each:
@@ -68,9 +69,12 @@ public final class Peer {
     }
 
     public static void main(String[] args) throws Exception {
-        // both are read once, when the client's classes load
+        // these are read once, when the client's classes load
         System.setProperty("rocketmq.client.rebalance.waitInterval", "1000");
         System.setProperty("rocketmq.client.rebalance.minInterval", "200");
+        if (MQVersion.CURRENT_VERSION < MQVersion.Version.V5_0_0.ordinal()) { // for 5.x it is something else
+            System.setProperty("rocketmq.client.unlockDelayTimeMills", "1000");
+        }
         Options options = Options.parse(args);
         Map<String, Case> all = cases();
         if (options.list) {
