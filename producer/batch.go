@@ -141,7 +141,7 @@ func (p *Producer) parts(ctx context.Context, items []item, out []Outcome) []*pa
 			continue
 		}
 		to := target{topic: it.out.Topic}
-		if p.cfg.selector != nil || it.out.ShardingKey != "" {
+		if p.sends.selector != nil || it.out.ShardingKey != "" {
 			var err error
 			if to.queue, err = p.place(ctx, it.out.Message, queues); err != nil {
 				out[it.at].Err = err
@@ -171,7 +171,7 @@ func (p *Producer) parts(ctx context.Context, items []item, out []Outcome) []*pa
 func (p *Producer) place(ctx context.Context, m *message.Message, queues map[string][]message.Queue) (message.Queue, error) {
 	qs, ok := queues[m.Topic]
 	if !ok {
-		bounded := newSendContext(ctx, p.cfg.sendTimeout)
+		bounded := newSendContext(ctx, p.sends.sendTimeout)
 		defer bounded.end(context.Canceled)
 		var err error
 		if qs, err = p.queues(bounded, m.Topic); err != nil {

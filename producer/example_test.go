@@ -49,6 +49,26 @@ func ExampleProducer_Send() {
 	// Output: SEND_OK ID1
 }
 
+// A message that must be stored safely, however long it takes, from the producer that sends
+// everything else.
+func ExampleProducer_With() {
+	p, err := producer.New(newDriver(), "pay_group")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer p.Close()
+
+	safe, err := p.With(producer.RequireDurable(), producer.RetryUnknownOutcome(), producer.SendTimeout(time.Minute))
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	res, err := safe.Send(context.Background(), message.New("orders", []byte("paid")))
+	fmt.Println(res.Status, err)
+	// Output: SEND_OK <nil>
+}
+
 func ExampleProducer_SendAsync() {
 	p, err := producer.New(newDriver(), "pay_group")
 	if err != nil {

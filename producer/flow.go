@@ -32,7 +32,6 @@ const (
 type flow struct {
 	limit      int
 	limitBytes int64
-	failFast   bool
 	maxWorkers int
 	call       func(*op)     // runs a callback; does not panic
 	stopping   chan struct{} // closed by stop
@@ -79,8 +78,8 @@ func (f *flow) join() {
 }
 
 // acquire takes a place for o, waiting for one until ctx ends. o's time-out
-// counts from then.
-func (f *flow) acquire(ctx context.Context, o *op, timeout time.Duration) error {
+// counts from then. With failFast it does not wait.
+func (f *flow) acquire(ctx context.Context, o *op, timeout time.Duration, failFast bool) error {
 	o.ctx = newSendContext(ctx, timeout)
 	f.mu.Lock()
 	if f.state == flowStopped {
@@ -93,7 +92,7 @@ func (f *flow) acquire(ctx context.Context, o *op, timeout time.Duration) error 
 		f.mu.Unlock()
 		return nil
 	}
-	if f.failFast {
+	if failFast {
 		places, bytes := f.places, f.bytes
 		f.mu.Unlock()
 		return fmt.Errorf("%w: %d of at most %d, %d of at most %d bytes; send less at once or raise MaxInFlight", message.ErrOverloaded, places, f.limit, bytes, f.limitBytes)

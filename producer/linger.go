@@ -201,7 +201,7 @@ func (l *linger) hand(key lineKey, ln *line) {
 func (l *linger) send(g *gathering) {
 	r := l.p.newOp()
 	r.gathering = g
-	r.ctx = newSendContext(l.ctx, l.p.cfg.sendTimeout)
+	r.ctx = newSendContext(l.ctx, l.p.sends.sendTimeout)
 	r.user = r.ctx
 	if !l.begin(r) {
 		r.ctx.end(context.Canceled)

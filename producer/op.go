@@ -69,9 +69,10 @@ type op struct {
 
 func (p *Producer) newOp() *op {
 	if o, ok := p.ops.Get().(*op); ok {
+		o.p, o.alone = p, p.alone
 		return o
 	}
-	o := &op{p: p, answered: make(chan struct{}, 1), tried: make([]string, 0, 4)}
+	o := &op{p: p, alone: p.alone, answered: make(chan struct{}, 1), tried: make([]string, 0, 4)}
 	o.answer = o.settled
 	return o
 }
@@ -156,7 +157,7 @@ func (o *op) attempt() {
 		o.p.linger.goes(o.gathering, o.queue.Broker)
 	}
 	ctx := context.Context(o.ctx)
-	if d := o.p.cfg.attemptTimeout; d > 0 {
+	if d := o.p.sends.attemptTimeout; d > 0 {
 		ctx = newSendContext(ctx, d) // which ends with o.ctx
 	}
 	o.begun = o.ctx.begun
@@ -286,10 +287,10 @@ func isContextError(err error) bool {
 
 // again decides whether another attempt follows the last, and after which pause.
 func (o *op) again() (wait time.Duration, again bool) {
-	if o.err == nil || o.attempts > o.p.cfg.retries || o.localRan || (o.cb != nil || o.gathering != nil) && !o.p.cfg.retryAsync {
+	if o.err == nil || o.attempts > o.p.sends.retries || o.localRan || (o.cb != nil || o.gathering != nil) && !o.p.sends.retryAsync {
 		return 0, false
 	}
-	again, busy := retryable(o.err, o.p.cfg.retryUnknown)
+	again, busy := retryable(o.err, o.p.sends.retryUnknown)
 	if !again || o.ctx.Err() != nil {
 		return 0, false
 	}
@@ -326,7 +327,7 @@ func (o *op) conclude() (message.SendResult, error) {
 
 // durable makes an error of a result that is not as RequireDurable asks.
 func (p *Producer) durable(r message.SendResult) (message.SendResult, error) {
-	if p.cfg.requireDurable && r.Status != message.SendOK {
+	if p.sends.requireDurable && r.Status != message.SendOK {
 		return message.SendResult{}, &NotDurableError{Result: r}
 	}
 	return r, nil

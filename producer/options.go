@@ -15,77 +15,95 @@ import (
 )
 
 // Option sets something of a Producer; see New. A later one wins.
-type Option func(*settings)
+type Option interface{ applyProducer(*settings) }
+
+// SendOption is an Option that With can set for some of a producer's sends, too.
+type SendOption interface {
+	Option
+	applySends(*sends)
+}
+
+type option func(*settings)
+
+func (f option) applyProducer(s *settings) { f(s) }
+
+type sendOption func(*sends)
+
+func (f sendOption) applyProducer(s *settings) { f(&s.sends) }
+
+func (f sendOption) applySends(s *sends) { f(s) }
 
 // Retries is how often a failed send is tried again, 2 by default (Apache's
 // retryTimesWhenSendFailed); 0 makes one attempt. It holds for synchronous and
 // asynchronous sends alike.
-func Retries(n int) Option { return func(s *settings) { s.retries = n } }
+func Retries(n int) SendOption { return sendOption(func(s *sends) { s.retries = n }) }
 
 // RetryAsync says whether asynchronous sends are tried again too; they are by
 // default. With false SendAsync makes one attempt, as Java's does.
-func RetryAsync(on bool) Option { return func(s *settings) { s.retryAsync = on } }
+func RetryAsync(on bool) SendOption { return sendOption(func(s *sends) { s.retryAsync = on }) }
 
 // RequireDurable makes an error, a *NotDurableError, of every status but
 // message.SendOK: the message is stored, but not as safely as the broker is
 // configured to store. A half message that is not is rolled back, and its local
 // transaction does not run.
-func RequireDurable() Option { return func(s *settings) { s.requireDurable = true } }
+func RequireDurable() SendOption { return sendOption(func(s *sends) { s.requireDurable = true }) }
 
 // RateLimit lets so many messages a second pass, after a burst of a tenth of
 // that; further ones wait until their ctx ends, or fail at once with FailFast. It
 // counts messages, in batches too, and not their attempts.
 func RateLimit(perSecond float64) Option {
-	return func(s *settings) { s.rateLimit, s.limited = perSecond, true }
+	return option(func(s *settings) { s.rateLimit, s.limited = perSecond, true })
 }
 
 // RetryUnknownOutcome tries again also when nobody knows whether the attempt
 // before has stored the message: the connection broke, or AttemptTimeout passed,
 // after the request was written. The message may then be stored twice, with one
 // id. Without it such a send ends with message.ErrOutcomeUnknown.
-func RetryUnknownOutcome() Option { return func(s *settings) { s.retryUnknown = true } }
+func RetryUnknownOutcome() SendOption { return sendOption(func(s *sends) { s.retryUnknown = true }) }
 
 // SendTimeout bounds a send with all its attempts and pauses, 3 s by default. It
 // counts from when the send has its place in flight; only ctx bounds the wait for
 // one. An earlier deadline of ctx wins.
-func SendTimeout(d time.Duration) Option { return func(s *settings) { s.sendTimeout = d } }
+func SendTimeout(d time.Duration) SendOption { return sendOption(func(s *sends) { s.sendTimeout = d }) }
 
 // AttemptTimeout bounds each attempt, so that a silent broker leaves time for
 // another. By default an attempt may use all of SendTimeout. What passes it
 // after it was written is tried again with RetryUnknownOutcome only.
-func AttemptTimeout(d time.Duration) Option { return func(s *settings) { s.attemptTimeout = d } }
+func AttemptTimeout(d time.Duration) SendOption {
+	return sendOption(func(s *sends) { s.attemptTimeout = d })
+}
 
 // MaxMessageSize limits a body, and the bodies and properties of one batch
 // request, in bytes: 4 MiB by default (the server's maxMessageSize).
-func MaxMessageSize(n int) Option { return func(s *settings) { s.maxMessageSize = n } }
+func MaxMessageSize(n int) Option { return option(func(s *settings) { s.maxMessageSize = n }) }
 
 // MaxInFlight is how many sends may be under way, 1024 by default. Further ones
 // wait for a place until their ctx ends.
-func MaxInFlight(n int) Option { return func(s *settings) { s.maxInFlight = n } }
+func MaxInFlight(n int) Option { return option(func(s *settings) { s.maxInFlight = n }) }
 
 // MaxInFlightBytes is how many bytes of bodies may be under way, 64 MiB by
 // default. A message that is larger is sent alone.
-func MaxInFlightBytes(n int64) Option { return func(s *settings) { s.maxInFlightBytes = n } }
+func MaxInFlightBytes(n int64) Option { return option(func(s *settings) { s.maxInFlightBytes = n }) }
 
 // FailFast lets a send that finds no place in flight fail with
 // message.ErrOverloaded at once instead of waiting.
-func FailFast() Option { return func(s *settings) { s.failFast = true } }
+func FailFast() SendOption { return sendOption(func(s *sends) { s.failFast = true }) }
 
 // Select chooses the queue of every message; all attempts go to the queue it
 // chooses. By default messages with a sharding key go where its hash says
 // (ByShardingKey) and others to all queues in turn.
-func Select(sel QueueSelector) Option { return func(s *settings) { s.selector = sel } }
+func Select(sel QueueSelector) SendOption { return sendOption(func(s *sends) { s.selector = sel }) }
 
 // StableKeys chooses the queue of a sharding key so that few keys move when queues come
 // and go (rendezvous hashing): when a broker is lost, its keys go to other queues, and to
 // their own again when it is back; all others stay. It is not how Apache's clients
 // choose, so all producers of a topic must do it. See ByShardingKey, the default.
-func StableKeys() Option { return func(s *settings) { s.keySelector = byRendezvous } }
+func StableKeys() Option { return option(func(s *settings) { s.keySelector = byRendezvous }) }
 
 // FaultAvoidance says whether messages that may go to any queue keep away from
 // brokers that failed: for 1 s after the first failure, doubled with each one in
 // a row up to 30 s, as long as there are others. It is on by default.
-func FaultAvoidance(on bool) Option { return func(s *settings) { s.faultAvoidance = on } }
+func FaultAvoidance(on bool) Option { return option(func(s *settings) { s.faultAvoidance = on }) }
 
 // Linger lets messages that go to one queue share a request: each waits for others
 // for at most d, until BatchBytes have gathered. It costs d of latency and gains
@@ -95,48 +113,48 @@ func FaultAvoidance(on bool) Option { return func(s *settings) { s.faultAvoidanc
 // again as a whole. Delayed and transactional messages, oneway sends and SendBatch
 // have requests of their own, and messages that share one are not packed. 0, the
 // default, does not wait.
-func Linger(d time.Duration) Option { return func(s *settings) { s.linger = d } }
+func Linger(d time.Duration) Option { return option(func(s *settings) { s.linger = d }) }
 
 // BatchBytes is how many bytes Linger gathers, 32 KiB by default, as Java's
 // auto-batching does. MaxMessageSize bounds it.
-func BatchBytes(n int) Option { return func(s *settings) { s.batchBytes = n } }
+func BatchBytes(n int) Option { return option(func(s *settings) { s.batchBytes = n }) }
 
 // Compress packs the bodies of messages that are sent one by one, by default
 // those of more than 4 KiB with zlib, as Java's producer does. A body that does
 // not get smaller travels as it is. Consumers unpack them: all clients read zlib,
 // clients of 5.x and this one LZ4 and Zstandard too. A zero Level is 5.
 func Compress(c driver.Compression) Option {
-	return func(s *settings) { s.compression, s.compress = c, true }
+	return option(func(s *settings) { s.compression, s.compress = c, true })
 }
 
 // NoCompression sends bodies as they are.
 func NoCompression() Option {
-	return func(s *settings) { s.compression.Over, s.compress = math.MaxInt, false }
+	return option(func(s *settings) { s.compression.Over, s.compress = math.MaxInt, false })
 }
 
 // Breaker sets the circuit breaker of each broker.
-func Breaker(b BreakerSettings) Option { return func(s *settings) { s.breaker = &b } }
+func Breaker(b BreakerSettings) Option { return option(func(s *settings) { s.breaker = &b }) }
 
 // NoBreaker does without circuit breakers.
-func NoBreaker() Option { return func(s *settings) { s.breaker = nil } }
+func NoBreaker() Option { return option(func(s *settings) { s.breaker = nil }) }
 
 // CallbackWorkers is how many callbacks of SendAsync run at once, 4 or twice
 // GOMAXPROCS by default, whichever is more. Callbacks that block hold up others,
 // and after MaxInFlight of them the senders. Senders that wait for a place add
 // workers of their own, so that callbacks which send cannot deadlock.
-func CallbackWorkers(n int) Option { return func(s *settings) { s.callbackWorkers = n } }
+func CallbackWorkers(n int) Option { return option(func(s *settings) { s.callbackWorkers = n }) }
 
 // Intercept adds interceptors; the first sees a message first.
 func Intercept(is ...Interceptor) Option {
-	return func(s *settings) { s.interceptors = append(s.interceptors, is...) }
+	return option(func(s *settings) { s.interceptors = append(s.interceptors, is...) })
 }
 
 // Logger takes what the producer has to say; by default nothing is logged.
-func Logger(l *slog.Logger) Option { return func(s *settings) { s.logger = l } }
+func Logger(l *slog.Logger) Option { return option(func(s *settings) { s.logger = l }) }
 
 // Tracer makes a span of every send and lets its context travel with the
 // message. nil makes none.
-func Tracer(t *trace.Tracer) Option { return func(s *settings) { s.tracer = t } }
+func Tracer(t *trace.Tracer) Option { return option(func(s *settings) { s.tracer = t }) }
 
 // Checker answers for the half messages of a producer. Package txn implements it.
 type Checker interface {
@@ -155,24 +173,17 @@ type Checker interface {
 // Transactions lets the producer send transactional messages, for which c
 // answers. It is for package txn; see txn.Kinds.
 func Transactions(c Checker) Option {
-	return func(s *settings) { s.checkers = append(s.checkers, c) }
+	return option(func(s *settings) { s.checkers = append(s.checkers, c) })
 }
 
 // settings are a Producer's options.
 type settings struct {
-	retries          int
-	retryUnknown     bool
-	retryAsync       bool
-	requireDurable   bool
+	sends
 	rateLimit        float64 // messages a second
 	limited          bool
-	sendTimeout      time.Duration
-	attemptTimeout   time.Duration
 	maxMessageSize   int
 	maxInFlight      int
 	maxInFlightBytes int64
-	failFast         bool
-	selector         QueueSelector
 	keySelector      QueueSelector // for sharding keys without a selector
 	faultAvoidance   bool
 	linger           time.Duration
@@ -190,9 +201,7 @@ type settings struct {
 
 func defaults() settings {
 	return settings{
-		retries:          2,
-		retryAsync:       true,
-		sendTimeout:      3 * time.Second,
+		sends:            sends{retries: 2, retryAsync: true, sendTimeout: 3 * time.Second},
 		maxMessageSize:   message.MaxBodySize,
 		maxInFlight:      1024,
 		maxInFlightBytes: 64 << 20,
@@ -237,11 +246,8 @@ func (s *settings) validate(group string, caps driver.Capabilities) error {
 		errs = append(errs, fmt.Errorf("producer: %w", err))
 	}
 	refuse(s.nils > 0, "%d of the options are nil; remove them", s.nils)
-	refuse(s.retries < 0, "Retries(%d) is negative; 0 makes one attempt", s.retries)
+	s.sends.validate(refuse)
 	refuse(s.limited && (s.rateLimit < minRate || s.rateLimit > maxRate), "RateLimit(%v): want %v to %v messages a second", s.rateLimit, minRate, maxRate)
-	refuse(s.sendTimeout <= 0, "SendTimeout(%s) must be positive", s.sendTimeout)
-	refuse(s.attemptTimeout < 0, "AttemptTimeout(%s) is negative", s.attemptTimeout)
-	refuse(s.attemptTimeout > s.sendTimeout, "AttemptTimeout(%s) is longer than SendTimeout(%s)", s.attemptTimeout, s.sendTimeout)
 	refuse(s.maxMessageSize <= 0, "MaxMessageSize(%d) must be positive", s.maxMessageSize)
 	refuse(s.maxInFlight <= 0, "MaxInFlight(%d) must be positive", s.maxInFlight)
 	refuse(s.maxInFlightBytes <= 0, "MaxInFlightBytes(%d) must be positive", s.maxInFlightBytes)

@@ -39,7 +39,7 @@ func (p *Producer) pace(ctx context.Context, n int) error {
 }
 
 func (p *Producer) awaitTurn(ctx context.Context, wait time.Duration) error {
-	if p.cfg.failFast {
+	if p.sends.failFast {
 		return fmt.Errorf("the next one may pass in %s", wait.Round(time.Millisecond))
 	}
 	if at, ok := ctx.Deadline(); ok && time.Until(at) < wait {

@@ -19,6 +19,13 @@ type Callback func(ctx context.Context, r message.SendResult, err error)
 // Producer sends messages for one producer group. It is safe for concurrent
 // use. It never changes a message.
 type Producer struct {
+	*core
+	sends sends
+	alone bool // messages share no request
+}
+
+// core is a producer without the options of its sends.
+type core struct {
 	group     string
 	cfg       settings
 	sender    driver.Sender
@@ -44,7 +51,7 @@ func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
 			cfg.nils++
 			continue
 		}
-		o(&cfg)
+		o.applyProducer(&cfg)
 	}
 	cfg.complete()
 	caps := d.Capabilities()
@@ -59,18 +66,18 @@ func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("producer %q: %w", group, err)
 	}
-	p := &Producer{
+	p := &Producer{sends: cfg.sends, core: &core{
 		group: group, cfg: cfg, sender: sender, caps: caps,
 		brokers:   newBrokers(cfg.logger.With("group", group), cfg.faultAvoidance, cfg.breaker),
 		positions: newTable(newPosition),
 		patience:  min(patience, cfg.sendTimeout),
-	}
+	}}
 	if cfg.attemptTimeout > 0 {
 		p.patience = min(p.patience, cfg.attemptTimeout)
 	}
 	p.flow = flow{
 		stopping: make(chan struct{}),
-		limit:    cfg.maxInFlight, limitBytes: cfg.maxInFlightBytes, failFast: cfg.failFast,
+		limit:    cfg.maxInFlight, limitBytes: cfg.maxInFlightBytes,
 		maxWorkers: cfg.callbackWorkers, call: p.callBack,
 	}
 	if cfg.limited {
@@ -206,7 +213,7 @@ func (p *Producer) admit(ctx context.Context, o *op) error {
 			return fmt.Errorf("producer %s, topic %s: %w", p.group, o.lead().Topic, err)
 		}
 	}
-	if err := p.flow.acquire(ctx, o, p.cfg.sendTimeout); err != nil {
+	if err := p.flow.acquire(ctx, o, p.sends.sendTimeout, p.sends.failFast); err != nil {
 		o.ctx = nil // the send has not begun
 		return fmt.Errorf("producer %s, topic %s: %w", p.group, o.lead().Topic, err)
 	}

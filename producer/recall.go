@@ -22,7 +22,7 @@ func (p *Producer) Recall(ctx context.Context, topic, handle string) error {
 		return p.closedError()
 	}
 	defer p.flow.leave()
-	bounded := newSendContext(ctx, p.cfg.sendTimeout)
+	bounded := newSendContext(ctx, p.sends.sendTimeout)
 	defer bounded.end(context.Canceled)
 	return r.Recall(bounded, topic, handle)
 }

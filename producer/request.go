@@ -33,7 +33,7 @@ func (p *Producer) Request(ctx context.Context, m *message.Message) (*message.De
 	defer p.flow.leave()
 	if _, bounded := ctx.Deadline(); !bounded {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, p.cfg.sendTimeout)
+		ctx, cancel = context.WithTimeout(ctx, p.sends.sendTimeout)
 		defer cancel()
 	}
 	began := time.Now()

@@ -98,10 +98,10 @@ func (p *Producer) queues(ctx context.Context, topic string) ([]message.Queue, e
 
 // selector chooses m's queue; nil: any queue will do.
 func (p *Producer) selector(m *message.Message) QueueSelector {
-	if p.cfg.selector == nil && m.ShardingKey != "" {
+	if p.sends.selector == nil && m.ShardingKey != "" {
 		return p.cfg.keySelector
 	}
-	return p.cfg.selector
+	return p.sends.selector
 }
 
 // selected is the queue that a selector names.
@@ -112,6 +112,9 @@ func selected(sel QueueSelector, m *message.Message, queues []message.Queue) (q 
 		}
 	}()
 	i := sel(m, queues)
+	if i == noSuchQueue {
+		return message.Queue{}, fmt.Errorf("topic %q: %w: it has no such queue to write to as ToQueue names", m.Topic, message.ErrUnreachable)
+	}
 	if i < 0 || i >= len(queues) {
 		return message.Queue{}, fmt.Errorf("topic %q: the queue selector chose %d of %d queues", m.Topic, i, len(queues))
 	}

@@ -81,7 +81,7 @@ func (o *op) guardedLocal(ctx context.Context, r driver.Receipt) (state driver.T
 			state = driver.TxUnknown
 		}
 	}()
-	if o.p.cfg.requireDurable && r.Status != message.SendOK {
+	if o.p.sends.requireDurable && r.Status != message.SendOK {
 		o.localRan = true
 		return driver.TxRollback
 	}
