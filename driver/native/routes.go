@@ -31,13 +31,16 @@ type topicState struct {
 	auto  atomic.Pointer[route] // for senders, while it does not exist
 	// wanted: somebody waits for the topic to appear.
 	wanted atomic.Bool
-	// renewed is when the loop looked it up last; the loop's own.
-	renewed time.Time
+	// renewed is when the loop, or a sender in vain, looked it up last: ns since 1970.
+	renewed atomic.Int64
 
 	mu         sync.Mutex // guards the following
 	flight     *routeFlight
 	autoFlight *routeFlight
 }
+
+// due is when it may be looked up again.
+func (st *topicState) due() time.Time { return time.Unix(0, st.renewed.Load()).Add(refreshPause) }
 
 // routeFlight is one lookup that any number of callers wait for.
 type routeFlight struct {
@@ -169,6 +172,9 @@ func (rs *routes) fetchAuto(st *topicState) (*route, error) {
 	if err != nil {
 		return nil, err
 	}
+	// The brokers of the first sends make the topic: give all of them time to, lest the
+	// topic's own route is found with one of them, and the others get nothing for a while.
+	st.renewed.Store(time.Now().UnixNano())
 	r := autoRoute(st.topic, data)
 	r.publish = rs.c.named.shownQueues(r.publish)
 	if old := st.auto.Swap(r); old == nil || !old.equal(r) {
@@ -281,7 +287,7 @@ func (rs *routes) takeDue(now time.Time) (due map[string]struct{}, rest time.Tim
 	rs.mu.Lock()
 	defer rs.mu.Unlock()
 	for topic := range rs.asked {
-		at := rs.state(topic).renewed.Add(refreshPause)
+		at := rs.state(topic).due()
 		if !now.Before(at) {
 			due[topic] = struct{}{}
 			delete(rs.asked, topic)
@@ -301,12 +307,12 @@ func (rs *routes) round(ctx context.Context, all bool, asked map[string]struct{}
 		_, now := asked[st.topic]
 		auto, exists := st.auto.Load() != nil, st.snap.Load() != nil
 		awaited := st.wanted.Load() && !exists
-		if !now && !(awaited && time.Since(st.renewed) >= refreshPause) && !(all && (exists || auto)) {
+		if !now && !(awaited && !time.Now().Before(st.due())) && !(all && (exists || auto)) {
 			missing = missing || awaited
 			return true
 		}
 		failed := rs.renew(ctx, st)
-		st.renewed = time.Now()
+		st.renewed.Store(time.Now().UnixNano())
 		if failed != nil && ctx.Err() == nil {
 			rs.c.log.Debug("route lookup failed", "topic", st.topic, "error", failed)
 		}
