@@ -57,12 +57,15 @@ func requestWithJava(s *stand) {
 		return err
 	})
 	s.start(c, mux)
+	// A JVM takes its time on a busy machine.
+	ctx, cancel := context.WithTimeout(s.Context(), 3*time.Minute)
+	defer cancel()
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	wg.Go(func() {
 		big := strings.Repeat("x", 100_000)
 		for _, body := range []string{"there", big, "that is all"} {
-			d, err := p.Request(s.soon(), message.New(theirs, []byte(body)))
+			d, err := p.Request(ctx, message.New(theirs, []byte(body)))
 			if err != nil {
 				s.Errorf("Java's reply to %.20q: %v", body, err)
 				return
@@ -77,7 +80,7 @@ func requestWithJava(s *stand) {
 	if s.leg.has&v5 == 0 {
 		version = apache.V4
 	}
-	got, err := apache.Peer(s.soon(), apache.PeerOptions{Client: version, Server: version, NameServer: s.server.nameServers[0], Prefix: prefix, Cases: cases})
+	got, err := apache.Peer(ctx, apache.PeerOptions{Client: version, Server: version, NameServer: s.server.nameServers[0], Prefix: prefix, Cases: cases})
 	if err != nil || len(got) != len(cases) {
 		s.Fatalf("Java's client: %v, %v", got, err)
 	}
