@@ -88,6 +88,10 @@ type SubscriptionConfig struct {
 	CommitInterval time.Duration
 	// StrictRetryDelay refuses to round an exact retry delay up to a level.
 	StrictRetryDelay bool
+	// ExactRetries says that there will be verdicts with a Delay that is Strict: a
+	// broker that is there and does not keep it makes Start fail with
+	// message.ErrUnsupported.
+	ExactRetries bool
 }
 
 // Broadcast says where a broadcast group's offsets are kept: in the file
@@ -139,6 +143,9 @@ type Verdict struct {
 	Level int
 	// Delay, when set, asks for an exact delay instead of a level.
 	Delay time.Duration
+	// Strict refuses to round Delay up to a level, as SubscriptionConfig.
+	// StrictRetryDelay does for all.
+	Strict bool
 	// MaxRetries overrides the subscription's maximum; 0 does not.
 	MaxRetries int
 }
@@ -147,7 +154,8 @@ type Verdict struct {
 // without Start before, and more than once.
 type Subscription interface {
 	// Start begins to receive. It does not wait for the topics to exist. Brokers that
-	// do not take an SQL92 filter make it fail with message.ErrUnsupported.
+	// do not take an SQL92 filter, or keep ExactRetries, make it fail with
+	// message.ErrUnsupported.
 	Start(ctx context.Context) error
 	// Drain stops pulling, waits until everything delivered is settled, commits
 	// the offsets and leaves the group. When ctx ends first it stops and says

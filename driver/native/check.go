@@ -11,17 +11,18 @@ import (
 	"github.com/rocketkit/rocketkit/message"
 )
 
-// checkFilters asks the brokers whether they take the group's SQL92 expressions (code
-// 46), before it joins: on a broker that does not, or with a wrong expression, the
-// group would get nothing and be told so by failing pulls only. As with Apache's
-// client, servers and topics that are not there yet go unchecked. It takes a request's
-// time at most.
-func (s *subscription) checkFilters(caller context.Context) error {
+// checkBrokers asks the brokers, before the group is joined, whether they take its
+// SQL92 expressions (code 46): on a broker that does not, or with a wrong expression,
+// the group would get nothing and be told so by failing pulls only. It also sees whether
+// they are of versions that keep exact retry delays, where the group must have these. As
+// with Apache's client, servers and topics that are not there yet go unchecked. It takes
+// a request's time at most.
+func (s *subscription) checkBrokers(caller context.Context) error {
 	ctx, cancel := context.WithTimeout(caller, s.c.cfg.RequestTimeout)
 	defer cancel()
 	for _, topic := range s.topics() {
 		f := s.filter[topic]
-		if f.data.TagType() {
+		if f.data.TagType() && (!s.cfg.ExactRetries || topic == message.RetryTopic(s.cfg.Group)) {
 			continue
 		}
 		r, err := s.c.routes.forReading(ctx, topic)
@@ -36,9 +37,9 @@ func (s *subscription) checkFilters(caller context.Context) error {
 			if addr == "" {
 				continue
 			}
-			err := s.checkFilter(ctx, s.c.brokers.get(addr), b.name, f)
+			err := s.checkBroker(ctx, s.c.brokers.get(addr), b.name, f)
 			var refused *message.BrokerError
-			if err != nil && !errors.As(err, &refused) {
+			if err != nil && !errors.As(err, &refused) && !errors.Is(err, message.ErrUnsupported) {
 				err = s.unchecked(caller, topic, err)
 			}
 			if err != nil {
@@ -49,7 +50,24 @@ func (s *subscription) checkFilters(caller context.Context) error {
 	return nil
 }
 
-// checkFilter asks one broker.
+// checkBroker looks at one broker.
+func (s *subscription) checkBroker(ctx context.Context, b *broker, name string, f *filter) error {
+	if s.cfg.ExactRetries {
+		op := "retry messages of topic " + f.data.Topic + " after exact delays"
+		if _, err := b.connect(ctx); err != nil { // which tells the version
+			return callError(op, name, b.addr, err)
+		}
+		if err := b.keepsDelays(op, name); err != nil {
+			return err
+		}
+	}
+	if f.data.TagType() {
+		return nil
+	}
+	return s.checkFilter(ctx, b, name, f)
+}
+
+// checkFilter asks one broker about an expression.
 func (s *subscription) checkFilter(ctx context.Context, b *broker, name string, f *filter) error {
 	op := "subscribe to topic " + f.data.Topic + " by SQL92"
 	body, err := protocol.EncodeBody(protocol.CheckClientRequest{ClientID: s.c.id, Group: s.cfg.Group, Subscription: &f.data})
@@ -79,7 +97,7 @@ func (s *subscription) unchecked(caller context.Context, topic string, err error
 	case errors.Is(err, message.ErrClosed), caller.Err() != nil:
 		return err
 	case !errors.Is(err, message.ErrNoRoute):
-		s.c.log.Warn("an SQL92 expression is not checked", "group", s.cfg.Group, "topic", topic, "error", err)
+		s.c.log.Warn("a subscription is not checked", "group", s.cfg.Group, "topic", topic, "error", err)
 	}
 	return nil
 }

@@ -47,6 +47,6 @@
 //
 // At least once. The cases that deliver a message again: a member that ends
 // without Drain or is cut off, a queue that moves to another member while its
-// messages are at work, a send-back that was written and not answered, and a
-// crash between two commits.
+// messages are at work, a send-back or an exact retry that was written and not
+// answered, and a crash between two commits.
 package native

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
-	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
@@ -131,36 +130,56 @@ func (q *queue) deadLetterBySend(s *slot, v driver.Verdict, cause error) {
 // retry topic as a timer message, without a level, which would win. Brokers
 // before 5.0 ignore the timer, so that they never get one.
 func (q *queue) retryExactly(s *slot, v driver.Verdict) {
+	due := time.Now().Add(v.Delay)
 	b, err := q.s.c.master(q.mq)
-	if err == nil && b.version.Load() < protocol.VersionV5_0_0 {
-		err = &UnsupportedError{
-			Op: "retry after " + v.Delay.String(), Broker: q.mq.Broker, Addr: b.addr,
-			Why:    fmt.Sprintf("exact delays need RocketMQ 5.0; the broker reports version %d, 5.0.0 is %d", b.version.Load(), protocol.VersionV5_0_0),
-			Remedy: "retry by levels or upgrade the broker",
-		}
+	if err == nil {
+		err = b.keepsDelays("retry after "+v.Delay.String(), q.mq.Broker)
 	}
 	if err != nil {
-		q.noExactDelay(s, v, err)
+		q.noExactDelay(s, v, due, err)
 		return
 	}
-	h := q.republish(s, int32(s.d.ReconsumeTimes)+1, int32(q.maxRetries(v)), time.Now().Add(v.Delay).UnixMilli())
+	h := q.republish(s, int32(s.d.ReconsumeTimes)+1, int32(q.maxRetries(v)), due.UnixMilli())
 	q.tell(s, protocol.SendMessageV2, h, q.storedBody(s), func(s *slot, err error) {
-		switch {
-		case err == nil:
+		if err == nil {
 			q.finished(s)
-		case answer.IsCode(err, protocol.MessageIllegal) || answer.IsCode(err, protocol.SystemError):
-			q.noExactDelay(s, v, err) // too far ahead, or the timer is off
-		default:
-			q.hold(s, err, holdTime)
+			return
 		}
+		// Too far ahead, the timer is off or overloaded, or there is no answer, when it
+		// may come twice.
+		q.noExactDelay(s, v, due, err)
 	})
 }
 
+// keepsDelays is an error for a broker that is known not to have timer messages.
+func (b *broker) keepsDelays(op, name string) error {
+	v := b.version.Load()
+	if v >= protocol.VersionV5_0_0 {
+		return nil
+	}
+	return &UnsupportedError{
+		Op: op, Broker: name, Addr: b.addr,
+		Why:    fmt.Sprintf("exact delays need RocketMQ 5.0; the broker reports version %d, 5.0.0 is %d", v, protocol.VersionV5_0_0),
+		Remedy: "retry by levels or upgrade the broker",
+	}
+}
+
 // noExactDelay rounds up to the next level or, when that is not allowed, keeps
-// the message here for exactly that long.
-func (q *queue) noExactDelay(s *slot, v driver.Verdict, why error) {
-	if q.s.cfg.StrictRetryDelay || errors.Is(why, message.ErrUnreachable) {
-		q.hold(s, why, v.Delay)
+// the message here until it is due. A broker that cannot be reached is tried again
+// while there is time.
+func (q *queue) noExactDelay(s *slot, v driver.Verdict, due time.Time, why error) {
+	gone, left := errors.Is(why, message.ErrUnreachable), time.Until(due)
+	switch {
+	case gone && left > holdTime:
+		q.park(s, holdTime)
+		s.rare.then = func(s *slot) {
+			v.Delay = time.Until(due)
+			q.retryExactly(s, v)
+		}
+		q.complaints.warn(q.s.c.log, "message not taken back; trying again", "group", q.s.cfg.Group, "queue", q.mq, "id", s.d.ID, "error", why)
+		return
+	case gone || v.Strict || q.s.cfg.StrictRetryDelay:
+		q.hold(s, why, left)
 		return
 	}
 	level := levelFor(q.s.c.levels, v.Delay)
@@ -275,7 +294,7 @@ func (q *queue) hold(s *slot, err error, d time.Duration) {
 func (q *queue) holdLetter(s *slot, v driver.Verdict, err error) {
 	q.s.c.log.Warn("message not dead-lettered; trying again", "group", q.s.cfg.Group, "queue", q.mq, "offset", s.offset, "id", s.d.ID, "after", holdTime, "error", err)
 	q.park(s, holdTime)
-	s.extra().letter = &v
+	s.rare.then = func(s *slot) { q.deadLetter(s, v) }
 }
 
 func (q *queue) park(s *slot, d time.Duration) {
@@ -292,14 +311,14 @@ func (q *queue) redeliverDue(now time.Time) time.Time {
 	if q.waiting == 0 || !q.mine(now) {
 		return next
 	}
-	var letters []*slot
+	var others []*slot
 	q.win.each(func(s *slot) {
 		switch {
 		case s.state != slotWaiting:
 		case s.rare.due.After(now):
 			next = earlier(next, s.rare.due)
-		case s.rare.letter != nil:
-			letters = append(letters, s)
+		case s.rare.then != nil:
+			others = append(others, s)
 		default:
 			d := *s.d
 			d.ReconsumeTimes++
@@ -308,11 +327,11 @@ func (q *queue) redeliverDue(now time.Time) time.Time {
 			q.deliverOne(&d)
 		}
 	})
-	for _, s := range letters {
+	for _, s := range others {
 		q.waiting--
-		v := *s.rare.letter
-		s.rare.letter = nil
-		q.deadLetter(s, v)
+		then := s.rare.then
+		s.rare.then = nil
+		then(s)
 	}
 	return next
 }

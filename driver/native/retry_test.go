@@ -1,7 +1,6 @@
 package native
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -259,102 +258,6 @@ func TestDeadLetterByTheRetryTopic(t *testing.T) {
 			t.Errorf("committed %d, want 1", o)
 		}
 	})
-}
-
-func TestExactRetryDelayIsATimerMessage(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		c, _ := consumeOne(t, driver.SubscriptionConfig{MaxRetries: 4}, driver.Verdict{Delay: 1234 * time.Millisecond})
-		b := c.brokers["a"]
-		b.put(orders0, protocol.Record{Body: []byte("body"), BornTimestamp: 77, Properties: props("UNIQ_KEY=ID;TAGS=t;DELAY=2;")})
-		synctest.Wait()
-		reqs := b.requests(protocol.SendMessageV2)
-		if len(reqs) != 1 || len(b.requests(protocol.SendMessageBack)) != 0 {
-			t.Fatalf("%d sends", len(reqs))
-		}
-		first := b.stored(t, orders0)[0]
-		want := map[string]string{
-			"a": "group", "b": message.RetryTopic("group"), "c": "TBW102", "d": "4", "e": "-1", "f": "0", "g": "77", "h": "0",
-			"i": string(props(fmt.Sprintf("UNIQ_KEY=ID;TAGS=t;ORIGIN_MESSAGE_ID=%s;RETRY_TOPIC=orders;TIMER_DELIVER_MS=%d;",
-				protocol.OffsetMessageID(first.StoreHost, 0), time.Now().UnixMilli()+1234))),
-			"j": "1", "k": "false", "l": "4", "m": "false", "n": "a",
-		}
-		if diff := cmp.Diff(want, reqs[0].fields); diff != "" {
-			t.Error(diff)
-		}
-	})
-}
-
-func TestExactRetryDelayAtTheMaximumIsADeadLetter(t *testing.T) {
-	inBubble(t, func(t *testing.T) {
-		delayed := driver.Verdict{Delay: time.Second}
-		c, _ := consumeOne(t, driver.SubscriptionConfig{MaxRetries: 1}, delayed, delayed, delayed)
-		putOne(c)
-		pass(time.Minute)
-		if n := len(c.brokers["a"].stored(t, letters)); n != 1 {
-			t.Errorf("%d dead letters", n)
-		}
-	})
-}
-
-func TestExactRetryDelayWhereTheBrokerHasNoTimer(t *testing.T) {
-	verdict := driver.Verdict{Delay: 7 * time.Second}
-	tests := []struct {
-		name    string
-		version int32
-		strict  bool
-		refuse  protocol.Code // of the send, 0: none
-		back    []string      // levels of the send-backs
-	}{
-		{"4.9 takes the next level up", protocol.VersionV4_9_7, false, 0, []string{"3"}},
-		{"4.9, strict: exactly, but here", protocol.VersionV4_9_7, true, 0, nil},
-		{"the timer is off", protocol.VersionV5_4_0, false, protocol.SystemError, []string{"3"}},
-		{"too far ahead", protocol.VersionV5_4_0, false, protocol.MessageIllegal, []string{"3"}},
-		{"too far ahead, strict", protocol.VersionV5_4_0, true, protocol.MessageIllegal, nil},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			inBubble(t, func(t *testing.T) {
-				c := newCluster(t)
-				b := c.startBroker("a", "10.0.0.1:10911", tt.version)
-				c.addTopic("orders", 1)
-				if tt.refuse != 0 {
-					b.refuse(protocol.SendMessageV2, tt.refuse)
-				}
-				sink := &collector{handle: func(d delivery) {
-					if d.ReconsumeTimes == 0 {
-						d.settle(verdict)
-						return
-					}
-					d.ack()
-				}}
-				subscribe(t, c.open(), sink, driver.SubscriptionConfig{From: driver.FromFirst, StrictRetryDelay: tt.strict}, "orders")
-				pass(2 * time.Second)
-				putOne(c)
-				pass(20 * time.Second)
-				var levels []string
-				for _, r := range b.requests(protocol.SendMessageBack) {
-					levels = append(levels, r.fields["delayLevel"])
-				}
-				if diff := cmp.Diff(tt.back, levels); diff != "" {
-					t.Error(diff)
-				}
-				got := sink.all()
-				if len(got) != 2 {
-					t.Fatalf("%d deliveries", len(got))
-				}
-				if d := got[1].at.Sub(got[0].at); tt.strict && d != verdict.Delay {
-					t.Errorf("came after %s, want exactly %s", d, verdict.Delay)
-				}
-				if tt.strict && !strings.Contains(c.logs.String(), "not taken back") {
-					t.Error("nothing was logged")
-				}
-				pass(6 * time.Second)
-				if o := b.committed("group", orders0); o != 1 {
-					t.Errorf("committed %d", o)
-				}
-			})
-		})
-	}
 }
 
 func TestCompressedBodiesAreDelivered(t *testing.T) {

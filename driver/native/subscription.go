@@ -240,7 +240,7 @@ func (s *subscription) topics() []string {
 func (s *subscription) kick() { poke(s.wake) }
 
 // Start implements driver.Subscription. It does not wait for the network, except
-// that servers which are there are asked whether they take an SQL92 expression.
+// that servers which are there are asked whether they do what the subscription needs.
 func (s *subscription) Start(ctx context.Context) error {
 	s.mu.Lock()
 	again := s.started || s.mode != stay
@@ -249,7 +249,7 @@ func (s *subscription) Start(ctx context.Context) error {
 	if again {
 		return fmt.Errorf("start group %q: it was started or stopped before; make a new subscription", s.group)
 	}
-	if err := s.checkFilters(ctx); err != nil {
+	if err := s.checkBrokers(ctx); err != nil {
 		return s.neverStarted(fmt.Errorf("start group %q: %w", s.group, err))
 	}
 	if err := s.openLocal(); err != nil {

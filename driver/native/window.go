@@ -4,7 +4,6 @@ import (
 	"sort"
 	"time"
 
-	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -45,9 +44,9 @@ type slot struct {
 
 // rarity is what few messages need.
 type rarity struct {
-	raw    []byte          // the body as stored, when the delivered one was decompressed
-	due    time.Time       // slotWaiting: when to go on
-	letter *driver.Verdict // slotWaiting: dead-letter it then, instead of delivering it again
+	raw  []byte      // the body as stored, when the delivered one was decompressed
+	due  time.Time   // slotWaiting: when to go on
+	then func(*slot) // slotWaiting: what to do then, instead of delivering it again; may be nil
 }
 
 // extra returns the slot's rarity, made when needed.
