@@ -14,7 +14,6 @@ import (
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/producer"
-	"github.com/rocketkit/rocketkit/retry"
 	"github.com/rocketkit/rocketkit/trace"
 )
 
@@ -279,7 +278,7 @@ func (c *Client) consumerOptions(group string) []consumer.GroupOption {
 	add(cc.Order == "sharding_key", consumer.OrderedBy((*message.Delivery).ShardingKey))
 	add(cc.Suspend > 0, consumer.Suspend(cc.Suspend))
 	if cc.MaxRetries != nil {
-		opts = append(opts, consumer.Retry(retry.Levels(*cc.MaxRetries)))
+		opts = append(opts, consumer.MaxRetries(*cc.MaxRetries))
 	}
 	add(cc.ConsumeTimeout > 0, consumer.Timeout(cc.ConsumeTimeout))
 	add(cc.ShutdownTimeout > 0, consumer.ShutdownTimeout(cc.ShutdownTimeout))

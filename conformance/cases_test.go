@@ -106,6 +106,8 @@ func sdkCases() []testCase {
 		{name: "retry after the time-out", about: "the handler's ctx ends at the consume time-out", run: retryTimeout},
 		{name: "retry after exactly", about: "retry.After is kept", run: retryAfterExactly, needs: exactRetries},
 		{name: "retry after rounded", about: "retry.After takes the next level up", run: retryAfterRounded, needs: roundedRetries},
+		{name: "retry with a back-off", about: "delays that grow, to the second with timer messages and else the next level up; id, keys, origin and count are kept; then the dead letters", run: retryBackoff},
+		{name: "retry with a strict back-off", about: "ErrUnsupported at the start where delays are rounded", run: retryStrictBackoff, needs: roundedRetries},
 		{name: "retry permanent", about: "retry.Permanent goes to the dead letters at once", run: retryPermanent},
 		{name: "retry undecodable", about: "so does a body that its codec refuses", run: retryDecode},
 		{name: "retry skip", about: "retry.Skip acknowledges", run: retrySkip},

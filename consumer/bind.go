@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/rocketkit/rocketkit/codec"
-	"github.com/rocketkit/rocketkit/retry"
 )
 
 // BindOption configures Bind.
@@ -228,7 +227,7 @@ func (b *binder) options(field string, tags map[string]string) []HandlerOption {
 		if err != nil || n < 0 {
 			b.mistake("field %s: tag retries is %q; write a number from 0 (dead-letter the first failure) on", field, s)
 		}
-		opts = append(opts, Retry(retry.Levels(n)))
+		opts = append(opts, MaxRetries(n))
 	}
 	if s, ok := tags["timeout"]; ok {
 		d, err := time.ParseDuration(s)

@@ -327,3 +327,22 @@ func ExampleHandleBatchRaw() {
 	play(mux, &message.Delivery{ID: "1", Topic: "payments", Body: []byte("anything")})
 	// Output: 0 1 8 bytes
 }
+
+// One back-off for the group, and fewer retries for what is soon out of date.
+func ExampleMaxRetries() {
+	backoff := retry.Backoff{Base: 5 * time.Second, Factor: 2, Max: 10 * time.Minute, Jitter: 0.1}
+	mux := consumer.NewMux("pay_consumer_group", consumer.Retry(retry.Exponential(20, backoff)))
+	consumer.Handle(mux, "payments", func(_ context.Context, text string) error {
+		fmt.Println("paid:", text)
+		return nil // an error comes again after 5 s, 10 s, 20 s … 10 minutes
+	})
+	consumer.Handle(mux, "prices", func(_ context.Context, text string) error {
+		fmt.Println("price:", text)
+		return nil
+	}, consumer.MaxRetries(2))
+
+	play(mux, &message.Delivery{ID: "1", Topic: "payments", Body: []byte("o-1")}, &message.Delivery{ID: "2", Topic: "prices", Body: []byte("3.50")})
+	// Output:
+	// paid: o-1
+	// price: 3.50
+}

@@ -4,11 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"math/rand/v2"
 	"sync"
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/retry"
 )
 
 // Fetcher is a member of a group that has no handlers: the program fetches messages
@@ -23,6 +26,7 @@ type Fetcher struct {
 	group           string
 	shutdownTimeout time.Duration
 	sub             driver.Subscription
+	policy          retry.Policy
 	closed          chan struct{}
 
 	mu      sync.Mutex // guards the following
@@ -46,7 +50,9 @@ func NewFetcher(drv driver.Driver, group string, subs []Subscription, opts ...Gr
 	}
 	cfg := a.common(group, a.opts.from)
 	cfg.Topics = a.filters
-	cfg.MaxRetries = atMost(a.opts.retry.value.Retries())
+	f.policy = a.opts.policy()
+	cfg.ExactRetries = f.policy.Strict() || a.opts.strictRetryDelay && f.policy.Grows()
+	cfg.MaxRetries = atMost(f.policy.Retries())
 	if f.sub, err = drv.NewSubscription(cfg, f); err != nil {
 		return nil, fmt.Errorf("fetcher of group %q: %w", group, err)
 	}
@@ -137,15 +143,29 @@ func (f *Fetcher) Ack(ds ...*message.Delivery) error {
 	return f.answer(driver.Verdict{Action: driver.ActionAck}, ds)
 }
 
-// Retry has messages delivered again after a delay, 0 for the broker's own (10 s,
-// then more with each attempt), and to the dead letters after the retry policy's
+// Retry has messages delivered again after a delay, 0 for that of the retry policy's
+// back-off or else the broker's own (10 s, then more with each attempt), and to the dead letters after the retry policy's
 // number of retries, 16 by default.
 func (f *Fetcher) Retry(after time.Duration, ds ...*message.Delivery) error {
 	if after < 0 {
 		return fmt.Errorf("retry after %s: must not be negative", after)
 	}
-	return f.answer(driver.Verdict{Action: driver.ActionRetry, Delay: after}, ds)
+	v := driver.Verdict{Action: driver.ActionRetry, Delay: after, Strict: f.policy.Strict()}
+	if after > 0 || !f.policy.Grows() {
+		return f.answer(v, ds)
+	}
+	var errs []error
+	for i, d := range ds {
+		if d != nil {
+			v.Delay = f.policy.Decide(retry.Attempt{Reconsumed: d.ReconsumeTimes, Immediate: math.MaxInt, Random: rand.Float64()}, errAsked).Delay
+		}
+		errs = append(errs, f.answer(v, ds[i:i+1]))
+	}
+	return errors.Join(errs...)
 }
+
+// errAsked is the failure of a message that the program wants again.
+var errAsked = errors.New("to be delivered again")
 
 // DeadLetter gives messages up: they go to the group's dead letters.
 func (f *Fetcher) DeadLetter(ds ...*message.Delivery) error {

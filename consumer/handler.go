@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math"
+	"math/rand/v2"
 	"runtime/debug"
 	"sync/atomic"
 	"time"
@@ -120,7 +121,7 @@ func (h *handler) judge(c *call, d *message.Delivery, immediate int, err error) 
 		return driver.Verdict{Action: driver.ActionDeadLetter}, false
 	case retry.Later:
 	}
-	return driver.Verdict{Action: driver.ActionRetry, Level: decision.Level, Delay: decision.Delay, MaxRetries: decision.MaxRetries}, false
+	return driver.Verdict{Action: driver.ActionRetry, Level: decision.Level, Delay: decision.Delay, Strict: decision.Strict, MaxRetries: decision.MaxRetries}, false
 }
 
 // attempt decodes and calls the handler once; a panic is its error.
@@ -140,7 +141,7 @@ func (h *handler) decide(d *message.Delivery, immediate int, err error) retry.De
 	if h.dlq {
 		return decideDeadLetter(d, err)
 	}
-	return h.policy.Decide(retry.Attempt{Reconsumed: d.ReconsumeTimes, Immediate: immediate}, err)
+	return h.policy.Decide(retry.Attempt{Reconsumed: d.ReconsumeTimes, Immediate: immediate, Random: rand.Float64()}, err)
 }
 
 // Delay levels of a dead letter's further attempts: 10 s for the first, 10 m for

@@ -69,6 +69,7 @@ func (c choice[T]) over(fallback choice[T]) choice[T] {
 type common struct {
 	concurrency choice[int]
 	retry       choice[retry.Policy]
+	maxRetries  choice[int] // wins over the policy's own number
 	codec       choice[codec.Codec]
 	timeout     choice[time.Duration]
 }
@@ -135,8 +136,25 @@ func Concurrency(n int) Option {
 }
 
 // Retry decides what happens when a handler fails; retry.Levels(16) by default.
+// retry.Exponential has other delays than the broker's. One with a Strict back-off needs
+// a driver and brokers that keep these, see retry.Backoff.
 func Retry(p retry.Policy) Option {
 	return commonOption(func(o *common) { o.retry = chosen(p) })
+}
+
+// MaxRetries is how often the broker delivers a failed message again before it goes to
+// the dead-letter queue, whatever the number of the retry policy that it is given with;
+// a handler's goes with the policy of its group where it has none of its own.
+func MaxRetries(n int) Option {
+	return commonOption(func(o *common) { o.maxRetries = chosen(n) })
+}
+
+// policy is the retry policy with its number.
+func (o *common) policy() retry.Policy {
+	if o.maxRetries.set {
+		return o.retry.value.UpTo(o.maxRetries.value)
+	}
+	return o.retry.value
 }
 
 // Codec decodes message bodies. By default strings and byte slices take the body
@@ -231,7 +249,8 @@ func ShutdownTimeout(d time.Duration) GroupOption {
 }
 
 // StrictRetryDelay refuses to round the delay of a retry.After up to a delay
-// level where the server or the driver cannot keep it.
+// level where the server or the driver cannot keep it, and is Strict for every
+// retry.Backoff of the group.
 func StrictRetryDelay() GroupOption {
 	return groupOption(func(o *groupOptions) { o.strictRetryDelay = true })
 }

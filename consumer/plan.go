@@ -43,7 +43,14 @@ func (e *entry) codecOr(g *common) codec.Codec {
 }
 
 // policyOr returns the entry's retry policy.
-func (e *entry) policyOr(g *common) retry.Policy { return e.retry.or(g.retry.value) }
+func (e *entry) policyOr(g *common) retry.Policy {
+	own := e.common
+	if !own.retry.set {
+		own.retry = g.retry
+		own.maxRetries = own.maxRetries.over(g.maxRetries)
+	}
+	return own.policy()
+}
 
 // plan is a Mux with every option applied, not yet checked.
 type plan struct {
@@ -121,7 +128,9 @@ func (p *plan) override() {
 		over := &entry{registration: e.registration}
 		p.apply(over, o.opts)
 		e.concurrency = over.concurrency.over(e.concurrency)
-		e.retry = over.retry.over(e.retry)
+		if e.maxRetries = over.maxRetries.over(e.maxRetries); over.retry.set {
+			e.retry, e.maxRetries = over.retry, over.maxRetries
+		}
 		e.codec = over.codec.over(e.codec)
 		e.timeout = over.timeout.over(e.timeout)
 		e.rate = over.rate.over(e.rate)
@@ -129,7 +138,7 @@ func (p *plan) override() {
 		e.batchSize = over.batchSize.over(e.batchSize)
 		e.batchWait = over.batchWait.over(e.batchWait)
 		if over.given.set || over.sql.set || len(over.tagExprs) > 0 {
-			p.mistake("ForHandler(%q) changes its name or subscription; only Concurrency, Retry, Codec, Timeout, RateLimit, KillSwitch, BatchSize and BatchWait can be given afterwards", o.name)
+			p.mistake("ForHandler(%q) changes its name or subscription; only Concurrency, Retry, MaxRetries, Codec, Timeout, RateLimit, KillSwitch, BatchSize and BatchWait can be given afterwards", o.name)
 		}
 	}
 	for _, name := range p.opts.disabled {
@@ -215,7 +224,9 @@ func (p *plan) subscription() driver.SubscriptionConfig {
 			cfg.Topics = append(cfg.Topics, f)
 		}
 		for _, e := range byTopic[topic] {
-			retries = max(retries, e.policyOr(&p.opts.common).Retries())
+			policy := e.policyOr(&p.opts.common)
+			retries = max(retries, policy.Retries())
+			cfg.ExactRetries = cfg.ExactRetries || p.exact(e, policy)
 		}
 	}
 	p.order(&cfg)
@@ -231,6 +242,11 @@ func atMost(retries int) int {
 		return -1
 	}
 	return retries
+}
+
+// exact reports that a handler's delays must be kept by the brokers.
+func (p *plan) exact(e *entry, policy retry.Policy) bool {
+	return !e.disabled && !p.opts.ordered && (policy.Strict() || p.opts.strictRetryDelay && policy.Grows())
 }
 
 func (p *plan) common(group string, from driver.From) driver.SubscriptionConfig {

@@ -153,7 +153,7 @@ func TestEveryRegistrationMistakeNamesWhatWhereAndTheRemedy(t *testing.T) {
 			`handler "dlq": the handler function is nil; pass one`,
 			`handler "dlq": it takes messages undecoded, so it has no use for a codec; remove Codec`,
 			`handler "dlq": HandleDLQ takes every dead letter of the group; remove Tags and SQL and tell them apart by d.Tag and d.OriginTopic()`,
-			`handler "dlq": dead letters are retried without end and never dead-lettered; remove Retry`,
+			`handler "dlq": dead letters are retried without end and never dead-lettered; remove Retry and MaxRetries`,
 			`handler "dlq": its group "` + strings.Repeat("g", 32) + `"… has 122 bytes, at most 120; shorten the group's name`,
 		}},
 		{"unknown names", "", []consumer.GroupOption{consumer.ForHandler("payed", consumer.Concurrency(1)), consumer.Disable("refund")}, func(m *mux) {
@@ -164,7 +164,7 @@ func TestEveryRegistrationMistakeNamesWhatWhereAndTheRemedy(t *testing.T) {
 			`Disable("refund") names no handler; registered are "paid", "refunded"`,
 		}},
 		{"options that come too late", "", []consumer.GroupOption{consumer.ForHandler("orders", consumer.Tags("x"))}, func(m *mux) { consumer.Handle(m, "orders", onText) },
-			[]string{`ForHandler("orders") changes its name or subscription; only Concurrency, Retry, Codec, Timeout, RateLimit, KillSwitch, BatchSize and BatchWait can be given afterwards`}},
+			[]string{`ForHandler("orders") changes its name or subscription; only Concurrency, Retry, MaxRetries, Codec, Timeout, RateLimit, KillSwitch, BatchSize and BatchWait can be given afterwards`}},
 		{"everything disabled", "", []consumer.GroupOption{consumer.Disable("orders")}, func(m *mux) { consumer.Handle(m, "orders", onText) },
 			[]string{`every handler is disabled; do not make the consumer`}},
 		{"strict delays on a driver that rounds", "", []consumer.GroupOption{consumer.StrictRetryDelay()}, func(m *mux) { consumer.Handle(m, "orders", onText) },

@@ -62,7 +62,7 @@ func NewSimpleConsumer(drv driver.Driver, group string, subs []Subscription, opt
 	}
 	return &SimpleConsumer{
 		drv: pd, group: group, filters: a.filters, from: a.opts.from, invisible: a.opts.invisible.or(defaultInvisible),
-		wait: a.pullWait(), retries: a.opts.retry.value.Retries(), log: a.logger(),
+		wait: a.pullWait(), retries: a.opts.policy().Retries(), log: a.logger(),
 	}, nil
 }
 

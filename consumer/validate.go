@@ -14,6 +14,9 @@ func (p *plan) validate(caps driver.Capabilities, driverName string) {
 	if p.opts.strictRetryDelay && !caps.ExactRetryDelay {
 		p.mistake("%w: StrictRetryDelay needs a driver that keeps retry delays, and %s rounds them up to delay levels; use the native driver or remove the option", message.ErrUnsupported, driverName)
 	}
+	if !caps.ExactRetryDelay {
+		p.checkDelays(driverName)
+	}
 	p.checkOrder(caps, driverName)
 	p.checkModel(caps, driverName)
 	for i, mw := range p.middleware {
@@ -30,6 +33,15 @@ func (p *plan) validate(caps driver.Capabilities, driverName string) {
 		p.checkTopic(topic, byTopic[topic])
 	}
 	p.checkPresence()
+}
+
+// checkDelays finds handlers whose delays a driver cannot keep.
+func (p *plan) checkDelays(driverName string) {
+	for _, e := range p.entries {
+		if policy := e.policyOr(&p.opts.common); !e.dlq && !p.opts.strictRetryDelay && p.exact(e, policy) {
+			p.mistake("%s: %w: Retry(%s): its delays must be kept, and %s rounds them up to delay levels; use the native driver or a back-off that is not Strict", e.label(), message.ErrUnsupported, policy, driverName)
+		}
+	}
 }
 
 // checkGroup checks the group's name and options.
@@ -81,6 +93,9 @@ func (p *plan) checkCommon(label string, c *common) {
 	}
 	if c.codec.set && c.codec.value == nil {
 		p.mistake("%sCodec(nil): name a codec, or leave the option out for the type's own", label)
+	}
+	if n := c.maxRetries; n.set && n.value < 0 {
+		p.mistake("%sMaxRetries(%d): at least 0, which dead-letters the first failure", label, n.value)
 	}
 	if c.retry.set {
 		if err := c.retry.value.Validate(); err != nil {
@@ -146,8 +161,8 @@ func (p *plan) checkDead(e *entry) {
 	if len(e.tagExprs) > 0 || e.sql.set {
 		p.mistake("%s: HandleDLQ takes every dead letter of the group; remove Tags and SQL and tell them apart by d.Tag and d.OriginTopic()", e.label())
 	}
-	if e.retry.set {
-		p.mistake("%s: dead letters are retried without end and never dead-lettered; remove Retry", e.label())
+	if e.retry.set || e.maxRetries.set {
+		p.mistake("%s: dead letters are retried without end and never dead-lettered; remove Retry and MaxRetries", e.label())
 	}
 	if g := dlqGroup(p.group); len(g) > message.MaxGroupLength && len(p.group) <= message.MaxGroupLength {
 		p.mistake("%s: its group %.32q… has %d bytes, at most %d; shorten the group's name", e.label(), g, len(g), message.MaxGroupLength)

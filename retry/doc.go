@@ -3,8 +3,8 @@
 //
 // A [Policy] answers with a [Decision]. [Levels] is RocketMQ's own: the broker
 // delivers the message again after 10 s, 30 s, 1 m … 2 h and, when the retries
-// are used up, moves it to the group's dead-letter queue. A handler overrides
-// the policy for one failure by wrapping its error:
+// are used up, moves it to the group's dead-letter queue. [Exponential] has delays
+// of your own. A handler overrides the policy for one failure by wrapping its error:
 //
 //	return retry.Permanent(err)            // no further attempt: dead-letter queue at once
 //	return retry.After(err, 5*time.Minute) // again after this delay

@@ -15,6 +15,8 @@ type Policy struct {
 	set       bool
 	retries   int // by the broker
 	immediate int // in process, for each delivery
+	grows     bool
+	backoff   Backoff // when it grows
 }
 
 // Levels retries n times by the broker's delay levels: 16 retries are 17
@@ -39,6 +41,18 @@ func (p Policy) Immediately(n int) Policy {
 	return p
 }
 
+// UpTo returns p with n retries by the broker instead of its own number.
+func (p Policy) UpTo(n int) Policy {
+	p.set, p.retries = true, n
+	return p
+}
+
+// Strict reports that p's delays must not be rounded, see Backoff.
+func (p Policy) Strict() bool { return p.backoff.Strict }
+
+// Grows reports that p has delays of its own, of a Backoff.
+func (p Policy) Grows() bool { return p.grows }
+
 // IsZero reports that nothing was chosen.
 func (p Policy) IsZero() bool { return p == Policy{} }
 
@@ -59,14 +73,21 @@ func (p Policy) Validate() error {
 	if p.immediate < 0 {
 		errs = append(errs, fmt.Errorf("%w: %d immediate retries; at least 0", ErrPolicy, p.immediate))
 	}
+	if p.grows {
+		errs = append(errs, p.backoff.validate())
+	}
 	return errors.Join(errs...)
 }
 
 func (p Policy) String() string {
-	if p.immediate > 0 {
-		return fmt.Sprintf("%d immediate retries, then %d by the broker", p.immediate, p.Retries())
+	how := "by the broker"
+	if p.grows {
+		how = p.backoff.String()
 	}
-	return fmt.Sprintf("%d retries by the broker", p.Retries())
+	if p.immediate > 0 {
+		return fmt.Sprintf("%d immediate retries, then %d %s", p.immediate, p.Retries(), how)
+	}
+	return fmt.Sprintf("%d retries %s", p.Retries(), how)
 }
 
 // Attempt says which attempt failed.
@@ -77,6 +98,9 @@ type Attempt struct {
 	// Immediate counts the calls of the handler that failed before in this
 	// delivery.
 	Immediate int
+	// Random is a number from 0 up to, but not, 1: a new one for each failure. The
+	// jitter of a Backoff comes of it.
+	Random float64
 }
 
 // Action is what becomes of the message.
@@ -98,6 +122,8 @@ type Decision struct {
 	Level int
 	// Delay, when set, is an exact delay for Later and replaces the level.
 	Delay time.Duration
+	// Strict: Delay must not be rounded to a level.
+	Strict bool
 	// MaxRetries goes to the broker with Later, so that it counts as p does.
 	MaxRetries int
 }
@@ -123,10 +149,13 @@ func (p Policy) Decide(a Attempt, err error) Decision {
 		return Decision{Action: DeadLetter}
 	}
 	d := Decision{Action: Later, MaxRetries: p.Retries()}
-	if m.class == after {
-		if d.Delay = m.delay; d.Delay == 0 {
-			d.Level = soonest
-		}
+	switch {
+	case m.class == after && m.delay == 0:
+		d.Level = soonest
+	case m.class == after:
+		d.Delay, d.Strict = m.delay, p.backoff.Strict
+	case p.grows:
+		d.Delay, d.Strict = p.backoff.delay(a.Reconsumed, a.Random), p.backoff.Strict
 	}
 	return d
 }

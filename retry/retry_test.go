@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"testing"
 	"time"
 
@@ -55,6 +56,9 @@ func TestDecisionsFollowFromAttemptAndError(t *testing.T) {
 		now  = retry.Decision{Action: retry.Now}
 	)
 	twice := retry.Levels(3).Immediately(2)
+	growing := retry.Exponential(5, retry.Backoff{Base: 10 * time.Second, Factor: 3, Max: time.Minute})
+	jittered := retry.Exponential(5, retry.Backoff{Base: 10 * time.Second, Jitter: 0.2})
+	strict := retry.Exponential(5, retry.Backoff{Base: time.Second, Strict: true})
 	for _, tc := range []struct {
 		name string
 		p    retry.Policy
@@ -83,6 +87,21 @@ func TestDecisionsFollowFromAttemptAndError(t *testing.T) {
 		{"after at the maximum", twice, at(3, 0), retry.After(errPlain, time.Hour), dead},
 		{"after 0 is as soon as the broker can", retry.Levels(2), at(0, 0), retry.After(errPlain, 0), retry.Decision{Level: 1, MaxRetries: 2}},
 		{"after a negative delay", retry.Levels(2), at(0, 0), retry.After(errPlain, -time.Hour), retry.Decision{Level: 1, MaxRetries: 2}},
+		{"a back-off's base", growing, at(0, 0), errPlain, retry.Decision{Delay: 10 * time.Second, MaxRetries: 5}},
+		{"a back-off's next delay", growing, at(1, 0), errPlain, retry.Decision{Delay: 30 * time.Second, MaxRetries: 5}},
+		{"a back-off's maximum", growing, at(2, 0), errPlain, retry.Decision{Delay: time.Minute, MaxRetries: 5}},
+		{"a back-off ends", growing, at(5, 0), errPlain, dead},
+		{"a back-off after what is at once", growing.Immediately(1), at(0, 0), errPlain, now},
+		{"a back-off and after", growing, at(1, 0), retry.After(errPlain, time.Hour), retry.Decision{Delay: time.Hour, MaxRetries: 5}},
+		{"a back-off and after nothing", growing, at(1, 0), retry.After(errPlain, 0), retry.Decision{Level: 1, MaxRetries: 5}},
+		{"a back-off and permanent", growing, at(1, 0), retry.Permanent(errPlain), dead},
+		{"a back-off with jitter", jittered, retry.Attempt{Reconsumed: 1, Random: 0.5}, errPlain, retry.Decision{Delay: 18 * time.Second, MaxRetries: 5}},
+		{"no back-off is none", retry.Exponential(5, retry.Backoff{Base: time.Second, Jitter: 1}), retry.Attempt{Random: 1 - 1e-16}, errPlain, retry.Decision{Delay: time.Millisecond, MaxRetries: 5}},
+		{"a strict back-off", strict, at(0, 0), errPlain, retry.Decision{Delay: time.Second, Strict: true, MaxRetries: 5}},
+		{"after in a strict back-off", strict, at(0, 0), retry.After(errPlain, time.Hour), retry.Decision{Delay: time.Hour, Strict: true, MaxRetries: 5}},
+		{"another number", growing.UpTo(2), at(2, 0), errPlain, dead},
+		{"another number of levels", retry.Levels(3).UpTo(1), at(0, 0), errPlain, later(1)},
+		{"another number of nothing chosen", retry.Policy{}.UpTo(0), at(0, 0), errPlain, dead},
 		{"skip acknowledges", twice, at(0, 0), retry.Skip(errPlain), ack},
 		{"a time-out is an error like others", retry.Levels(2), at(0, 0), context.DeadlineExceeded, later(2)},
 	} {
@@ -177,6 +196,16 @@ func TestPoliciesSayWhatIsWrongWithThem(t *testing.T) {
 		{retry.Levels(16).Immediately(3), ""},
 		{retry.Levels(-1), "invalid retry policy: -1 retries; use retry.None() for a message that is never retried"},
 		{retry.Levels(2).Immediately(-4), "invalid retry policy: -4 immediate retries; at least 0"},
+		{retry.Exponential(3, retry.Backoff{Base: time.Second}), ""},
+		{retry.Exponential(3, retry.Backoff{Base: time.Second, Factor: 1, Max: time.Second, Jitter: 1}), ""},
+		{retry.Exponential(3, retry.Backoff{}), "invalid retry policy: back-off: base 0s; at least 1ms"},
+		{retry.Exponential(-3, retry.Backoff{Base: 3 * time.Hour, Factor: 0.5, Jitter: 1.5}), "invalid retry policy: -3 retries; use retry.None() for a message that is never retried\n" +
+			"invalid retry policy: back-off: its maximum of 2h0m0s is less than its base of 3h0m0s\n" +
+			"invalid retry policy: back-off: factor 0.5; at least 1\n" +
+			"invalid retry policy: back-off: jitter 1.5; a share from 0 to 1"},
+		{retry.Exponential(3, retry.Backoff{Base: time.Second, Factor: math.NaN(), Jitter: math.NaN()}), "invalid retry policy: back-off: factor NaN; at least 1\n" +
+			"invalid retry policy: back-off: jitter NaN; a share from 0 to 1"},
+		{retry.Exponential(3, retry.Backoff{Base: time.Second, Factor: math.Inf(1)}), "invalid retry policy: back-off: factor +Inf; at least 1"},
 		{retry.Levels(-2).Immediately(-4), "invalid retry policy: -2 retries; use retry.None() for a message that is never retried\ninvalid retry policy: -4 immediate retries; at least 0"},
 	} {
 		got := ""
@@ -205,6 +234,8 @@ func TestPoliciesPrintTheirNumbers(t *testing.T) {
 		"16 retries by the broker":                  {},
 		"0 retries by the broker":                   retry.None(),
 		"2 immediate retries, then 3 by the broker": retry.Levels(3).Immediately(2),
+		"5 retries after 1s, times 2 up to 2h0m0s":  retry.Exponential(5, retry.Backoff{Base: time.Second}),
+		"1 immediate retries, then 5 after 1s, times 1.5 up to 1m0s, less up to 20 %, strictly": retry.Exponential(5, retry.Backoff{Base: time.Second, Factor: 1.5, Max: time.Minute, Jitter: 0.2, Strict: true}).Immediately(1),
 	} {
 		if got := p.String(); got != want {
 			t.Errorf("%q, want %q", got, want)
@@ -263,4 +294,51 @@ func ExampleNone() {
 	// true false
 	// true false
 	// false true
+}
+
+// However many attempts there were and whatever the numbers, a delay is between the base
+// less its jitter and the maximum.
+func TestDelaysStayWithinTheirBounds(t *testing.T) {
+	t.Parallel()
+	for _, b := range []retry.Backoff{
+		{Base: time.Second},
+		{Base: time.Millisecond, Factor: 1.01, Max: time.Hour, Jitter: 1},
+		{Base: time.Hour, Factor: 1e300, Max: math.MaxInt64, Jitter: 0.5},
+		{Base: math.MaxInt64, Max: math.MaxInt64, Jitter: 1},
+	} {
+		last := time.Duration(0)
+		for reconsumed := range 3000 {
+			p := retry.Exponential(math.MaxInt32, b)
+			longest := p.Decide(retry.Attempt{Reconsumed: reconsumed}, errPlain).Delay
+			shortest := p.Decide(retry.Attempt{Reconsumed: reconsumed, Random: math.Nextafter(1, 0)}, errPlain).Delay
+			most := b.Max
+			if most == 0 {
+				most = 2 * time.Hour
+			}
+			if longest < last || longest > most || longest < b.Base {
+				t.Fatalf("%+v: delay %d is %s after one of %s", b, reconsumed, longest, last)
+			}
+			if floor := time.Duration(float64(longest) * (1 - b.Jitter)); shortest < time.Millisecond || shortest > longest || shortest < floor-floor/1e9-1 {
+				t.Fatalf("%+v: delay %d is %s to %s", b, reconsumed, shortest, longest)
+			}
+			last = longest
+		}
+	}
+}
+
+// 5 s, 10 s, 20 s … 10 minutes, each up to a tenth shorter.
+func ExampleExponential() {
+	p := retry.Exponential(20, retry.Backoff{Base: 5 * time.Second, Factor: 2, Max: 10 * time.Minute, Jitter: 0.1})
+	err := errors.New("card service is down")
+	for _, reconsumed := range []int{0, 1, 2, 7, 19} {
+		fmt.Println(reconsumed, p.Decide(retry.Attempt{Reconsumed: reconsumed, Random: 0.5}, err).Delay)
+	}
+	fmt.Println(p.Decide(retry.Attempt{Reconsumed: 20}, err).Action == retry.DeadLetter)
+	// Output:
+	// 0 4.75s
+	// 1 9.5s
+	// 2 19s
+	// 7 9m30s
+	// 19 9m30s
+	// true
 }
