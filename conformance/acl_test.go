@@ -92,6 +92,13 @@ func signedRequests(s *stand) {
 			s.Errorf("%q: no remedy: %v", wrong.accessKey, err)
 		}
 	}
+	short := s.openConfig(rocketkit.Config{NameServers: on.nameServers, Credentials: config.Credentials{
+		AccessKey: "order-service", SecretKey: "order-service-secret", SecurityToken: "of-a-session",
+	}}, s.dialOptions(on.dial)...)
+	s.sendAll(s.producer(short), topic, "by token")
+	if got := in.bodies(1); got[0] != "by token" {
+		s.Errorf("got %q", got)
+	}
 	s.sendAll(p, topic, "last")
 	if got := in.bodies(1); got[0] != "last" { // the refused ones are not stored
 		s.Errorf("got %q", got)

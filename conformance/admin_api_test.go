@@ -23,6 +23,7 @@ func adminAPICases() []testCase {
 		{name: "admin offsets", about: "lag, a reset by time and by offset, a clone, of a group without members", run: adminOffsets},
 		{name: "admin backtracking", about: "SeekTime: a running group consumes again what was stored since", run: adminSeeksRunning, needs: promptResets},
 		{name: "admin messages", about: "by offset id, unique id, key and time, and by queue and offset", run: adminMessages},
+		{name: "admin trace", about: "what clients have traced of a message, from a topic of choice", run: adminTrace},
 		{name: "admin brokers", about: "brokers with their versions, figures and configuration, which can be changed", run: adminBrokers},
 	}
 }
@@ -382,5 +383,34 @@ func adminBrokers(s *stand) {
 	}
 	if err := a.SetBrokerConfig(s.soon(), admin.Target{}, map[string]string{"a": "b\nc=d"}); err == nil {
 		s.Error("two lines for one key")
+	}
+}
+
+// adminTrace: the text is in the layout of Apache's TraceDataEncoder.
+func adminTrace(s *stand) {
+	c, a, topic, id := s.open(), s.admin(), s.topicOf(1), s.name("id")
+	p := s.producer(c)
+	line := func(words ...string) string { return strings.Join(words, "\x01") + "\x02" }
+	for _, body := range []string{
+		line("SubBefore", "2000", "DefaultRegion", "billing", "r1", id, "2", "k"),
+		line("SubAfter", "r1", id, "30", "true", "k", "0"),
+		line("Pub", "1000", "DefaultRegion", "shop", "orders", id, "null", "k", "127.0.0.1:10911", "5", "12", "0", "OFFSET", "true") +
+			line("Pub", "1001", "DefaultRegion", "shop", "orders", "of another", "null", "k", "127.0.0.1:10911", "5", "12", "0", "OFFSET", "true"),
+	} {
+		s.send(p, message.New(topic, []byte(body), message.Key(id, "k")))
+	}
+	var got []admin.TraceEvent
+	s.eventually("the trace is indexed", func() bool {
+		var err error
+		got, err = a.Trace(s.soon(), id, admin.Between{}, topic)
+		return err == nil && len(got) >= 3
+	})
+	want := []admin.TraceEvent{
+		{Type: "Pub", Time: time.UnixMilli(1000), Group: "shop", Topic: "orders", ID: id, Keys: "k", Cost: 12 * time.Millisecond, Success: true},
+		{Type: "SubBefore", Time: time.UnixMilli(2000), Group: "billing", ID: id, Keys: "k", Request: "r1", Retries: 2},
+		{Type: "SubAfter", Time: time.UnixMilli(2030), Group: "billing", ID: id, Keys: "k", Request: "r1", Cost: 30 * time.Millisecond, Success: true},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		s.Errorf("(-want +got)\n%s", diff)
 	}
 }

@@ -13,7 +13,7 @@ func own(opts ...brokerlite.Option) []brokerlite.Option {
 
 // cases are all of them, in the order of the table.
 func cases() []testCase {
-	return slices.Concat(sdkCases(), adminAPICases(), dlqCases())
+	return slices.Concat(sdkCases(), limitCases(), placementCases(), handlerCases(), adminAPICases(), dlqCases())
 }
 
 // sdkCases are those of producers and consumers.
@@ -129,6 +129,7 @@ func sdkCases() []testCase {
 		{name: "namespace in errors", about: "errors name the topic as the user did, and one that is too long in the namespace is refused", run: namespaceErrors, opts: own(brokerlite.AutoCreateTopics(false))},
 		{name: "transaction decided", about: "a commit arrives, a roll-back does not", run: txnDecided, needs: transactions},
 		{name: "transaction asked about", about: "check-backs commit, roll back, and come again when nothing is known", run: txnAsked, needs: transactions},
+		{name: "transactions of several kinds", about: "each kind is asked about its own, two at the same time, and again after a panic", run: txnKinds, needs: transactions},
 		{name: "transaction of a restarted producer", about: "the next process of the group is asked", run: txnAfterRestart, needs: transactions},
 		{name: "transaction refused", about: "delays, other topics and unknown kinds: nothing runs, nothing is stored", run: txnRefused, needs: transactions},
 		{name: "ctx ended during", about: "while it connects: the deadline's error, safe to retry, nothing stored", run: ctxEndedDuring, needs: dialling},
@@ -149,7 +150,7 @@ func sdkCases() []testCase {
 		{name: "dead host", about: "a dial that hangs holds up no send to another broker", run: deadHost, needs: dialling, opts: own()},
 		{name: "unknown code", about: "response code 3, and the connection stays", run: unknownCode},
 		{name: "unknown code at a name server", about: "the same there", run: unknownCodeAtNameServer, needs: v5},
-		{name: "signed requests", about: "with ACL the right key works, retries included; no key, a wrong secret, an unknown key and a missing right are refused, named and stored nowhere", run: signedRequests, needs: plainACL},
+		{name: "signed requests", about: "with ACL the right key works, with a security token too, retries included; no key, a wrong secret, an unknown key and a missing right are refused, named and stored nowhere", run: signedRequests, needs: plainACL},
 		{name: "hostile frames", about: "malformed, truncated, oversized: the servers live on, and senseless requests are refused", run: hostile},
 		{name: "restart", about: "producer and consumer go on, and what was acknowledged arrives", run: restartRecovers, needs: realTime | lostConns, opts: own()},
 		{name: "restart keeps", about: "delayed, timed, half, retried and unread messages, and offsets", run: restartKeeps, needs: realTime | timers | transactions, opts: own()},

@@ -111,6 +111,56 @@ func txnAsked(s *stand) {
 	in.none()
 }
 
+// txnKinds: one producer has two kinds, whose checks must meet each other at work.
+func txnKinds(s *stand) {
+	c, asked, met := s.open(), new(counter), make(chan struct{})
+	names, topics := []string{"paid", "shipped"}, []string{s.topic(), s.topic()}
+	var mu sync.Mutex
+	inside := map[string]int{}
+	enter := func(name string, n int) {
+		mu.Lock()
+		defer mu.Unlock()
+		inside[name] += n
+		if inside["paid"] > 0 && inside["shipped"] > 0 {
+			select {
+			case <-met:
+			default:
+				close(met)
+			}
+		}
+	}
+	var kinds []*txn.Kind
+	for i, name := range names {
+		kinds = append(kinds, txn.NewKind(name, topics[i], func(ctx context.Context, d *message.Delivery) error {
+			if string(d.Body) != name {
+				s.Errorf("kind %s is asked about %q", name, d.Body)
+			}
+			enter(name, 1)
+			defer enter(name, -1)
+			select {
+			case <-met:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+			if asked.add(name) == 1 {
+				panic(name)
+			}
+			return nil
+		}))
+	}
+	p := s.producer(c, txn.Kinds(kinds...))
+	for i, name := range names {
+		if _, err := kinds[i].Send(s.soon(), p, message.New(topics[i], []byte(name)), local(errBoom)); !errors.Is(err, errBoom) {
+			s.Fatal(err)
+		}
+	}
+	for i, name := range names {
+		if d := s.receive(c, topics[i]).next(); string(d.Body) != name || asked.get(name) < 2 {
+			s.Errorf("%q arrived after %d answers of kind %s, the first of which was a panic", d.Body, asked.get(name), name)
+		}
+	}
+}
+
 func txnAfterRestart(s *stand) {
 	topic, group := s.topic(), s.group()
 	kind := txn.NewKind("paid", topic, func(context.Context, *message.Delivery) error { return nil })
