@@ -24,7 +24,7 @@ import (
 const (
 	membersCase  = "members come, go and are killed"
 	membersAbout = "4 consumer processes of a group, in order too: every acknowledged message is handled, keys keep their order, less than 1 % is repeated while nobody is killed"
-	// membersFor is how long members come and go, 5 s unless it is set: half of it
+	// membersFor is how long members come and go, 10 s unless it is set: half of it
 	// without a kill.
 	membersFor = "ROCKETKIT_MEMBERS"
 	// membersSeed repeats the choices of a run.
@@ -38,7 +38,7 @@ const (
 // TestMembersComeGoAndAreKilled has processes join a group, leave it and die under load.
 func TestMembersComeGoAndAreKilled(t *testing.T) {
 	t.Parallel()
-	length, seed := 5*time.Second, rand.Uint64()
+	length, seed := 10*time.Second, rand.Uint64()
 	if text := os.Getenv(membersFor); text != "" {
 		var err error
 		if length, err = time.ParseDuration(text); err != nil || length <= 0 {
