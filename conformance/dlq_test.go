@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -19,7 +20,7 @@ import (
 func dlqCases() []testCase {
 	return []testCase{
 		{name: "dlq inspect", about: "groups with dead letters are counted, and each letter shows topic, id and reason", run: dlqInspect},
-		{name: "dlq redrive", about: "dry, filtered, interrupted and resumed: each letter goes to its group once, id and keys unchanged", run: dlqRedrive},
+		{name: "dlq redrive", about: "dry, filtered, at a rate, interrupted and resumed: each letter goes to its group once, id and keys unchanged", run: dlqRedrive},
 		{name: "dlq redrive to origin", about: "to the original topic, for all its groups", run: dlqToOrigin},
 	}
 }
@@ -123,8 +124,11 @@ func dlqRedrive(s *stand) {
 			skip = "3"
 		}
 	}
-	steps := 0
-	redrive(dlq.Report{Total: 3, Sent: 2, Filtered: 1}, without(skip), dlq.Rate(1000), dlq.OnProgress(func(dlq.Progress) { steps++ }))
+	steps, begun := 0, time.Now()
+	redrive(dlq.Report{Total: 3, Sent: 2, Filtered: 1}, without(skip), dlq.Rate(5), dlq.OnProgress(func(dlq.Progress) { steps++ }))
+	if took, least := time.Since(begun), 190*time.Millisecond; took < least {
+		s.Errorf("2 letters at 5 a second took %s, want %s at least", took, least)
+	}
 	if steps != 3 {
 		s.Errorf("progress was told %d times", steps)
 	}
