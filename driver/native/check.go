@@ -20,6 +20,7 @@ import (
 func (s *subscription) checkBrokers(caller context.Context) error {
 	ctx, cancel := context.WithTimeout(caller, s.c.cfg.RequestTimeout)
 	defer cancel()
+	defer context.AfterFunc(s.ctx, cancel)() // Stop does not wait for answers
 	for _, topic := range s.topics() {
 		f := s.filter[topic]
 		if f.data.TagType() && (!s.cfg.ExactRetries || topic == message.RetryTopic(s.cfg.Group)) {
@@ -96,6 +97,8 @@ func (s *subscription) unchecked(caller context.Context, topic string, err error
 	switch {
 	case errors.Is(err, message.ErrClosed), caller.Err() != nil:
 		return err
+	case s.ctx.Err() != nil: // it was stopped meanwhile
+		return context.Cause(s.ctx)
 	case !errors.Is(err, message.ErrNoRoute):
 		s.c.log.Warn("a subscription is not checked", "group", s.cfg.Group, "topic", topic, "error", err)
 	}

@@ -53,6 +53,15 @@ func (s *subscription) Commit(ctx context.Context) error {
 
 // owned are the queues of this member.
 func (s *subscription) owned(ctx context.Context) ([]*queue, error) {
+	s.mu.Lock()
+	started, mode := s.started, s.mode
+	s.mu.Unlock()
+	switch {
+	case !started && mode == stay:
+		return nil, errors.New("it was not started; call Start first")
+	case !started: // nor will it be: nobody would answer
+		return nil, message.ErrClosed
+	}
 	found := make(chan []*queue, 1)
 	s.post(func() { found <- slices.Collect(maps.Values(s.queues)) })
 	select {

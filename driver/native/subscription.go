@@ -36,7 +36,7 @@ type subscription struct {
 	sink      driver.Sink
 	filter    map[string]*filter // by topic, the retry topic's too; never changed
 	wake      chan struct{}      // capacity 1: share the queues anew
-	done      chan struct{}      // closed when the group is left
+	done      chan struct{}      // closed when the group is left, or was not joined
 	ctx       context.Context    // ends when the group is to be left
 	cancel    context.CancelCauseFunc
 	last      context.Context // ends when the brokers are told no more, see leave
@@ -272,11 +272,13 @@ func (s *subscription) Start(ctx context.Context) error {
 	return nil
 }
 
+// neverStarted is the end of a Start that failed, for which a Stop may wait already.
 func (s *subscription) neverStarted(err error) error {
 	s.closeLocal()
 	s.mu.Lock()
 	s.started, s.mode = false, leaveNow
 	s.mu.Unlock()
+	close(s.done)
 	return err
 }
 
