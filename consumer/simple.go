@@ -110,8 +110,10 @@ func (s *SimpleConsumer) Receive(ctx context.Context, n int) ([]*message.Deliver
 	if len(up) == 0 {
 		return nil, errors.Join(failed...)
 	}
+	var rest popRest
 	for i := 0; ; i++ {
-		left := time.Until(until)
+		asked := time.Now()
+		left := until.Sub(asked)
 		if left < time.Millisecond {
 			return nil, nil
 		}
@@ -122,6 +124,44 @@ func (s *SimpleConsumer) Receive(ctx context.Context, n int) ([]*message.Deliver
 		if len(ds) > 0 || err != nil {
 			return ds, err
 		}
+		if err := rest.after(ctx, time.Since(asked), time.Until(until)); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// Pauses between requests that brokers answer at once with nothing, as one does where
+// too many requests wait already (POLLING_FULL).
+const (
+	heldPop      = 50 * time.Millisecond // a request that took longer was let wait
+	popPause     = 100 * time.Millisecond
+	popPauseMost = time.Second
+)
+
+// popRest keeps a Receive from asking without a pause.
+type popRest struct {
+	early int // answers in a row that came at once
+	pause time.Duration
+}
+
+// after rests when an answer with nothing came too soon too often, until the time that
+// is left is over or ctx ends.
+func (r *popRest) after(ctx context.Context, took, left time.Duration) error {
+	if took >= heldPop {
+		*r = popRest{}
+		return nil
+	}
+	if r.early++; r.early <= 2 || left <= 0 {
+		return nil
+	}
+	r.pause = min(max(2*r.pause, popPause), popPauseMost)
+	t := time.NewTimer(min(r.pause, left))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
