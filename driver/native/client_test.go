@@ -207,13 +207,32 @@ func TestFault11ConcurrentUseIsFreeOfRaces(t *testing.T) {
 		cfg.RouteInterval, cfg.HeartbeatInterval = 10*time.Millisecond, 10*time.Millisecond
 	})
 	arrived := make(chan struct{}, 10_000)
-	sink := &collector{handle: func(d delivery) { d.ack(); arrived <- struct{}{} }}
+	var wg sync.WaitGroup
+	defer wg.Wait()
+	sink := &collector{handle: func(d delivery) {
+		wg.Go(func() { d.ack() }) // as handlers do: not on the queue's goroutine
+		arrived <- struct{}{}
+	}}
 	sub := subscribe(t, cl, sink, driver.SubscriptionConfig{From: driver.FromFirst, CommitInterval: time.Millisecond}, "orders")
 	s := newSender(t, cl)
-	var wg sync.WaitGroup
 	const senders, each = 8, 50
+	// Apart from the senders, lest what these lock puts everything in order.
+	sending, looked := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(looked)
+		for {
+			select {
+			case <-sending:
+				return
+			case <-time.After(time.Millisecond):
+			}
+			c.brokers["a"].notify("group")
+			cl.routes.refresh("orders")
+		}
+	}()
+	var all sync.WaitGroup
 	for range senders {
-		wg.Go(func() {
+		all.Go(func() {
 			for i := range each {
 				qs, err := s.Queues(t.Context(), "orders")
 				if err != nil {
@@ -223,12 +242,12 @@ func TestFault11ConcurrentUseIsFreeOfRaces(t *testing.T) {
 				if got := <-s.startTest(t.Context(), qs[i%len(qs)], outgoing(s, "orders", "x")); got.err != nil {
 					t.Error(got.err)
 				}
-				c.brokers["a"].notify("group")
-				cl.routes.refresh("orders")
 			}
 		})
 	}
-	wg.Wait()
+	all.Wait()
+	close(sending)
+	<-looked
 	for range senders * each {
 		<-arrived
 	}

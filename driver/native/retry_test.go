@@ -83,6 +83,26 @@ func TestRetriedMessageComesBackUnderItsOwnNames(t *testing.T) {
 
 // The header of a send-back says what the broker's rules are to work with: above
 // all the maximum, which an unset one must not turn into 0.
+// A settlement that says nothing acknowledges nothing: the message is handed back, and
+// until the broker has it the offset does not pass it.
+func TestFault3TheZeroVerdictAcknowledgesNothing(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c, sink := consumeOne(t, driver.SubscriptionConfig{}, driver.Verdict{}, driver.Verdict{})
+		b := c.brokers["a"]
+		b.ignore(protocol.SendMessageBack)
+		putOne(c)
+		pass(4 * time.Second)
+		if n := len(b.requests(protocol.SendMessageBack)); n != 1 || b.committed("group", orders0) > 0 {
+			t.Errorf("handed back %d times, committed %d; want once, and nothing", n, b.committed("group", orders0))
+		}
+		b.on(protocol.SendMessageBack, nil)
+		pass(time.Minute)
+		if n := len(sink.all()); n < 2 || b.committed("group", orders0) != 1 {
+			t.Errorf("%d deliveries, committed %d; want it again, and 1 at last", n, b.committed("group", orders0))
+		}
+	})
+}
+
 func TestFault20AFirstFailureIsRetried(t *testing.T) {
 	tests := []struct {
 		name       string

@@ -102,7 +102,7 @@ func TestFault1GivingUpAQueueKeepsEveryOffset(t *testing.T) {
 		b.produce(orders1, 20)
 		cfg := driver.SubscriptionConfig{From: driver.FromFirst, CommitInterval: time.Hour}
 		first := acking()
-		subscribe(t, c.open(instance("1")), first, cfg, "orders")
+		member := subscribe(t, c.open(instance("1")), first, cfg, "orders")
 		pass(3 * time.Second)
 		if n := len(first.all()); n != 30 {
 			t.Fatalf("the first member received %d", n)
@@ -127,6 +127,12 @@ func TestFault1GivingUpAQueueKeepsEveryOffset(t *testing.T) {
 			if r.fields["queueId"] == "0" && r.fields["commitOffset"] < "10" {
 				t.Errorf("the queue that was kept went back: %v", r.fields)
 			}
+		}
+		if err := member.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if got := b.committed("group", orders0); got != 15 {
+			t.Errorf("the queue that was kept: committed %d, want its 15", got)
 		}
 	})
 }
@@ -176,7 +182,8 @@ func TestFault6ASlowHandlerKeepsItsQueue(t *testing.T) {
 		b := c.brokers["a"]
 		b.produce(orders0, 3)
 		sink := &collector{}
-		subscribe(t, c.open(), sink, driver.SubscriptionConfig{From: driver.FromFirst}, "orders")
+		// Three are all that it takes at a time: while the first is at work it does not pull.
+		subscribe(t, c.open(), sink, driver.SubscriptionConfig{From: driver.FromFirst, MaxUnsettled: 3}, "orders")
 		pass(2 * time.Second)
 		got := sink.all()
 		got[1].ack()
