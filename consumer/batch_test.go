@@ -290,3 +290,27 @@ func TestABatchIsOneLinkedSpan(t *testing.T) {
 	}
 	t.Errorf("attributes %v have no count", span.Attributes())
 }
+
+func TestABatchWhoseGoroutineEndsIsTold(t *testing.T) {
+	t.Parallel()
+	const why = "the handler ended its goroutine (runtime.Goexit, as testing.T.FailNow does)"
+	half := func(_ context.Context, b *texts) error {
+		b.Done(0)
+		runtime.Goexit()
+		return nil
+	}
+	span := spanOf(t, func(m *consumer.Mux) { consumer.HandleBatch(m, "orders", half) }, orders("a", "b")...)
+	if span.Status().Description != why {
+		t.Errorf("span %+v", span.Status())
+	}
+	_, log := batched(t, half, nil, orders("a", "b", "c")...)
+	var lost []any
+	for _, r := range log {
+		if r["msg"] == "handler has no outcome" && r["error"] == why {
+			lost = append(lost, r["message_id"])
+		}
+	}
+	if d := cmp.Diff([]any{"b", "c"}, lost); d != "" {
+		t.Errorf("messages that have no outcome (-want +got):\n%s", d)
+	}
+}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
-	"github.com/rocketkit/rocketkit/retry"
 )
 
 // batchCall is one batch on its way through its handler. One worker owns it.
@@ -21,7 +20,7 @@ type batchCall struct {
 	tasks    []task
 	verdicts []driver.Verdict // by task
 	decided  []bool           // by task: its verdict is known
-	failures int              // messages that did not end well
+	failures int              // messages that the handler had an error for
 	first    error            // of the failures
 	ctx      context.Context  // the handler's: call, or derived from it
 }
@@ -179,7 +178,7 @@ func (b *batchCall) judge(again []int, i, immediate int, err error) []int {
 		return append(again, i)
 	}
 	b.verdicts[i], b.decided[i] = v, true
-	if err != nil && !retry.IsSkip(err) {
+	if err != nil {
 		if b.failures++; b.first == nil {
 			b.first = err
 		}

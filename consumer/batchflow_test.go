@@ -98,6 +98,30 @@ func TestBatchesAreOfOneQueue(t *testing.T) {
 	}
 }
 
+func TestQueuesThatEndTogetherHaveBatchesOfTheirOwn(t *testing.T) {
+	t.Parallel()
+	m := consumer.NewMux("pay", consumer.Concurrency(1))
+	got := gather(m)
+	drv := newScripted()
+	c := start(t, drv, m)
+	if err := c.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	ds := orders("a", "p", "b", "q")
+	for i, d := range ds {
+		d.Queue = message.Queue{Topic: "orders", Broker: "broker-a", ID: i % 2}
+	}
+	q := drv.sub(t, "pay").assign()
+	q.deliver(ds...)
+	if err := c.Resume(); err != nil {
+		t.Fatal(err)
+	}
+	q.await(4)
+	if d := cmp.Diff([]string{"ab", "pq"}, []string{<-got, <-got}); d != "" {
+		t.Errorf("calls (-want +got):\n%s", d)
+	}
+}
+
 // A driver may deliver what is of one queue from several goroutines.
 func TestABatchIsInOffsetOrder(t *testing.T) {
 	t.Parallel()

@@ -16,6 +16,7 @@
 //	delays by time            yes             no: it does not tell brokers before 5.0 apart
 //	push, tags                yes             yes, in ASCII; begins when one topic exists
 //	push, SQL92               yes             no: it pulls by tags
+//	batch handlers            yes             yes; in offset order within a batch only
 //	fetch                     yes             yes, but for Commit
 //	pull, POP, request/reply  yes             no
 //	recall of timer messages  yes             no
