@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -33,6 +35,8 @@ type topicState struct {
 	wanted atomic.Bool
 	// renewed is when the loop, or a sender in vain, looked it up last: ns since 1970.
 	renewed atomic.Int64
+	// missed: the log has said that it does not exist. The routes' loop owns it.
+	missed bool
 
 	mu         sync.Mutex // guards the following
 	flight     *routeFlight
@@ -240,6 +244,7 @@ func (rs *routes) loop() {
 	nextAll := time.Now().Add(interval)
 	pause := refreshPause
 	var alone time.Time // since when no name server answers
+	var complaints seldom
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
 	for {
@@ -265,6 +270,7 @@ func (rs *routes) loop() {
 		missing, err := rs.round(ctx, all, due)
 		if err != nil {
 			alone = time.Now()
+			complaints.warn(rs.c.log, "no name server answers; trying again", "error", err)
 		}
 		next := time.Until(nextAll)
 		if missing {
@@ -314,15 +320,25 @@ func (rs *routes) round(ctx context.Context, all bool, asked map[string]struct{}
 		failed := rs.renew(ctx, st)
 		st.renewed.Store(time.Now().UnixNano())
 		if failed != nil && ctx.Err() == nil {
-			rs.c.log.Debug("route lookup failed", "topic", st.topic, "error", failed)
+			rs.failed(st, awaited, failed)
 		}
 		missing = missing || st.wanted.Load() && st.snap.Load() == nil
-		if errors.Is(failed, message.ErrNoNameServer) {
+		if errors.Is(failed, message.ErrNoNameServer) && ctx.Err() == nil {
 			err = failed // the rest would fail one by one
 		}
 		return ctx.Err() == nil && err == nil
 	})
 	return missing, err
+}
+
+// failed logs a look-up in vain. Somebody who waits for a topic that was never made, or
+// whose name is misspelt, hears of it once; a retry topic is made by the first heartbeat.
+func (rs *routes) failed(st *topicState, awaited bool, err error) {
+	level, msg := slog.LevelDebug, "route lookup failed"
+	if awaited && !st.missed && errors.Is(err, message.ErrNoRoute) && !strings.HasPrefix(st.topic, message.RetryPrefix) {
+		level, msg, st.missed = slog.LevelInfo, "a topic does not exist yet; waiting for it", true
+	}
+	rs.c.log.Log(rs.c.ctx, level, msg, "topic", st.topic, "error", err)
 }
 
 // each calls f with every snapshot.

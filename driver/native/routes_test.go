@@ -243,6 +243,30 @@ func TestRefreshesWithoutANameServerArePaced(t *testing.T) {
 	})
 }
 
+// A consumer that is told a wrong address, or a topic that is not there, would be silent
+// without.
+func TestTheLogSaysWhatAConsumerWaitsFor(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		said := func(level, msg string) int {
+			return strings.Count(c.logs.String(), "level="+level+" msg=\""+msg)
+		}
+		subscribe(t, c.open(), acking(), driver.SubscriptionConfig{}, "misspelt")
+		pass(time.Minute)
+		if n := said("INFO", "a topic does not exist yet"); n != 1 {
+			t.Errorf("said %d times that a topic is missing\n%s", n, c.logs)
+		}
+		if n := said("WARN", "no name server answers"); n != 0 {
+			t.Errorf("said %d times that no name server answers, and it does", n)
+		}
+		c.net.Cut(nameServer)
+		pass(2 * time.Minute)
+		if n := said("WARN", "no name server answers"); n < 1 || n > 3 {
+			t.Errorf("said %d times in 2 minutes that no name server answers\n%s", n, c.logs)
+		}
+	})
+}
+
 // However many sends fail for it, a name server is asked twice a second at most.
 func TestRefreshesArePaced(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
