@@ -179,7 +179,7 @@ func (p *Producer) place(ctx context.Context, m *message.Message, queues map[str
 		}
 		queues[m.Topic] = qs
 	}
-	return selected(p.selector(m), m, qs)
+	return p.selected(p.selector(m), m, qs)
 }
 
 // storedSize is at least what a broker counts of one message of a batch: its

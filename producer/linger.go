@@ -90,7 +90,7 @@ func (l *linger) add(o *op) {
 	key := lineKey{topic: o.out.Topic}
 	queues, err := l.p.queues(o.ctx, key.topic) // here, where o's own ctx bounds it
 	if sel := l.p.selector(o.out.Message); sel != nil && err == nil {
-		key.queue, err = selected(sel, o.out.Message, queues)
+		key.queue, err = l.p.selected(sel, o.out.Message, queues)
 	}
 	if err != nil {
 		l.complete(o, outcome{err: err})

@@ -146,7 +146,7 @@ func (o *op) attempt() {
 	o.attempts++
 	o.broker, o.verdict = nil, nil
 	if err := o.choose(); err != nil {
-		if o.err != nil { // why this is a further attempt
+		if o.err != nil && o.err.Error() != err.Error() { // why this is a further attempt
 			err = fmt.Errorf("%w; then %w", o.err, err)
 		}
 		o.settled(driver.Receipt{}, err)
@@ -193,7 +193,7 @@ func (o *op) choose() error {
 		return o.inTurn(m.Topic, queues)
 	}
 	o.pinned = true
-	q, err := selected(sel, m, queues)
+	q, err := o.p.selected(sel, m, queues)
 	if err == nil && !o.use(q) {
 		err = o.p.brokers.openError(m.Topic, []message.Queue{q})
 	}

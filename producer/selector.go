@@ -105,7 +105,7 @@ func (p *Producer) selector(m *message.Message) QueueSelector {
 }
 
 // selected is the queue that a selector names.
-func selected(sel QueueSelector, m *message.Message, queues []message.Queue) (q message.Queue, err error) {
+func (p *Producer) selected(sel QueueSelector, m *message.Message, queues []message.Queue) (q message.Queue, err error) {
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("topic %q: the queue selector panicked: %v", m.Topic, r)
@@ -113,7 +113,8 @@ func selected(sel QueueSelector, m *message.Message, queues []message.Queue) (q 
 	}()
 	i := sel(m, queues)
 	if i == noSuchQueue {
-		return message.Queue{}, fmt.Errorf("topic %q: %w: it has no such queue to write to as ToQueue names", m.Topic, message.ErrUnreachable)
+		return message.Queue{}, fmt.Errorf("topic %q: %w: ToQueue names queue %d of broker %q in topic %q, which is none of its %d queues to write to",
+			m.Topic, message.ErrUnreachable, p.sends.toQueue.ID, p.sends.toQueue.Broker, p.sends.toQueue.Topic, len(queues))
 	}
 	if i < 0 || i >= len(queues) {
 		return message.Queue{}, fmt.Errorf("topic %q: the queue selector chose %d of %d queues", m.Topic, i, len(queues))

@@ -3,6 +3,7 @@ package producer
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/rocketkit/rocketkit/message"
@@ -18,6 +19,7 @@ type sends struct {
 	attemptTimeout time.Duration
 	failFast       bool
 	selector       QueueSelector
+	toQueue        message.Queue // what selector was made of by ToQueue
 }
 
 // validate refuses mistakes.
@@ -65,14 +67,13 @@ func (p *Producer) With(opts ...SendOption) (*Producer, error) {
 // there. While the topic has no such queue, or the message is of
 // another topic, the send fails with message.ErrUnreachable.
 func ToQueue(q message.Queue) SendOption {
-	return Select(func(_ *message.Message, queues []message.Queue) int {
-		for i, have := range queues {
-			if have == q {
-				return i
-			}
+	sel := func(_ *message.Message, queues []message.Queue) int {
+		if i := slices.Index(queues, q); i >= 0 {
+			return i
 		}
 		return noSuchQueue
-	})
+	}
+	return sendOption(func(s *sends) { s.selector, s.toQueue = sel, q })
 }
 
 // noSuchQueue is a selector's answer.

@@ -88,6 +88,10 @@ func TestWithChangesSomeSendsOnly(t *testing.T) {
 		if !errors.Is(err, message.ErrUnreachable) || !message.SafeToRetry(err) {
 			t.Errorf("a queue that is not there: %v", err)
 		}
+		gone := producer.ToQueue(message.Queue{Topic: msg().Topic, Broker: "gone", ID: 7})
+		if _, err := with(t, p, gone, producer.Retries(2)).Send(t.Context(), msg()); strings.Count(err.Error(), `queue 7 of broker "gone"`) != 1 {
+			t.Errorf("does not name the queue once: %v", err)
+		}
 	})
 }
 
