@@ -33,7 +33,8 @@ type Fetcher struct {
 	waiting []task     // in the order in which they came
 	fetched map[*message.Delivery]task
 	more    chan struct{} // closed and replaced when messages come or the state changes
-	ending  bool          // no more is fetched
+	started bool
+	ending  bool // no more is fetched
 }
 
 // NewFetcher makes a fetcher of the topics. Of the options it heeds those about the
@@ -67,6 +68,9 @@ func (f *Fetcher) Closed() <-chan struct{} { return f.closed }
 
 // Start joins the group. It does not wait for servers or topics.
 func (f *Fetcher) Start(ctx context.Context) error {
+	f.mu.Lock()
+	f.started = true
+	f.mu.Unlock()
 	if err := f.sub.Start(ctx); err != nil {
 		return fmt.Errorf("start fetcher of group %q: %w", f.group, err)
 	}
@@ -107,9 +111,19 @@ func (f *Fetcher) Fetch(ctx context.Context, n int) ([]*message.Delivery, error)
 		select {
 		case <-more:
 		case <-ctx.Done():
-			return nil, ctx.Err()
+			return nil, f.inVain(ctx.Err())
 		}
 	}
+}
+
+// inVain is the error of a Fetch whose ctx has ended.
+func (f *Fetcher) inVain(err error) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.started {
+		return fmt.Errorf("fetch messages of group %q: there are none before Fetcher.Start is called: %w", f.group, err)
+	}
+	return err
 }
 
 // take takes what waits, but for messages whose queue was revoked.
