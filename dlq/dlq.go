@@ -98,6 +98,9 @@ type Letter struct {
 	Reason Reason
 }
 
+// String is the Delivery's and the Reason.
+func (l *Letter) String() string { return fmt.Sprintf("%s, %s", l.Delivery, l.Reason) }
+
 // Inspect yields the dead letters of a group, queue by queue, oldest first, and
 // changes nothing. A group without any yields none. It ends after an error.
 func Inspect(ctx context.Context, client Client, group string) iter.Seq2[*Letter, error] {

@@ -2,6 +2,7 @@ package message
 
 import (
 	"context"
+	"fmt"
 	"iter"
 	"net/netip"
 	"strings"
@@ -118,6 +119,13 @@ func (d *Delivery) OriginTopic() string {
 		return WithoutNamespace(d.namespace, t)
 	}
 	return d.Topic
+}
+
+// String names the message, for logs: in the form of Java's client, but without the
+// body and the properties, whose place is not in a log.
+func (d *Delivery) String() string {
+	return fmt.Sprintf("Delivery [topic=%s, tags=%s, keys=%s, msgId=%s, reconsumeTimes=%d, messageQueue=MessageQueue [topic=%s, brokerName=%s, queueId=%d], queueOffset=%d, body=%d bytes]",
+		d.Topic, d.Tag, d.Property(propKeys), d.ID, d.ReconsumeTimes, d.Queue.Topic, d.Queue.Broker, d.Queue.ID, d.QueueOffset, len(d.Body))
 }
 
 // Born is BornTimestamp as a time.

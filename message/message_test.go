@@ -189,6 +189,16 @@ func TestDeliveriesReadTheirProperties(t *testing.T) {
 	}
 }
 
+func TestADeliveryIsPrintedWithoutItsBody(t *testing.T) {
+	t.Parallel()
+	d := &message.Delivery{Topic: "orders", Tag: "paid", ID: "0A", Body: []byte("a secret"), Queue: message.Queue{Topic: "%RETRY%pay", Broker: "a", ID: 3}, QueueOffset: 7, ReconsumeTimes: 1}
+	d.SetRawProperties("KEYS\x011 2\x02token\x01also secret\x02")
+	want := "[Delivery [topic=orders, tags=paid, keys=1 2, msgId=0A, reconsumeTimes=1, messageQueue=MessageQueue [topic=%RETRY%pay, brokerName=a, queueId=3], queueOffset=7, body=8 bytes]]"
+	if got := fmt.Sprintf("%+v", []*message.Delivery{d}); got != want {
+		t.Errorf("%s\nwant %s", got, want)
+	}
+}
+
 func ExampleNew() {
 	m := message.New("orders", []byte(`{"id":42}`), message.Tag("paid"), message.Key("42"), message.Property("region", "eu"))
 	fmt.Println(m.Topic, m.Tag, m.Keys, m.Properties["region"])
