@@ -58,6 +58,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintln(stderr, "testall:", err)
 		return 2
 	}
+	fmt.Fprintln(stdout, "testing", strings.Join(o.packages, " ")+"; a package is shown when its last test has ended, the first after minutes where nothing is built yet")
 	for _, dir := range dirs {
 		pkgs := o.packages
 		if dir == "." && len(fs.Args()) == 0 && isDir("conformance") && isDir("broker-lite") {
@@ -70,7 +71,12 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 			}
 			pkgs = []string{"./..."}
 		}
-		if err := r.test(ctx, dir, o, env, pkgs); err != nil {
+		err := r.test(ctx, dir, o, env, pkgs)
+		if ctx.Err() != nil {
+			r.failed = append(r.failed, "interrupted; the packages that are not shown were not tested to their end")
+			break
+		}
+		if err != nil {
 			fmt.Fprintf(stderr, "testall: %s: %v\n", dir, err)
 			r.failed = append(r.failed, dir)
 		}

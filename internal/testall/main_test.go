@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"os"
 	"path/filepath"
 	"strings"
@@ -65,6 +66,16 @@ func TestTheExitCodeSaysWhatBecameOfTheTests(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAnInterruptedRunFailsAndSaysWhy(t *testing.T) {
+	inModule(t, passes, passes)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	var out, errs bytes.Buffer
+	if code := run(ctx, []string{"-apache", "on"}, &out, &errs); code != 1 || !strings.Contains(out.String(), "1 FAILED:\n  interrupted") {
+		t.Errorf("exit code %d: %s%s", code, &out, &errs)
 	}
 }
 
