@@ -49,6 +49,7 @@ func (g GroupLag) Topic(topic string) GroupLag {
 
 // Lag returns where a group is: in every topic that it has offsets for, as the
 // brokers of a target say, the only cluster unless one is given.
+// A group that no broker knows, or that has committed nothing, has no queues and no error.
 func (c *Client) Lag(ctx context.Context, group string, at ...Target) (GroupLag, error) {
 	if err := message.CheckGroup(group); err != nil {
 		return GroupLag{}, err

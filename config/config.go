@@ -24,8 +24,8 @@ type Config struct {
 	// links with rocketkit.WithDriver.
 	Driver string `key:"driver"`
 	// Namespace is put before the names of topics and groups on the wire
-	// ("shop%orders"), and is not seen otherwise; see message.WithNamespace. An
-	// administrator's names are those of the wire.
+	// ("shop%orders"), and is not seen otherwise; see message.WithNamespace. The
+	// names of an administrator and in the driver's log are those of the wire.
 	Namespace   string      `key:"namespace"`
 	Credentials Credentials `key:"credentials"`
 	TLS         TLS         `key:"tls"`

@@ -72,6 +72,8 @@ type redrive struct {
 // Redrive sends the dead letters of a group back to it, and returns how many. It takes
 // those that there are when it begins and that no earlier one has passed. After an
 // error, or when ctx ends, what was sent counts: the next call goes on behind it.
+// A group without dead letters has none to send, and one that nobody knows neither: then
+// the Report is zero.
 func Redrive(ctx context.Context, client Client, group string, opts ...Option) (Report, error) {
 	r := &redrive{keep: func(*Letter) bool { return true }, progress: func(Progress) {}}
 	for _, o := range opts {

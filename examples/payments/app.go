@@ -160,5 +160,5 @@ func (a *app) try(base string) []string {
 	case s.orderTimeout <= patience:
 		return []string{create, wait, fmt.Sprintf(`curl "%s%s"    # sends a payment: SEND_OK`, base, pay)}
 	}
-	return []string{create, fmt.Sprintf(`curl "%s%s&order=$ID"    # pays it: SEND_OK`, base, pay), show + "    # paid"}
+	return []string{create, fmt.Sprintf(`curl "%s%s&order=$ID"    # pays it: SEND_OK`, base, pay), show + "    # paid, as soon as its message is handled"}
 }
