@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
@@ -55,15 +56,15 @@ func (q *queue) finished(s *slot) {
 	}
 }
 
-// maxRetries is the maximum that counts for a verdict.
+// maxRetries is the maximum that counts for a verdict, as large as the wire takes it.
 func (q *queue) maxRetries(v driver.Verdict) int {
 	switch {
 	case v.MaxRetries > 0:
-		return v.MaxRetries
+		return min(v.MaxRetries, math.MaxInt32)
 	case v.MaxRetries < 0:
 		return 0
 	}
-	return q.s.cfg.MaxRetries
+	return min(q.s.cfg.MaxRetries, math.MaxInt32)
 }
 
 // sendBack hands a message back to its broker (code 36), which delivers it again
