@@ -13,7 +13,11 @@ func own(opts ...brokerlite.Option) []brokerlite.Option {
 
 // cases are all of them, in the order of the table.
 func cases() []testCase {
-	return slices.Concat(sdkCases(), limitCases(), placementCases(), handlerCases(), adminAPICases(), dlqCases())
+	admin := adminAPICases()
+	for i := range admin {
+		admin[i].needs |= admins
+	}
+	return slices.Concat(sdkCases(), limitCases(), placementCases(), handlerCases(), admin, dlqCases())
 }
 
 // sdkCases are those of producers and consumers.
@@ -52,16 +56,16 @@ func sdkCases() []testCase {
 		{name: "queues in turn", about: "messages without a key spread over all queues", run: sendInTurn},
 		{name: "queue by key", about: "one key, one queue: the one that Java's clients choose", run: sendByKey},
 		{name: "queue selected", about: "a selector of the application's own decides", run: sendSelected},
-		{name: "fewer queues to read", about: "8 queues to write to and 4 to read deliver queues 0 to 3 only; the others when they can be read", run: fewerReadQueues, needs: patience},
+		{name: "fewer queues to read", about: "8 queues to write to and 4 to read deliver queues 0 to 3 only; the others when they can be read", run: fewerReadQueues, needs: patience | newQueues},
 		{name: "fewer queues", about: "16 queues become 8, first to write to, then, drained, to read: nothing is lost", run: shrinkQueues, needs: patience},
 		{name: "no name server", about: "ErrNoNameServer that names the addresses", run: noNameServer},
 		{name: "one name server dead", about: "another one is asked", run: oneNameServerDead},
-		{name: "name servers by endpoint", about: "an HTTP endpoint tells their addresses", run: nameServersByEndpoint, needs: realTime | pulls},
+		{name: "name servers by endpoint", about: "an HTTP endpoint tells their addresses", run: nameServersByEndpoint, needs: realTime | endpoints},
 		{name: "ctx ended before", about: "ctx's error, safe to retry, nothing stored, however it is sent", run: ctxEndedBefore},
 		{name: "consume from first", about: "a new group gets what is stored and what comes", run: consumeFirst},
 		{name: "consume from last", about: "a new group at the end of a young topic gets all of it, as on Apache", run: consumeLast},
 		{name: "consume from last strictly", about: "with the server's strict switch it gets what comes", run: consumeLastStrictly, opts: own(brokerlite.StrictConsumeFrom())},
-		{name: "consume from a time", about: "a new group begins with what was stored then", run: consumeFromTime, needs: v5 | pulls},
+		{name: "consume from a time", about: "a new group begins with what was stored then", run: consumeFromTime, needs: v5 | fromTimes},
 		{name: "consume paused", about: "nothing is handled during a pause, and all of it once afterwards", run: consumePaused},
 		{name: "consume before the topic exists", about: "the consumer starts and picks the topic up", run: consumeBeforeTopic},
 		{name: "consume by tags", about: "a || b gets those tags, * all and none", run: consumeTags},

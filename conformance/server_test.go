@@ -139,16 +139,28 @@ func TestBrokerLiteInVirtualTime(t *testing.T) {
 }
 
 func TestBrokerLiteWithTheClientGoDriver(t *testing.T) {
-	if raceDetector {
-		t.Skip("left out: rocketmq-client-go races with itself; run without -race")
-	}
+	needsQuiet(t)
 	t.Parallel()
 	legNamed("broker-lite, client-go driver").run(t, sharedLite)
 }
 
+func needsQuiet(t *testing.T) {
+	t.Helper()
+	if raceDetector {
+		t.Skip("left out: rocketmq-client-go races with itself; run without -race")
+	}
+}
+
 // The two are not run at the same time: two cores do not carry four JVMs.
 func TestApache540(t *testing.T) {
-	legNamed("Apache 5.4.0").run(t, func(t *testing.T) *server { return startApache(t, apache.V5) })
+	s := startApache(t, apache.V5)
+	same := func(*testing.T) *server { return s }
+	legNamed("Apache 5.4.0").run(t, same)
+	t.Run("client-go_driver", func(t *testing.T) {
+		needsQuiet(t)
+		t.Parallel()
+		legNamed("Apache 5.4.0, client-go driver").run(t, same)
+	})
 }
 
 func TestApache497(t *testing.T) {

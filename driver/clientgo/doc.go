@@ -101,6 +101,8 @@
 //   - It races with itself on routes, offsets and flags (go test -race says so),
 //     and calls on the same queue can overlap while a group is balanced anew.
 //   - Queues that a topic gets while the group consumes it are found within 50 s.
+//   - A new group that begins at a time gets all of a queue whose first message is
+//     still there: it takes the broker's 0 for an offset that the group has.
 //   - Nothing is unregistered: a broker forgets a member when its connection
 //     closes.
 //   - The whole group of processes must agree on one way of sharing queues; the
