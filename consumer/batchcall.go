@@ -37,7 +37,7 @@ func (h *handler) processBatch(ts []task, s *slot) {
 	}
 	b := &batchCall{
 		h: h, tasks: ts, verdicts: make([]driver.Verdict, len(ts)), decided: make([]bool, len(ts)),
-		call: call{queue: queue, d: ts[0].d, batch: len(ts), start: time.Now(), timeout: h.timeout},
+		call: call{queue: queue, d: ts[0].d, batch: uint16(len(ts)), start: time.Now(), timeout: h.timeout},
 	}
 	s.call.Store(&b.call)
 	returned := false
@@ -143,6 +143,9 @@ func (b *batchCall) round(pending []int, immediate int) (again []int) {
 			w.err = err
 		}
 		again = b.judge(again, at[k], immediate, w.err)
+		if p, ok := err.(*PanicError); ok && !w.said { //nolint:errorlint // attempt's own, not one within
+			err = &PanicError{Value: p.Value} // the log has its stack
+		}
 	}
 	return again
 }

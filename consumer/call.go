@@ -21,17 +21,18 @@ import (
 type call struct {
 	queue   context.Context // ends when the queue is revoked
 	d       *message.Delivery
-	batch   int // how many messages a batch has, of which d is the first; 0 for a single one
 	start   time.Time
 	timeout time.Duration
-	stack   *PanicError // whose stack is in the log
 
 	overran atomic.Bool // set by the watchdog when it has logged the overrun
 
 	mu       sync.Mutex // guards the following
 	finished bool
-	ctx      context.Context // made on demand
-	cancel   context.CancelFunc
+	// batch is how many messages a batch has, of which d is the first; 0 for a single
+	// one. It is never changed, and here because a call has no room elsewhere.
+	batch  uint16
+	ctx    context.Context // made on demand
+	cancel context.CancelFunc
 }
 
 var _ context.Context = (*call)(nil)
@@ -108,7 +109,7 @@ func (c *call) finish() {
 func (c *call) identity() []slog.Attr {
 	attrs := identity(c.d)
 	if c.batch > 0 {
-		attrs = append(attrs, slog.Int("batch", c.batch))
+		attrs = append(attrs, slog.Int("batch", int(c.batch)))
 	}
 	return attrs
 }

@@ -187,8 +187,7 @@ func (h *handler) failed(c *call, d *message.Delivery, immediate int, err error,
 	}
 	attrs := append(identity(d), slog.Any("error", err), slog.String("next", next))
 	var p *PanicError
-	if errors.As(err, &p) && p != c.stack {
-		c.stack = p // once for all messages of a batch
+	if errors.As(err, &p) && len(p.Stack) > 0 {
 		attrs = append(attrs, slog.String("stack", string(p.Stack)))
 	}
 	h.log.LogAttrs(c.queue, level, msg, attrs...)
