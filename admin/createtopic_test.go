@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -93,6 +94,30 @@ func TestATopicDoesNotShrinkBeforeTheNameServersTellSo(t *testing.T) {
 		state, err := c.DescribeTopic(t.Context(), "orders")
 		if err != nil || len(state.Queues) != 4 {
 			t.Errorf("%+v, %v: want what can be read in 4 queues", state, err)
+		}
+	})
+}
+
+// ctx may end between two looks and within one.
+func TestAShrinkThatIsCutShortSaysHowToGoOn(t *testing.T) {
+	t.Parallel()
+	parted(t, func(t *testing.T, _, _ *brokerlite.Broker, c *admin.Client) {
+		for _, limit := range []time.Duration{5 * time.Second, 5500 * time.Millisecond} {
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			err := c.ShrinkTopic(ctx, "orders", 2, admin.Shrink{Settle: time.Minute})
+			cancel()
+			if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "call it again") {
+				t.Errorf("after %s: %v", limit, err)
+			}
+			if diff := cmp.Diff([2]int{4, 2}, queuesOf(t, c)); diff != "" {
+				t.Errorf("after %s, read and write queues (-want +got)\n%s", limit, diff)
+			}
+		}
+		if err := c.ShrinkTopic(t.Context(), "orders", 2, admin.Shrink{Settle: time.Minute}); err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff([2]int{2, 2}, queuesOf(t, c)); diff != "" {
+			t.Errorf("in the end, read and write queues (-want +got)\n%s", diff)
 		}
 	})
 }

@@ -15,7 +15,8 @@ type Shrink struct {
 	Groups []string
 	// Settle is how long the queues must have been drained and without a new message
 	// before they go: producers learn of a change when they ask for the route again.
-	// 40 s, since RocketMQ's clients ask every 30 s.
+	// 40 s, since RocketMQ's clients ask every 30 s. Where producers postpone messages of
+	// the topic, it is to be longer than they do at most: see ShrinkTopic.
 	Settle time.Duration
 	// Every is how often to look: 1 s.
 	Every time.Duration
@@ -29,6 +30,10 @@ type Shrink struct {
 // and then takes them from the consumers (fewer read queues). ctx bounds the wait. After
 // an error, or another end, the same call goes on where this one has stopped: the
 // topic itself says how far it is.
+//
+// A postponed message has its queue from the send on, and so has one of a transaction that
+// is open: brokers deliver both to it whatever the topic has become, and until it has that
+// queue again nobody gets them. They are seen when they come within Settle of the last one.
 func (c *Client) ShrinkTopic(ctx context.Context, topic string, queues int, how Shrink) error {
 	if queues < 1 {
 		return fmt.Errorf("shrink topic %s to %d queues: want at least 1", topic, queues)
@@ -83,8 +88,8 @@ func (c *Client) drained(ctx context.Context, topic string, from int, brokers []
 	written := int64(-1)
 	for {
 		left, end, err := c.undrained(ctx, topic, from, brokers, how.Groups)
-		if err != nil {
-			return err
+		if err != nil { // ctx's end perhaps
+			return fmt.Errorf("shrink topic %s: producers write to %d queues already; call it again to go on: %w", topic, from, err)
 		}
 		if how.Waiting != nil {
 			how.Waiting(left)
