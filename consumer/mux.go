@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"reflect"
 
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -41,7 +42,7 @@ func (m *Mux) Use(mw ...Middleware) { m.middleware = append(m.middleware, mw...)
 // Add registers listeners.
 func (m *Mux) Add(listeners ...Registration) {
 	for _, l := range listeners {
-		if l == nil {
+		if v := reflect.ValueOf(l); l == nil || v.Kind() == reflect.Pointer && v.IsNil() {
 			m.mistakes = append(m.mistakes, errNilListener)
 			continue
 		}

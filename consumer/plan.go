@@ -63,6 +63,9 @@ type plan struct {
 
 // newPlan applies the options: the Mux's first, then those of New.
 func newPlan(m *Mux, opts []GroupOption) *plan {
+	if m == nil {
+		m = &Mux{mistakes: []error{errNilMux}}
+	}
 	p := &plan{group: m.group, middleware: m.middleware, mistakes: slices.Clone(m.mistakes)}
 	p.choose(m.opts)
 	p.choose(opts)

@@ -37,8 +37,11 @@ func (s Subscription) filter() (driver.TopicFilter, error) {
 // defaultPullWait is Apache's brokerSuspendMaxTimeMillis of push consumers.
 const defaultPullWait = 15 * time.Second
 
+// maxPullWait keeps sums of times in their range.
+const maxPullWait = 12 * time.Hour
+
 // PullWait is how long Puller.Pull and SimpleConsumer.Receive wait for a message, in
-// milliseconds' steps; 15 s by default, and 0 has the broker answer at once. The
+// milliseconds' steps up to 12 h; 15 s by default, and 0 has the broker answer at once. The
 // other kinds of consumers always wait.
 func PullWait(d time.Duration) GroupOption {
 	return groupOption(func(o *groupOptions) { o.pullWait = chosen(d) })

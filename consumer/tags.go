@@ -7,7 +7,10 @@ import (
 	"strings"
 )
 
-var errNilListener = errors.New("Mux.Add was given a nil listener; remove it")
+var (
+	errNilMux      = errors.New("the mux is nil; make one with consumer.NewMux")
+	errNilListener = errors.New("Mux.Add was given a nil listener; remove it")
+)
 
 // parseTags reads tag expressions. No tags and no error mean all.
 func parseTags(expressions []string) ([]string, error) {

@@ -71,8 +71,8 @@ func (p *plan) checkGroup() {
 			p.mistake("%w", err)
 		}
 	}
-	if d := o.pullWait; d.set && d.value < 0 {
-		p.mistake("PullWait(%s): must not be negative; 0 does not wait", d.value)
+	if d := o.pullWait; d.set && (d.value < 0 || d.value > maxPullWait) {
+		p.mistake("PullWait(%s): 0, which does not wait, to %s", d.value, maxPullWait)
 	}
 	if o.from != First && o.from != Last {
 		p.mistake("From(%d): use consumer.First or consumer.Last", o.from)

@@ -24,7 +24,10 @@ type Option func(*redrive)
 // their place is behind the position then.
 func Filter(keep func(*Letter) bool) Option { return func(r *redrive) { r.keep = keep } }
 
-// Rate sends at most so many letters a second.
+// minRate is the smallest that Rate takes, in letters a second.
+const minRate = 0.001
+
+// Rate sends at most so many letters a second, 0.001 or more.
 func Rate(perSecond float64) Option { return func(r *redrive) { r.rate = perSecond } }
 
 // DryRun sends nothing and moves no position: the Report is of what would be sent.
@@ -111,8 +114,8 @@ func (r *redrive) validate() error {
 		return fmt.Errorf("%d of the options are nil; remove them", r.nils)
 	case r.keep == nil || r.progress == nil:
 		return errors.New("Filter and OnProgress want a function")
-	case r.rate < 0:
-		return fmt.Errorf("a rate of %v: want more than 0, or 0 for none", r.rate)
+	case r.rate != 0 && !(r.rate >= minRate):
+		return fmt.Errorf("a rate of %v letters a second: want %v or more, or 0 for none", r.rate, minRate)
 	}
 	return nil
 }

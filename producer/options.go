@@ -247,7 +247,7 @@ func (s *settings) validate(group string, caps driver.Capabilities) error {
 	}
 	refuse(s.nils > 0, "%d of the options are nil; remove them", s.nils)
 	s.sends.validate(refuse)
-	refuse(s.limited && (s.rateLimit < minRate || s.rateLimit > maxRate), "RateLimit(%v): want %v to %v messages a second", s.rateLimit, minRate, maxRate)
+	refuse(s.limited && !(s.rateLimit >= minRate && s.rateLimit <= maxRate), "RateLimit(%v): want %v to %v messages a second", s.rateLimit, minRate, maxRate)
 	refuse(s.maxMessageSize <= 0, "MaxMessageSize(%d) must be positive", s.maxMessageSize)
 	refuse(s.maxInFlight <= 0, "MaxInFlight(%d) must be positive", s.maxInFlight)
 	refuse(s.maxInFlightBytes <= 0, "MaxInFlightBytes(%d) must be positive", s.maxInFlightBytes)

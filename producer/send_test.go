@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -440,6 +441,15 @@ func TestMissingRoutesAreReportedAtOnce(t *testing.T) {
 type wrong struct{ producer.Checker }
 
 func (wrong) Validate() error { return message.CheckTopic("bad topic") }
+
+func TestARateThatIsNoNumberIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, rate := range []float64{math.NaN(), math.Inf(1), math.Inf(-1), 1e-300} {
+		if _, err := producer.New(newScript("a"), "shop", producer.RateLimit(rate)); err == nil || !strings.Contains(err.Error(), "RateLimit") {
+			t.Errorf("%v: %v", rate, err)
+		}
+	}
+}
 
 func TestMistakesInOptionsAreReportedTogether(t *testing.T) {
 	t.Parallel()
