@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -33,6 +34,7 @@ type cluster struct {
 	topics  map[string]map[string]protocol.QueueData // by topic, broker
 	brokers map[string]*scripted
 	order   map[string]string // orderTopicConf, by topic
+	static  map[string]bool   // topics with queues that move
 	slaves  map[string]string // address of slave 1, by broker
 	asked   []string          // topics that the name server was asked for
 	askers  map[*remoting.Conn]bool
@@ -91,8 +93,11 @@ func (c *cluster) serveNames(conn *remoting.Conn, cmd *protocol.Command) {
 	c.asked = append(c.asked, topic)
 	c.askers[conn] = true
 	queues, ok := c.topics[topic]
-	data := protocol.TopicRoute{OrderTopicConf: c.order[topic]}
+	data := protocol.TopicRoute{OrderTopicConf: c.order[topic], QueueMappings: make(map[string]json.RawMessage)}
 	for name, q := range queues {
+		if c.static[topic] {
+			data.QueueMappings[name] = fmt.Appendf(nil, `{"bname":%q,"currIdMap":{},"scope":"__global__","topic":%q,"totalQueues":1}`, name, topic)
+		}
 		data.QueueDatas = append(data.QueueDatas, q)
 		addrs := map[int64]string{protocol.MasterID: c.brokers[name].addr}
 		if slave := c.slaves[name]; slave != "" {

@@ -119,6 +119,17 @@ func autoRoute(topic string, data *protocol.TopicRoute) *route {
 	return r
 }
 
+// errStatic refuses a static topic (5.x, mqadmin updateStaticTopic): its queues are not
+// those of its brokers. Which broker has one is in the route's mappings, and changes; the
+// others refuse it. Records have offsets that are not the queue's, from when it moved, so
+// that a consumer would take new messages for old ones and pass over them.
+func errStatic(topic string) error {
+	return &UnsupportedError{
+		Op: "use topic " + topic, Why: "it is a static topic, whose queues move between brokers, which this driver does not follow",
+		Remedy: "make an ordinary topic (mqadmin updateTopic)",
+	}
+}
+
 // equal reports whether two snapshots say the same.
 func (r *route) equal(o *route) bool {
 	return r.auto == o.auto && slices.Equal(r.publish, o.publish) && slices.Equal(r.subscribe, o.subscribe) &&

@@ -36,7 +36,8 @@ type topicState struct {
 	// renewed is when the loop, or a sender in vain, looked it up last: ns since 1970.
 	renewed atomic.Int64
 	// missed: the log has said that it does not exist. The routes' loop owns it.
-	missed bool
+	missed     bool
+	complaints seldom // the loop's
 
 	mu         sync.Mutex // guards the following
 	flight     *routeFlight
@@ -206,6 +207,9 @@ func (rs *routes) ask(ctx context.Context, topic string) (*protocol.TopicRoute, 
 	if err != nil {
 		return nil, routeError(fmt.Errorf("answer of name server %s: %w", addr, err))
 	}
+	if len(data.QueueMappings) > 0 {
+		return nil, routeError(errStatic(rs.c.named.shown(topic)))
+	}
 	return data, nil
 }
 
@@ -334,6 +338,10 @@ func (rs *routes) round(ctx context.Context, all bool, asked map[string]struct{}
 // failed logs a look-up in vain. Somebody who waits for a topic that was never made, or
 // whose name is misspelt, hears of it once; a retry topic is made by the first heartbeat.
 func (rs *routes) failed(st *topicState, awaited bool, err error) {
+	if errors.Is(err, message.ErrUnsupported) {
+		st.complaints.warn(rs.c.log, "a topic cannot be used", "topic", st.topic, "error", err)
+		return
+	}
 	level, msg := slog.LevelDebug, "route lookup failed"
 	if awaited && !st.missed && errors.Is(err, message.ErrNoRoute) && !strings.HasPrefix(st.topic, message.RetryPrefix) {
 		level, msg, st.missed = slog.LevelInfo, "a topic does not exist yet; waiting for it", true

@@ -101,6 +101,32 @@ func TestTopicsThatDoNotExist(t *testing.T) {
 	})
 }
 
+// Its queues are not where their names say, and its records' offsets are not the queues'.
+func TestStaticTopicsAreRefused(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a", "b")
+		c.addTopic("orders", 2)
+		c.static = map[string]bool{"orders": true}
+		cl := c.open()
+		_, err := newSender(t, cl).Queues(t.Context(), "orders")
+		if !errors.Is(err, message.ErrUnsupported) || !strings.Contains(err.Error(), "static topic") {
+			t.Errorf("to send to it: %v", err)
+		}
+		if _, err := cl.ReadQueues(t.Context(), "orders"); !errors.Is(err, message.ErrUnsupported) {
+			t.Errorf("to read it: %v", err)
+		}
+		c.brokers["a"].produce(message.Queue{Topic: "orders", Broker: "a"}, 1)
+		subscribe(t, cl, acking(), driver.SubscriptionConfig{}, "orders")
+		pass(time.Minute)
+		if n := len(c.brokers["a"].requests(protocol.PullMessage)); n > 0 {
+			t.Errorf("%d pulls", n)
+		}
+		if !strings.Contains(c.logs.String(), "static topic") {
+			t.Errorf("a consumer's log does not say it: %s", c.logs)
+		}
+	})
+}
+
 func TestLookupsOfOneTopicAreShared(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCluster(t, "a")
