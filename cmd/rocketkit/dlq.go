@@ -53,41 +53,57 @@ func newDLQList(conn *connection) *cobra.Command {
 	}
 }
 
-// groupOf is the group that a command is for.
-func groupOf(cmd *cobra.Command, args []string) (string, error) {
-	if len(args) == 0 {
-		return "", usageError(cmd, errors.New("no group is named"))
+// groupOf is the group that a command is for: its argument, or the flag -g.
+func groupOf(cmd *cobra.Command, args []string, flag string) (string, error) {
+	group := flag
+	if len(args) > 0 {
+		if group != "" && group != args[0] {
+			return "", usageError(cmd, fmt.Errorf("two groups, %q and %q: want one", args[0], group))
+		}
+		group = args[0]
 	}
-	return args[0], message.CheckGroup(args[0])
+	if group == "" {
+		return "", usageError(cmd, errors.New("no consumer group is named: want -g <group>"))
+	}
+	return group, message.CheckGroup(group)
 }
 
 func newDLQShow(conn *connection) *cobra.Command {
-	return &cobra.Command{
+	var flag string
+	cmd := &cobra.Command{
 		Use:   "show <group>",
 		Short: "Show a group's dead letters, oldest first",
 		Args:  upTo(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			group, err := groupOf(cmd, args)
+			group, err := groupOf(cmd, args, flag)
 			if err != nil {
 				return err
 			}
 			return conn.withClient(cmd, func(ctx context.Context, c *rocketkit.Client) error {
+				none := true
 				for l, err := range dlq.Inspect(ctx, c, group) {
 					if err != nil {
 						return err
 					}
+					none = false
 					if _, err := fmt.Fprintf(cmd.OutOrStdout(), "%s %s topic=%s tag=%s keys=%q tries=%d %v: %q\n",
 						l.Stored().Format(timeLayout), l.ID, l.OriginTopic(), l.Tag, l.Keys(), l.ReconsumeTimes, l.Reason, l.Body); err != nil {
 						return err
 					}
 				}
+				if none {
+					fmt.Fprintf(cmd.ErrOrStderr(), "no dead letters of group %s; rocketkit dlq list names the groups that have some\n", group)
+				}
 				return nil
 			})
 		},
 	}
+	cmd.Flags().StringVarP(&flag, "group", "g", "", "the consumer group")
+	return cmd
 }
 
 func newDLQRedrive(conn *connection) *cobra.Command {
+	var flag string
 	var rate float64
 	var dry, origin, again bool
 	cmd := &cobra.Command{
@@ -98,7 +114,7 @@ gets them. It takes those that no earlier redrive has passed, and goes on where 
 interrupted.`,
 		Args: upTo(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			group, err := groupOf(cmd, args)
+			group, err := groupOf(cmd, args, flag)
 			if err != nil {
 				return err
 			}
@@ -126,6 +142,7 @@ interrupted.`,
 		},
 	}
 	flags := cmd.Flags()
+	flags.StringVarP(&flag, "group", "g", "", "the consumer group")
 	flags.Float64Var(&rate, "rate", 0, "at most so many a second; 0 for no limit")
 	flags.BoolVar(&dry, "dry-run", false, "say how many, and send nothing")
 	flags.BoolVar(&origin, "to-origin", false, "send them to their original topic, for all its groups (for groups that consume in order)")

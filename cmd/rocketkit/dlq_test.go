@@ -13,6 +13,9 @@ func TestDeadLettersAreListedShownAndSentBack(t *testing.T) {
 	if out := c.must("dlq", "list"); strings.Contains(out, "billing") {
 		t.Error(out)
 	}
+	if o := c.run("dlq", "show", "-g", "billing"); o.err != nil || o.out != "" || !strings.Contains(o.notes, "no dead letters of group billing") {
+		t.Errorf("%v\n%s%s", o.err, o.out, o.notes)
+	}
 	c.must("topic", "create", "%DLQ%billing", "-r", "1", "-w", "1")
 	c.must("send", "-t", "%DLQ%billing", "--body", "x", "--count", "2")
 	if out := c.must("dlq", "list"); !regexp.MustCompile(`(?m)^billing +2 +2 +\d{4}-`).MatchString(out) {
@@ -27,7 +30,7 @@ func TestDeadLettersAreListedShownAndSentBack(t *testing.T) {
 	if out := c.must("dlq", "redrive", "billing", "--rate", "1000"); out != "sent back 2 of 2\n" {
 		t.Error(out)
 	}
-	if out := c.must("dlq", "redrive", "billing"); out != "sent back 0 of 0\n" {
+	if out := c.must("dlq", "redrive", "-g", "billing"); out != "sent back 0 of 0\n" {
 		t.Error(out)
 	}
 }

@@ -81,6 +81,8 @@ func TestMistakesAreSaidInOneLineWithTheWayOut(t *testing.T) {
 		"delay":              {strict, []string{"send", "-t", "a", "--body", "x", "--delay", "-5s"}, []string{"--delay -5s: want a time"}},
 		"no timer":           {old, []string{"send", "-t", "a", "--body", "x", "--delay", "7s"}, []string{"not supported", "timerWheelEnable"}},
 		"producer group":     {strict, []string{"send", "-t", "a", "--body", "x", "-g", "a b"}, []string{"invalid group"}},
+		"no dead group":      {strict, []string{"dlq", "show"}, []string{"want -g <group>"}},
+		"two dead groups":    {strict, []string{"dlq", "redrive", "a", "-g", "b"}, []string{"two groups"}},
 		"no group":           {strict, []string{"consume", "-t", "a"}, []string{"want -g <group>"}},
 		"consumer group":     {strict, []string{"consume", "-t", "a", "-g", "a b"}, []string{`"a b"`}},
 		"from":               {strict, []string{"consume", "-t", "a", "-g", "g", "--from", "middle"}, []string{"want first or last"}},
