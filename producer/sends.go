@@ -27,7 +27,7 @@ func (s *sends) validate(refuse func(bad bool, format string, args ...any)) {
 	refuse(s.retries < 0, "Retries(%d) is negative; 0 makes one attempt", s.retries)
 	refuse(s.sendTimeout <= 0, "SendTimeout(%s) must be positive", s.sendTimeout)
 	refuse(s.attemptTimeout < 0, "AttemptTimeout(%s) is negative", s.attemptTimeout)
-	refuse(s.attemptTimeout > s.sendTimeout, "AttemptTimeout(%s) is longer than SendTimeout(%s)", s.attemptTimeout, s.sendTimeout)
+	refuse(s.sendTimeout > 0 && s.attemptTimeout > s.sendTimeout, "AttemptTimeout(%s) is longer than SendTimeout(%s)", s.attemptTimeout, s.sendTimeout)
 }
 
 // With is the same producer with other options for what is sent by way of the result:
