@@ -55,7 +55,7 @@ func TestEnforcedTLSTurnsPlainClientsAway(t *testing.T) {
 	ca := testcert.New(t)
 	inCluster(t, func(t *testing.T, s cluster) {
 		s.trip(t, "secure", rocketkit.WithTLSConfig(&tls.Config{RootCAs: ca.Pool()}))
-		s.refused(t, nil)
+		s.refused(t, []string{"if the server requires TLS, turn it on"})
 	}, brokerlite.WithTLS(&tls.Config{Certificates: []tls.Certificate{ca.Server()}}), brokerlite.RequireTLS())
 }
 

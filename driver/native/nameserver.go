@@ -9,6 +9,7 @@ import (
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/internal/protocol"
+	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -66,6 +67,9 @@ func (n *nameServers) callOne(ctx context.Context, addr string, code protocol.Co
 	resp, err := conn.Call(ctx, &cmd, h)
 	if errors.Is(err, context.DeadlineExceeded) {
 		n.c.net.Drop(addr) // a host that vanished does not end its connections
+	}
+	if errors.Is(err, remoting.ErrClosed) && n.c.cfg.TLS == nil && n.c.ctx.Err() == nil {
+		err = fmt.Errorf("%w; if the server requires TLS, turn it on in the client", err)
 	}
 	return resp, err
 }
