@@ -228,6 +228,7 @@ func (c *Client) producerOptions() []producer.Option {
 	add(p.MaxInFlight > 0, producer.MaxInFlight(p.MaxInFlight))
 	add(p.MaxInFlightBytes > 0, producer.MaxInFlightBytes(int64(p.MaxInFlightBytes)))
 	add(p.FailFast, producer.FailFast())
+	add(p.AvoidSlow, producer.AvoidSlow())
 	add(p.Linger > 0, producer.Linger(p.Linger))
 	add(p.BatchBytes > 0, producer.BatchBytes(int(p.BatchBytes)))
 	add(p.RateLimit > 0, producer.RateLimit(p.RateLimit))

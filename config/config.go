@@ -109,6 +109,9 @@ type Producer struct {
 	MaxInFlightBytes Size `key:"max_in_flight_bytes"`
 	// FailFast fails a send that finds no place in flight instead of waiting.
 	FailFast bool `key:"fail_fast"`
+	// AvoidSlow keeps messages away from brokers that answer late, and asks those that
+	// failed whether they answer (Java's sendLatencyFaultEnable).
+	AvoidSlow bool `key:"avoid_slow"`
 	// RateLimit is how many messages a second may be sent; without limit by
 	// default.
 	RateLimit float64 `key:"rate_limit"`

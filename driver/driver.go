@@ -195,6 +195,13 @@ type Recaller interface {
 	Recall(ctx context.Context, topic, handle string) error
 }
 
+// Prober is a Sender that can ask whether a broker answers.
+type Prober interface {
+	Sender
+	// Probe makes a small request to the broker of a queue; nil says that it answered.
+	Probe(ctx context.Context, q message.Queue) error
+}
+
 // WithoutTimer returns ctx in a cheaper form for drivers that keep deadlines
 // themselves: its Deadline and Err are ctx's, but its Done closes only when the
 // caller of the send cancels, not at the deadline. So it needs no timer and no

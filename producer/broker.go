@@ -90,20 +90,25 @@ type BreakerSettings struct {
 type brokers struct {
 	log     *slog.Logger
 	avoid   bool
-	breaker *BreakerSettings // nil: none
+	slow    bool                                    // those that answer late are avoided too
+	probe   func(q message.Queue, then func(error)) // asks a broker in another goroutine; nil: a message tries it
+	breaker *BreakerSettings                        // nil: none
 	states  *table[brokerState]
-	avoided atomic.Int32 // how many states have avoidUntil set
+	avoided atomic.Int32 // how many avoidUntil and slowUntil are set
 }
 
 // brokerState is one broker's.
 type brokerState struct {
 	name       string
 	breaker    *gobreaker.TwoStepCircuitBreaker[struct{}]
-	state      atomic.Int32 // the breaker's gobreaker.State after the last verdict
-	failures   atomic.Int32 // in a row
-	rowBegan   atomic.Int64 // ns since 1970: the first failure of the row, 0 before it
-	rowLast    atomic.Int64 // and the latest
-	avoidUntil atomic.Int64 // ns since 1970, 0: not avoided
+	state      atomic.Int32                  // the breaker's gobreaker.State after the last verdict
+	failures   atomic.Int32                  // in a row
+	rowBegan   atomic.Int64                  // ns since 1970: the first failure of the row, 0 before it
+	rowLast    atomic.Int64                  // and the latest
+	avoidUntil atomic.Int64                  // ns since 1970, 0: not avoided
+	slowUntil  atomic.Int64                  // the same, for late answers
+	failed     atomic.Pointer[message.Queue] // the queue of the last failure, to probe the broker by
+	probing    atomic.Bool
 }
 
 func newBrokers(log *slog.Logger, avoid bool, breaker *BreakerSettings) *brokers {
@@ -145,12 +150,71 @@ func (b *brokers) isAvoided(name string) bool {
 	if b.avoided.Load() == 0 {
 		return false
 	}
-	until := b.states.get(name).avoidUntil.Load()
-	return until != 0 && time.Now().UnixNano() < until
+	s, now := b.states.get(name), time.Now().UnixNano()
+	if until := s.slowUntil.Load(); until > now {
+		return true
+	} else if until != 0 && s.slowUntil.CompareAndSwap(until, 0) {
+		b.avoided.Add(-1)
+	}
+	until := s.avoidUntil.Load()
+	if until == 0 || until > now {
+		return until != 0
+	}
+	return b.probed(s)
 }
 
-// record notes how an attempt at s ended. err is the attempt's, for the log.
-func (b *brokers) record(s *brokerState, verdict func(error), h health, err error) {
+// probed has a broker probed whose time is over, and reports whether it is: until it
+// answers, it is avoided.
+func (b *brokers) probed(s *brokerState) bool {
+	q := s.failed.Load()
+	if b.probe == nil || q == nil {
+		return false
+	}
+	if s.probing.CompareAndSwap(false, true) {
+		b.probe(*q, func(err error) {
+			if err != nil {
+				b.startAvoiding(s, *q, err)
+			} else {
+				b.stopAvoiding(s) // the failures in a row stay, until a message is stored
+			}
+			s.probing.Store(false)
+		})
+	}
+	return true
+}
+
+// Java's limits of latency, and for how long a broker is avoided that passed them
+// (MQFaultStrategy.latencyMax, notAvailableDuration).
+var lateness = [...]struct{ latency, avoid time.Duration }{
+	{15 * time.Second, 30 * time.Second}, {5 * time.Second, 10 * time.Second}, {3 * time.Second, 6 * time.Second},
+	{1800 * time.Millisecond, 5 * time.Second}, {550 * time.Millisecond, 2 * time.Second},
+}
+
+// noteLatency has a broker avoided that has stored a message, but late.
+func (b *brokers) noteLatency(s *brokerState, took time.Duration) {
+	for _, l := range lateness {
+		if took < l.latency {
+			continue
+		}
+		until := time.Now().Add(l.avoid).UnixNano()
+		for {
+			old := s.slowUntil.Load()
+			if old >= until {
+				return
+			}
+			if s.slowUntil.CompareAndSwap(old, until) {
+				if old == 0 {
+					b.avoided.Add(1)
+					b.log.Warn("avoiding a slow broker while others are available", "broker", s.name, "answered after", took, "for", l.avoid)
+				}
+				return
+			}
+		}
+	}
+}
+
+// record notes how an attempt at q, which is s's, ended. err is the attempt's, for the log.
+func (b *brokers) record(s *brokerState, q message.Queue, verdict func(error), h health, err error) {
 	if h == sick {
 		s.noteFailure(time.Now().UnixNano())
 	}
@@ -159,17 +223,14 @@ func (b *brokers) record(s *brokerState, verdict func(error), h health, err erro
 	}
 	switch h {
 	case sick:
-		b.startAvoiding(s, err)
+		b.startAvoiding(s, q, err)
 	case healthy:
 		if s.failures.Load() == 0 {
 			return
 		}
 		s.failures.Store(0)
 		s.rowBegan.Store(0)
-		if s.avoidUntil.Swap(0) != 0 {
-			b.avoided.Add(-1)
-			b.log.Info("broker answers again", "broker", s.name)
-		}
+		b.stopAvoiding(s)
 	case unclear:
 	}
 }
@@ -211,11 +272,19 @@ func (b *brokers) judge(s *brokerState, verdict func(error), h health, err error
 	}
 }
 
-func (b *brokers) startAvoiding(s *brokerState, err error) {
+func (b *brokers) stopAvoiding(s *brokerState) {
+	if s.avoidUntil.Swap(0) != 0 {
+		b.avoided.Add(-1)
+		b.log.Info("broker answers again", "broker", s.name)
+	}
+}
+
+func (b *brokers) startAvoiding(s *brokerState, q message.Queue, err error) {
 	n := s.failures.Add(1)
 	if !b.avoid {
 		return
 	}
+	s.failed.Store(&q)
 	d := min(firstAvoidance<<min(n-1, 10), longestAvoidance)
 	if s.avoidUntil.Swap(time.Now().Add(d).UnixNano()) == 0 {
 		b.avoided.Add(1)

@@ -161,7 +161,7 @@ func (o *op) attempt() {
 		ctx = newSendContext(ctx, d) // which ends with o.ctx
 	}
 	o.begun = o.ctx.begun
-	if o.attempts > 1 {
+	if o.attempts > 1 || o.p.brokers.slow {
 		o.begun = time.Now()
 	}
 	sender := o.p.sender
@@ -248,8 +248,10 @@ func (o *op) settled(r driver.Receipt, err error) {
 		h := healthy
 		if err != nil {
 			h = healthOf(err, time.Since(o.begun), o.p.patience)
+		} else if o.p.brokers.slow {
+			o.p.brokers.noteLatency(o.broker, time.Since(o.begun))
 		}
-		o.p.brokers.record(o.broker, o.verdict, h, err)
+		o.p.brokers.record(o.broker, o.queue, o.verdict, h, err)
 	}
 	if o.cb == nil && o.gathering == nil {
 		o.answered <- struct{}{}

@@ -105,6 +105,14 @@ func StableKeys() Option { return option(func(s *settings) { s.keySelector = byR
 // a row up to 30 s, as long as there are others. It is on by default.
 func FaultAvoidance(on bool) Option { return option(func(s *settings) { s.faultAvoidance = on }) }
 
+// AvoidSlow keeps messages that may go to any queue also away from brokers that have
+// answered late: for 2 s after 550 ms, up to 30 s after 15 s, as Java's producer does with
+// sendLatencyFaultEnable. And where the driver can, a broker that failed is asked by a
+// request of its own, once its time is over and messages are sent, and gets messages again
+// when it answers: until then no message tries it (startDetectorEnable). When all brokers
+// are slow or fail, all are used.
+func AvoidSlow() Option { return option(func(s *settings) { s.avoidSlow = true }) }
+
 // Linger lets messages that go to one queue share a request: each waits for others
 // for at most d, until BatchBytes have gathered. It costs d of latency and gains
 // throughput where many goroutines send, or SendAsync is used. Every message keeps
@@ -186,6 +194,7 @@ type settings struct {
 	maxInFlightBytes int64
 	keySelector      QueueSelector // for sharding keys without a selector
 	faultAvoidance   bool
+	avoidSlow        bool
 	linger           time.Duration
 	batchBytes       int
 	compression      driver.Compression
@@ -256,6 +265,7 @@ func (s *settings) validate(group string, caps driver.Capabilities) error {
 		refuse(b.Failures < 0, "Breaker: Failures %d is negative", b.Failures)
 		refuse(b.OpenFor < 0, "Breaker: OpenFor %s is negative", b.OpenFor)
 	}
+	refuse(s.avoidSlow && !s.faultAvoidance, "AvoidSlow and FaultAvoidance(false) exclude each other")
 	refuse(s.linger < 0, "Linger(%s) is negative", s.linger)
 	refuse(s.batchBytes <= 0, "BatchBytes(%d) must be positive", s.batchBytes)
 	if s.linger > 0 && !caps.Batch {

@@ -75,6 +75,12 @@ func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
 	if cfg.attemptTimeout > 0 {
 		p.patience = min(p.patience, cfg.attemptTimeout)
 	}
+	if cfg.avoidSlow {
+		p.brokers.slow = true
+		if prober, ok := sender.(driver.Prober); ok {
+			p.brokers.probe = p.prober(prober)
+		}
+	}
 	p.flow = flow{
 		stopping: make(chan struct{}),
 		limit:    cfg.maxInFlight, limitBytes: cfg.maxInFlightBytes,
@@ -88,6 +94,29 @@ func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
 	}
 	p.closing.done = make(chan struct{})
 	return p, nil
+}
+
+// prober asks a broker in a goroutine of its own, which a drain waits for: for a second at
+// most. It is called by sends that have begun.
+func (p *Producer) prober(d driver.Prober) func(message.Queue, func(error)) {
+	return func(q message.Queue, then func(error)) {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		p.flow.join()
+		go func() {
+			defer p.flow.leave()
+			defer cancel()
+			then(d.Probe(ctx, q))
+		}()
+		p.flow.join()
+		go func() { // a stop does not wait for the answer
+			defer p.flow.leave()
+			select {
+			case <-p.flow.stopping:
+				cancel()
+			case <-ctx.Done():
+			}
+		}()
+	}
 }
 
 // Group is the producer group's name.
