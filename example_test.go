@@ -53,6 +53,19 @@ func ExampleOpen() {
 	defer client.Close()
 }
 
+// Topics and groups of a namespace: the topic is "shop%orders" at the brokers, and "orders"
+// in the program.
+func ExampleOpen_namespace() {
+	client, err := rocketkit.Open(context.Background(), rocketkit.Config{NameServers: []string{"127.0.0.1:9876"}, Namespace: "shop"})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer client.Close()
+	fmt.Println(message.WithNamespace(client.Namespace(), "orders"))
+	// Output: shop%orders
+}
+
 func ExampleClient_NewProducer() {
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()

@@ -100,7 +100,7 @@ func (s *settings) factory(name string) (driver.Factory, error) {
 
 // driverConfig is what the driver is told.
 func (s *settings) driverConfig(cfg Config) (driver.Config, error) {
-	dc := driver.Config{NameServers: cfg.NameServers, Namespace: cfg.Namespace, Dial: s.dial, TLS: s.tls, Logger: s.logger}
+	dc := driver.Config{NameServers: cfg.NameServers, Namespace: cfg.Namespace, VIPChannel: cfg.VIPChannel, Dial: s.dial, TLS: s.tls, Logger: s.logger}
 	c := cfg.Credentials
 	secret, err := c.Secret()
 	if err != nil {

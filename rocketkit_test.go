@@ -284,6 +284,12 @@ func TestProducersAreMadeAsConfigured(t *testing.T) {
 			t.Errorf("a body over the limit: %v", err)
 		}
 
+		cfg.Producer.AvoidSlow = true
+		slow, _ := open(t, cfg)
+		if _, err := slow.NewProducer("", producer.FaultAvoidance(false)); err == nil || !strings.Contains(err.Error(), "AvoidSlow") {
+			t.Errorf("slow brokers are not avoided as configured: %v", err)
+		}
+
 		a.tries = 0
 		p, err = c.NewProducer("own_group", producer.Retries(0)) // the program wins
 		if err != nil {

@@ -26,7 +26,10 @@ type Config struct {
 	// Namespace is put before the names of topics and groups on the wire
 	// ("shop%orders"), and is not seen otherwise; see message.WithNamespace. The
 	// names of an administrator and in the driver's log are those of the wire.
-	Namespace   string      `key:"namespace"`
+	Namespace string `key:"namespace"`
+	// VIPChannel sends messages to the port two below each broker's, where Apache's
+	// brokers serve producers by themselves; false by default.
+	VIPChannel  bool        `key:"vip_channel"`
 	Credentials Credentials `key:"credentials"`
 	TLS         TLS         `key:"tls"`
 	Producer    Producer    `key:"producer"`

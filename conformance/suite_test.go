@@ -61,6 +61,8 @@ const (
 	fromTimes    // a driver that begins young queues at a time
 	newQueues    // a driver that soon finds the queues that a topic gets
 	admins       // package admin is tried
+	vipChannel   // a driver that sends by the VIP channel
+	noVIPChannel // the opposite
 )
 
 // missing says why a leg cannot run a case, for the table.
@@ -99,6 +101,8 @@ var missing = []struct {
 	{fromTimes, "the driver begins young queues at their start: rocketmq-client-go takes a broker's 0 for an offset that the group has"},
 	{admins, "package admin does not go by the driver: see the column of the same server with the native one"},
 	{newQueues, "the driver takes up to 50 s to find the queues that a topic gets"},
+	{vipChannel, "the driver's option for the VIP channel does nothing, and is refused"},
+	{noVIPChannel, "the driver sends by the VIP channel"},
 }
 
 func (f feature) String() string {
@@ -158,15 +162,15 @@ func (l *leg) one(t *testing.T, c testCase, shared *server) {
 }
 
 // native is what the native driver adds to any server.
-const native = admins | newQueues | fromTimes | endpoints | promptResets | requests | pulls | transactions | dialling | sendBacks | lostConns | packings | sqlFilters | queueLocks | broadcasts
+const native = admins | newQueues | fromTimes | endpoints | promptResets | requests | pulls | transactions | dialling | sendBacks | lostConns | packings | sqlFilters | queueLocks | broadcasts | vipChannel
 
 func legs() []*leg {
 	return []*leg{
 		{name: "broker-lite", driver: "native", has: plainACL | native | orderedAsync | v5 | pops | timers | exactRetries | ownServer | faults | realTime},
 		{name: "broker-lite in virtual time", driver: "native", has: plainACL | native | orderedAsync | v5 | pops | timers | exactRetries | ownServer | faults | virtualTime | patience, bubble: true},
-		{name: "broker-lite, client-go driver", driver: "rocketmq-client-go", has: admins | noQueueLocks | plainACL | v5 | noTimers | noPops | noPackings | roundedRetries | ownServer | faults | realTime},
+		{name: "broker-lite, client-go driver", driver: "rocketmq-client-go", has: admins | noVIPChannel | noQueueLocks | plainACL | v5 | noTimers | noPops | noPackings | roundedRetries | ownServer | faults | realTime},
 		{name: "Apache 5.4.0", driver: "native", has: native | v5 | pops | timers | exactRetries | realTime | patience},
-		{name: "Apache 5.4.0, client-go driver", driver: "rocketmq-client-go", has: noQueueLocks | v5 | noTimers | noPops | noPackings | roundedRetries | realTime | patience, atOnce: 12},
+		{name: "Apache 5.4.0, client-go driver", driver: "rocketmq-client-go", has: noVIPChannel | noQueueLocks | v5 | noTimers | noPops | noPackings | roundedRetries | realTime | patience, atOnce: 12},
 		{name: "Apache 4.9.7", driver: "native", has: plainACL | native | noTimers | noPops | roundedRetries | realTime | patience},
 	}
 }

@@ -25,6 +25,9 @@ type Config struct {
 	// message.WithNamespace does, and taken off what is handed up: deliveries, queues,
 	// results and errors. "" is none.
 	Namespace string
+	// VIPChannel sends messages to the port two below the broker's, where Apache's
+	// brokers serve producers with threads of their own (vipChannelEnabled).
+	VIPChannel bool
 	// TLS is nil for plain connections. Servers are verified unless it says
 	// otherwise.
 	TLS *tls.Config

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rocketkit/rocketkit"
 	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
+	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/producer"
 )
@@ -123,6 +124,37 @@ func TestSendsGoOnWhenABrokerIsGone(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Two brokers over the real driver: the one that is cut off gets no message until it has
+// answered a probe.
+func TestABrokerThatIsGoneIsProbed(t *testing.T) {
+	t.Parallel()
+	inCluster(t, []string{"broker-a", "broker-b"}, func(t *testing.T, c *cluster) {
+		var gone atomic.Int32
+		p := c.producer(producer.AvoidSlow(), producer.NoBreaker(), producer.Intercept(producer.Interceptor{
+			After: func(_ context.Context, _ *driver.Outgoing, r message.SendResult, err error) {
+				if err != nil || r.Queue.Broker == "broker-a" {
+					gone.Add(1)
+				}
+			},
+		}))
+		c.warm(p)
+		addr := c.brokers["broker-a"].Addr()
+		c.net.Cut(addr)
+		synctest.Wait()
+		sendSlowly(t, p, 3) // one of them finds it gone, and goes elsewhere
+		gone.Store(0)
+		if sendSlowly(t, p, 60) > 0 || gone.Load() > 0 {
+			t.Errorf("%d messages failed or went to the broker that is gone", gone.Load())
+		}
+		c.net.Restore(addr)
+		sendSlowly(t, p, 40) // a probe half a minute later at most
+		c.warm(p)
+		if gone.Load() == 0 {
+			t.Error("no message goes to the broker that is back")
+		}
+	})
 }
 
 func TestTheOnlyBrokersAddressIsNamedWhenItIsGone(t *testing.T) {

@@ -22,11 +22,11 @@ func ptr[T any](v T) *T { return &v }
 // full is what the files of one meaning say.
 func full() config.Config {
 	return config.Config{
-		NameServers: []string{"ns1:9876", "ns2:9876"}, Driver: "rocketmq-client-go",
+		NameServers: []string{"ns1:9876", "ns2:9876"}, Driver: "rocketmq-client-go", Namespace: "shop", VIPChannel: true,
 		Credentials: config.Credentials{AccessKey: "ak", SecretKey: "sk"},
 		TLS:         config.TLS{Enabled: true, CAFile: "/ca.pem"},
 		Producer: config.Producer{
-			Group: "pay_group", SendTimeout: 10 * time.Second, Retries: ptr(0), MaxMessageSize: 1 << 20, MaxInFlight: 64, FailFast: true, Compression: "zstd", CompressOver: 2 << 10, RetryAsync: ptr(false), RateLimit: 2.5, Linger: 5 * time.Millisecond, BatchBytes: 64 << 10, RequireDurable: true,
+			Group: "pay_group", SendTimeout: 10 * time.Second, Retries: ptr(0), MaxMessageSize: 1 << 20, MaxInFlight: 64, FailFast: true, Compression: "zstd", CompressOver: 2 << 10, RetryAsync: ptr(false), RateLimit: 2.5, AvoidSlow: true, Linger: 5 * time.Millisecond, BatchBytes: 64 << 10, RequireDurable: true,
 			Breaker: config.Breaker{Enabled: ptr(false), OpenFor: 500 * time.Millisecond},
 		},
 		Consumers: []config.Consumer{
@@ -42,6 +42,8 @@ const fullYAML = `
 rocketmq:
   name_servers: ["ns1:9876", "ns2:9876"]
   driver: rocketmq-client-go
+  namespace: shop
+  vip_channel: true
   credentials: {access_key: ak, secret_key: sk}
   tls: {enabled: true, ca_file: /ca.pem}
   producer:
@@ -55,6 +57,7 @@ rocketmq:
     compress_over: 2KiB
     retry_async: false
     rate_limit: 2.5
+    avoid_slow: true
     linger: 5ms
     batch_bytes: 64KiB
     require_durable: true
@@ -75,6 +78,8 @@ server: {port: 8080}
 const fullTOML = `
 name-servers = "ns1:9876;ns2:9876"
 driver = "rocketmq-client-go"
+namespace = "shop"
+vip-channel = true
 [credentials]
 access-key = "ak"
 secret-key = "sk"
@@ -92,6 +97,7 @@ compression = "zstd"
 compress-over = "2KiB"
 retry-async = false
 rate-limit = 2.5
+avoid-slow = true
 linger = "5ms"
 batch-bytes = 65536
 require-durable = true
@@ -117,8 +123,8 @@ group = "other"
 traces = true
 `
 
-const fullJSON = `{"rocketmq": {"name-server": "ns1:9876;ns2:9876", "driver": "rocketmq-client-go",
- "producer": {"access-key": "ak", "secret-key": "sk", "tls-enable": true, "group": "pay_group", "send-message-timeout": 10000,
+const fullJSON = `{"rocketmq": {"name-server": "ns1:9876;ns2:9876", "driver": "rocketmq-client-go", "vip_channel": true,
+ "producer": {"namespace": "shop", "avoid_slow": true, "access-key": "ak", "secret-key": "sk", "tls-enable": true, "group": "pay_group", "send-message-timeout": 10000,
   "retry-times-when-send-failed": 0, "retry-times-when-send-async-failed": 0, "max-message-size": 1048576, "max_in_flight": 64, "fail_fast": true,
   "compression": "zstd", "compress-message-body-threshold": 2048, "retry_async": false, "rate-limit": 2.5, "linger": "5ms", "batch-bytes": "64KiB", "require-durable": true,
   "breaker": {"enabled": false, "open_for": "500ms"}},
@@ -131,6 +137,9 @@ const fullProperties = `
 # as rocketmq-spring has it
 rocketmq.name-server=ns1:9876;ns2:9876
 rocketmq.driver : rocketmq-client-go
+rocketmq.producer.namespace=shop
+rocketmq.vip-channel=true
+rocketmq.producer.avoid-slow=true
 rocketmq.producer.access-key ak
 rocketmq.producer.secret-key = s\u006b
 rocketmq.tls.enabled=true

@@ -83,6 +83,7 @@ func validate(cfg driver.Config) error {
 		}
 	}
 	refuse(cfg.TLS != nil, "TLS", "it has none at v2.1.2, and never verifies a server in later versions", "use the native driver")
+	refuse(cfg.VIPChannel, "the VIP channel", "its option does nothing: a variable of the environment, com.rocketmq.sendMessageWithVIPChannel, decides for the whole process as it starts", "use the native driver")
 	refuse(cfg.Dial != nil, "a Dial function of your own", "it dials by itself", "leave Dial nil or use the native driver")
 	fixed := func(what string, got, is time.Duration) {
 		refuse(got != 0 && got != is, fmt.Sprintf("%s %s", what, got), fmt.Sprintf("its own is always %s", is),

@@ -31,6 +31,7 @@
 //	compressed bodies, read   the same        zlib; others are retried
 //	TLS                       verified        no
 //	Dial function             yes             no
+//	VIP channel               yes             no: its option does nothing
 //	credentials               yes             yes
 //	namespaces                yes             yes, by this package: its own prefix names twice
 //	ctx on routes, sends      yes             yes, by this package; the work goes on behind

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,8 +29,23 @@ func (bs *brokers) get(addr string) *broker {
 	if v, ok := bs.byAddr.Load(addr); ok {
 		return v.(*broker)
 	}
-	v, _ := bs.byAddr.LoadOrStore(addr, &broker{c: bs.c, addr: addr, turn: make(chan struct{}, 1)})
+	b := &broker{c: bs.c, addr: addr, turn: make(chan struct{}, 1)}
+	if bs.c.cfg.VIPChannel {
+		b.vip = vipAddr(addr)
+	}
+	v, _ := bs.byAddr.LoadOrStore(addr, b)
 	return v.(*broker)
+}
+
+// vipAddr is the address of a broker's VIP channel (MixAll.brokerVIPChannel); "" when there
+// can be none.
+func vipAddr(addr string) string {
+	host, port, err := net.SplitHostPort(addr)
+	n, bad := strconv.Atoi(port)
+	if err != nil || bad != nil || n <= 2 {
+		return ""
+	}
+	return net.JoinHostPort(host, strconv.Itoa(n-2))
 }
 
 // retain forgets the brokers that no route names any more and that are not
@@ -54,6 +71,7 @@ func (bs *brokers) each(f func(*broker)) {
 type broker struct {
 	c       *client
 	addr    string
+	vip     string                        // the address of its VIP channel; "" without
 	conn    atomic.Pointer[remoting.Conn] // greeted; may be closed by now
 	version atomic.Int32                  // MQVersion ordinal of its last response, 0 before
 	// turn holds one token for who registers or unregisters groups: Apache serves

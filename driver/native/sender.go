@@ -348,6 +348,9 @@ func (o *sendOp) target() (*broker, error) {
 		o.s.c.routes.refresh(o.s.c.named.wire(o.q.Topic))
 		return nil, fmt.Errorf("%s: %w", o.name(), err)
 	}
+	if b.vip != "" {
+		b = o.s.c.brokers.get(b.vip)
+	}
 	o.b, o.guessed = b, r.auto
 	return b, nil
 }
