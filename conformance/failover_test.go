@@ -105,22 +105,30 @@ func (r *replicas) kill(s *apache.Server, what string) {
 	r.Logf("killed %s", what)
 }
 
-// make makes a topic on both pairs, and waits until the slaves know it.
-func (r *replicas) make(topic string) {
+// slaveLimit is how long a slave may take to learn its master's topics: 5.4.0 asks
+// for them every 60 to 70 s.
+const slaveLimit = 2 * time.Minute
+
+// make makes topics on both pairs, and waits until the slaves know them.
+func (r *replicas) make(topics ...string) {
 	r.Helper()
-	for _, b := range []string{"a0", "b0"} {
-		r.server.broker = r.brokers[b].BrokerAddr()
-		r.createTopic(topic, failoverQueues)
+	for _, topic := range topics {
+		for _, b := range []string{"a0", "b0"} {
+			r.server.broker = r.brokers[b].BrokerAddr()
+			r.createTopic(topic, failoverQueues)
+		}
 	}
-	for _, b := range []string{"a1", "b1"} {
-		r.eventually("slave "+b+" knows topic "+topic, func() bool {
-			return bytes.Contains(r.ask(r.brokers[b].BrokerAddr(), 21, nil).body, []byte(`"`+topic+`"`)) // GET_ALL_TOPIC_CONFIG
-		})
-	}
-	for _, names := range r.server.nameServers {
-		r.eventually("both brokers have topic "+topic, func() bool {
-			return bytes.Count(r.ask(names, codeRoute, map[string]string{"topic": topic}).body, []byte(`"readQueueNums"`)) == 2
-		})
+	for _, topic := range topics {
+		for _, b := range []string{"a1", "b1"} {
+			r.before(slaveLimit, "slave "+b+" knows topic "+topic, func() bool {
+				return bytes.Contains(r.ask(r.brokers[b].BrokerAddr(), 21, nil).body, []byte(`"`+topic+`"`)) // GET_ALL_TOPIC_CONFIG
+			})
+		}
+		for _, names := range r.server.nameServers {
+			r.eventually("both brokers have topic "+topic, func() bool {
+				return bytes.Count(r.ask(names, codeRoute, map[string]string{"topic": topic}).body, []byte(`"readQueueNums"`)) == 2
+			})
+		}
 	}
 }
 
@@ -304,10 +312,7 @@ type ordered struct {
 }
 
 func (r *replicas) ordered() *ordered {
-	r.Helper()
-	o := &ordered{replicas: r, topic: r.newTopic(), di: r.diary(), sent: map[string]int{}, ids: map[string][]string{}}
-	r.make(o.topic)
-	return o
+	return &ordered{replicas: r, topic: r.newTopic(), di: r.diary(), sent: map[string]int{}, ids: map[string][]string{}}
 }
 
 // send stores n more messages in each queue of a broker.
@@ -379,6 +384,7 @@ func (r *replicas) lostMaster() {
 	r.Helper()
 	const each = 20
 	atWork, later := r.ordered(), r.ordered()
+	r.make(atWork.topic, later.topic)
 	atWork.follow()
 	for _, broker := range []string{"broker-a", "broker-b"} {
 		later.send(broker, each)

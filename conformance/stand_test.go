@@ -282,14 +282,21 @@ func (s *stand) quiet(d time.Duration) {
 // eventually asks until the answer is yes.
 func (s *stand) eventually(what string, yes func() bool) {
 	s.Helper()
-	ctx := s.soon()
+	s.before(s.limit(), what, yes)
+}
+
+// before asks until the answer is yes, for so long.
+func (s *stand) before(limit time.Duration, what string, yes func() bool) {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), limit)
+	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for !yes() {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			s.Fatalf("not within %s: %s", s.limit(), what)
+			s.Fatalf("not within %s: %s", limit, what)
 		}
 	}
 }
