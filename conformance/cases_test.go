@@ -126,6 +126,7 @@ func sdkCases() []testCase {
 		{name: "delay too far", about: "ErrUnsupported that names timerMaxDelaySec, nothing stored", run: delayTooFar, needs: timers},
 		{name: "delay cancel", about: "a scheduled message is called back; after its delivery ErrTooLate; of a level ErrUnsupported", run: delayCancelled, needs: timers},
 		{name: "delay cancel refused", about: "ErrUnsupported that names recallMessageEnable", run: delayCancelRefused, needs: timers, opts: own(brokerlite.Conf("recallMessageEnable=false"))},
+		{name: "delay or level", about: "delay.OrLevel is by time where that works, otherwise by the next level up", run: delayOrLevel},
 		{name: "delay times refused", about: "ErrUnsupported before anything is sent", run: delayRefused, needs: noTimers},
 		{name: "namespace", about: "sends, retries and dead letters have the namespace on the wire, and the user's names everywhere else", run: namespaces},
 		{name: "namespaces apart", about: "the same topic and group in two namespaces and in none do not meet", run: namespacesApart},

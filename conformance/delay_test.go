@@ -121,6 +121,27 @@ func delayCancelRefused(s *stand) {
 }
 
 // delayRefused: a server before 5.0 would deliver at once.
+func delayOrLevel(s *stand) {
+	topic := s.topic()
+	c := s.open()
+	in := s.receive(c, topic)
+	const wait = 700 * time.Millisecond
+	m := message.New(topic, []byte("b"), delay.OrLevel(delay.After(wait)))
+	begun := time.Now()
+	s.send(s.producer(c), m)
+	d := in.next()
+	if took := time.Since(begun); took < wait {
+		s.Errorf("delivered after %s", took)
+	}
+	want := ""
+	if s.leg.has&noTimers != 0 {
+		want = "1"
+	}
+	if level := d.Property("DELAY"); level != want {
+		s.Errorf("delivered by level %q, want %q", level, want)
+	}
+}
+
 func delayRefused(s *stand) {
 	topic := s.topic()
 	p := s.producer(s.open())

@@ -26,3 +26,24 @@ func After(d time.Duration) message.Option {
 func At(t time.Time) message.Option {
 	return func(m *message.Message) { m.Delay = message.Delay{At: t} }
 }
+
+// OrLevel lets a message go by a delay level where the server or the driver has no
+// timer messages: the shortest default level that is not shorter than what by asks for
+// now. A delay over the longest, 2 h, has none, and fails there with
+// message.ErrUnsupported as it does without OrLevel. A message that went by a level
+// cannot be cancelled.
+//
+//	m := message.New("reminders", body, delay.OrLevel(delay.After(25*time.Minute))) // 30 minutes on 4.9
+func OrLevel(by message.Option) message.Option {
+	return func(m *message.Message) {
+		by(m)
+		d := m.Delay.After
+		switch {
+		case !m.Delay.At.IsZero():
+			d = time.Until(m.Delay.At)
+		case d == 0:
+			return // a level, or none
+		}
+		_, m.Delay.OrLevel = nearest(d)
+	}
+}

@@ -25,6 +25,12 @@ func TestTheLastDelayOptionWins(t *testing.T) {
 		"after":           {[]message.Option{delay.After(time.Minute)}, message.Delay{After: time.Minute}},
 		"at":              {[]message.Option{delay.At(at)}, message.Delay{At: at}},
 		"level, then at":  {[]message.Option{delay.Level(3), delay.At(at)}, message.Delay{At: at}},
+		"level for want":  {[]message.Option{delay.OrLevel(delay.After(25 * time.Minute))}, message.Delay{After: 25 * time.Minute, OrLevel: 16}},
+		"exactly a level": {[]message.Option{delay.OrLevel(delay.After(time.Hour))}, message.Delay{After: time.Hour, OrLevel: 17}},
+		"over all levels": {[]message.Option{delay.OrLevel(delay.After(3 * time.Hour))}, message.Delay{After: 3 * time.Hour}},
+		"a time gone by":  {[]message.Option{delay.OrLevel(delay.At(at))}, message.Delay{At: at, OrLevel: 1}},
+		"or a level":      {[]message.Option{delay.OrLevel(delay.Level(3))}, message.Delay{Level: 3}},
+		"or nothing":      {[]message.Option{delay.OrLevel(func(*message.Message) {})}, message.Delay{}},
 		"after and level": {[]message.Option{delay.After(1), delay.Level(2)}, message.Delay{Level: 2}},
 	} {
 		t.Run(name, func(t *testing.T) {

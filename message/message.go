@@ -33,7 +33,7 @@ type Message struct {
 	Delay Delay
 }
 
-// Delay says when a message becomes visible. At most one field is set.
+// Delay says when a message becomes visible. At most one of Level, After and At is set.
 type Delay struct {
 	// Level is one of the server's delay levels, 1–18 by default (1s 5s 10s 30s
 	// 1m … 10m 20m 30m 1h 2h).
@@ -44,6 +44,9 @@ type Delay struct {
 	// At is an absolute moment by the server's clock. It needs a server with
 	// timer messages (5.0 and up).
 	At time.Time
+	// OrLevel is the level to use where the server or the driver has no timer messages;
+	// 0: the send fails there with ErrUnsupported. It goes with After or At.
+	OrLevel int
 }
 
 // IsZero reports that nothing is delayed.

@@ -59,6 +59,10 @@ func (d Delay) validate() error {
 		return fmt.Errorf("%w: more than one of delay level, After and At is set", ErrInvalidMessage)
 	case d.Level < 0:
 		return fmt.Errorf("%w: delay level %d is negative", ErrInvalidMessage, d.Level)
+	case d.OrLevel < 0:
+		return fmt.Errorf("%w: delay level %d, for want of timer messages, is negative", ErrInvalidMessage, d.OrLevel)
+	case d.OrLevel > 0 && d.After == 0 && d.At.IsZero():
+		return fmt.Errorf("%w: delay level %d is for want of timer messages, but neither After nor At is set", ErrInvalidMessage, d.OrLevel)
 	case d.After < 0:
 		return fmt.Errorf("%w: delay of %s is negative", ErrInvalidMessage, d.After)
 	}

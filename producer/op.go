@@ -287,8 +287,25 @@ func isContextError(err error) bool {
 	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
+// byLevel gives the message the level of its delay in place of the moment; false: it
+// has none. The caller's message stays as it is.
+func (o *op) byLevel() bool {
+	if o.out.Message == nil || o.out.Delay.OrLevel == 0 {
+		return false
+	}
+	m := *o.out.Message
+	m.Delay = message.Delay{Level: m.Delay.OrLevel}
+	o.out.Message = &m
+	return true
+}
+
 // again decides whether another attempt follows the last, and after which pause.
 func (o *op) again() (wait time.Duration, again bool) {
+	if errors.Is(o.err, message.ErrUnsupported) && o.byLevel() {
+		o.attempts, o.tried = o.attempts-1, o.tried[:len(o.tried)-1] // the last was none: nothing was sent
+		o.err = nil
+		return 0, true
+	}
 	if o.err == nil || o.attempts > o.p.sends.retries || o.localRan || (o.cb != nil || o.gathering != nil) && !o.p.sends.retryAsync {
 		return 0, false
 	}

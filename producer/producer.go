@@ -220,6 +220,10 @@ func (p *Producer) open(ctx context.Context, o *op) error {
 	if err := p.check(m); err != nil {
 		return err
 	}
+	if byTime(m.Delay) && !p.caps.TimerMessages {
+		o.byLevel()
+		m = o.out.Message
+	}
 	o.size = int64(len(m.Body))
 	o.out.ID = p.sender.NewID()
 	o.user, o.span = p.cfg.tracer.StartSend(ctx, m, o.out.ID, (*properties)(&o.out))
@@ -257,11 +261,13 @@ func (p *Producer) check(m *message.Message) error {
 	if err := m.Validate(p.cfg.maxMessageSize); err != nil {
 		return err
 	}
-	if (m.Delay.After != 0 || !m.Delay.At.IsZero()) && !p.caps.TimerMessages {
-		return fmt.Errorf("topic %q: a delay by time is %w by this driver; use a delay level", m.Topic, message.ErrUnsupported)
+	if byTime(m.Delay) && m.Delay.OrLevel == 0 && !p.caps.TimerMessages {
+		return fmt.Errorf("topic %q: a delay by time is %w by this driver; use a delay level, or delay.OrLevel for one where there is no other way", m.Topic, message.ErrUnsupported)
 	}
 	return nil
 }
+
+func byTime(d message.Delay) bool { return d.After != 0 || !d.At.IsZero() }
 
 func (p *Producer) closedError() error {
 	return fmt.Errorf("producer %s: %w", p.group, message.ErrClosed)
