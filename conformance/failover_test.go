@@ -322,7 +322,15 @@ func (o *ordered) send(broker string, n int) {
 		key := fmt.Sprint(broker, " ", q)
 		p := o.producer(o.client, producer.Select(on(broker, q)))
 		for range n {
-			res := o.stand.send(p, message.New(o.topic, fmt.Append(nil, o.sent[key]), message.ShardingKey(key)))
+			m := message.New(o.topic, fmt.Append(nil, o.sent[key]), message.ShardingKey(key))
+			var res message.SendResult
+			o.eventually("a send to "+key, func() bool { // its client learns within 30 s that a broker is back
+				var err error
+				if res, err = p.Send(o.soon(), m); err != nil && !message.SafeToRetry(err) {
+					o.Fatal(err)
+				}
+				return err == nil
+			})
 			if res.Status != message.SendOK {
 				o.Fatalf("%v", res)
 			}
