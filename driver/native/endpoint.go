@@ -151,9 +151,12 @@ func (d *directory) ask(ctx context.Context, url string) ([]string, error) {
 		return nil, err
 	}
 	defer resp.Body.Close()
-	body, err := io.ReadAll(io.LimitReader(resp.Body, maxEndpointBody))
+	body, err := io.ReadAll(io.LimitReader(resp.Body, maxEndpointBody+1))
 	if err != nil {
 		return nil, err
+	}
+	if len(body) > maxEndpointBody { // the last address would be cut short
+		return nil, fmt.Errorf("it answers more than %d bytes", maxEndpointBody)
 	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("it answers %s", resp.Status)

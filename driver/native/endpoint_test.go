@@ -138,3 +138,16 @@ func openAt(t *testing.T, dial func(context.Context, string, string) (net.Conn, 
 	})
 	return d.(*client)
 }
+
+// What is cut off within a port is another port.
+func TestAnEndpointsAnswerIsNotCutShort(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var e endpoint
+		e.say(http.StatusOK, strings.Repeat("a:9876;", maxEndpointBody/7)+"b:9876")
+		c := openAt(t, e.dial, endpointURL)
+		if addrs, err := c.names.dir.addrs(t.Context()); !errors.Is(err, message.ErrNoNameServer) {
+			t.Errorf("%d addresses, %v, want ErrNoNameServer", len(addrs), err)
+		}
+	})
+}
