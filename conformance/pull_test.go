@@ -154,7 +154,7 @@ func pullWaits(s *stand) {
 	prod := s.producer(c)
 	s.send(prod, message.New(topic, []byte("before")))
 	s.eventually("the message is counted", func() bool { return s.stored(topic, 0) == 1 })
-	p := s.puller(c, s.group(), consumer.Subscription{Topic: topic}, consumer.PullWait(s.limit()))
+	p := s.puller(c, s.group(), consumer.Subscription{Topic: topic}, consumer.PullWait(min(s.limit(), 12*time.Hour))) // the longest
 	q := message.Queue{Topic: topic, Broker: s.brokerName(c, topic), ID: 0}
 	s.seek(p, q, consumer.End())
 	type result struct {

@@ -35,8 +35,11 @@ func (s *stand) virtual() bool { return s.leg.bubble }
 
 // limit is how long anything may take that must happen.
 func (s *stand) limit() time.Duration {
-	if s.virtual() {
+	switch {
+	case s.virtual():
 		return 7 * 24 * time.Hour
+	case s.leg.driver != "native":
+		return 2 * time.Minute // rocketmq-client-go shares queues anew every 20 s, and looks for new ones every 30 s
 	}
 	return time.Minute
 }
