@@ -135,12 +135,14 @@ func TestWhoChoosesTheMaximumOfRetries(t *testing.T) {
 		want    driver.Verdict
 	}{
 		{"the group's policy", groups{consumer.Retry(backoff)}, nil, by(9)},
-		{"the group", groups{consumer.MaxRetries(3), consumer.Retry(backoff)}, nil, by(3)},
+		{"the group", groups{consumer.Retry(backoff), consumer.MaxRetries(3)}, nil, by(3)},
+		{"the group's policy, which came later", groups{consumer.MaxRetries(3), consumer.Retry(backoff)}, nil, by(9)},
 		{"the group without a policy", groups{consumer.MaxRetries(3)}, nil, levels(3)},
 		{"the handler", groups{consumer.Retry(backoff)}, handlers{consumer.MaxRetries(2)}, by(2)},
 		{"the handler, not the group", groups{consumer.Retry(backoff), consumer.MaxRetries(3)}, handlers{consumer.MaxRetries(2)}, by(2)},
 		{"the handler's policy, not the group", groups{consumer.MaxRetries(3)}, handlers{consumer.Retry(backoff)}, by(9)},
-		{"the handler with its policy", nil, handlers{consumer.MaxRetries(2), consumer.Retry(backoff)}, by(2)},
+		{"the handler with its policy", nil, handlers{consumer.Retry(backoff), consumer.MaxRetries(2)}, by(2)},
+		{"the handler's policy, which came later", nil, handlers{consumer.MaxRetries(2), consumer.Retry(backoff)}, by(9)},
 		{"what came later", groups{consumer.ForHandler("paid", consumer.Retry(backoff))}, handlers{consumer.MaxRetries(2)}, by(9)},
 		{"a number that came later", groups{consumer.ForHandler("paid", consumer.MaxRetries(1))}, handlers{consumer.Retry(backoff)}, by(1)},
 		{"nothing is retried", groups{consumer.Retry(backoff)}, handlers{consumer.MaxRetries(0)}, dead},

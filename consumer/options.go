@@ -137,14 +137,15 @@ func Concurrency(n int) Option {
 
 // Retry decides what happens when a handler fails; retry.Levels(16) by default.
 // retry.Exponential has other delays than the broker's. One with a Strict back-off needs
-// a driver and brokers that keep these, see retry.Backoff.
+// a driver and brokers that keep these, see retry.Backoff. It replaces a MaxRetries that
+// was given before it.
 func Retry(p retry.Policy) Option {
-	return commonOption(func(o *common) { o.retry = chosen(p) })
+	return commonOption(func(o *common) { o.retry, o.maxRetries = chosen(p), choice[int]{} })
 }
 
 // MaxRetries is how often the broker delivers a failed message again before it goes to
-// the dead-letter queue, whatever the number of the retry policy that it is given with;
-// a handler's goes with the policy of its group where it has none of its own.
+// the dead-letter queue, whatever the number of the retry policy that was given before
+// it; a handler's goes with the policy of its group where it has none of its own.
 func MaxRetries(n int) Option {
 	return commonOption(func(o *common) { o.maxRetries = chosen(n) })
 }
