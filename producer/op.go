@@ -301,7 +301,7 @@ func (o *op) byLevel() bool {
 
 // again decides whether another attempt follows the last, and after which pause.
 func (o *op) again() (wait time.Duration, again bool) {
-	if errors.Is(o.err, message.ErrUnsupported) && o.byLevel() {
+	if errors.Is(o.err, message.ErrUnsupported) && o.broker != nil && o.byLevel() {
 		o.attempts, o.tried = o.attempts-1, o.tried[:len(o.tried)-1] // the last was none: nothing was sent
 		o.err = nil
 		return 0, true

@@ -2,6 +2,7 @@ package producer_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -56,5 +57,31 @@ func TestADelayGoesByALevelWhereThereIsNoOtherWay(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A topic that the driver cannot use has no queue for the level either.
+func TestADelayGoesByNoLevelToATopicThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	for way, send := range ways {
+		if way == "batch" {
+			continue // takes no delayed messages
+		}
+		t.Run(way, func(t *testing.T) {
+			t.Parallel()
+			s := newScript("a")
+			s.queues = func(topic string) ([]message.Queue, error) {
+				return nil, fmt.Errorf("topic %s is %w", topic, message.ErrUnsupported)
+			}
+			p := start(t, s)
+			m := message.New("orders", []byte("x"))
+			m.Delay = message.Delay{After: time.Minute, OrLevel: 5}
+			if _, err := send(t.Context(), p, m); !errors.Is(err, message.ErrUnsupported) {
+				t.Errorf("got %v", err)
+			}
+			if tries := s.tried(); len(tries) > 0 {
+				t.Errorf("sent: %v", tries)
+			}
+		})
 	}
 }
