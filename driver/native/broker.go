@@ -296,7 +296,7 @@ func (c *client) masterBy(r *route, q message.Queue) (*broker, error) {
 			return c.brokers.get(b.master()), nil
 		}
 	}
-	return nil, errNoBroker(q.Broker, c.named.shown(q.Topic))
+	return nil, errNoBroker(q.Broker, c.namespace.shown(q.Topic))
 }
 
 // reader is the broker to pull a queue from, by the id that the last pull
@@ -309,7 +309,7 @@ func (c *client) reader(q message.Queue, suggested int64) (b *broker, master boo
 			}
 		}
 	}
-	return nil, false, errNoBroker(q.Broker, c.named.shown(q.Topic))
+	return nil, false, errNoBroker(q.Broker, c.namespace.shown(q.Topic))
 }
 
 // offsets is the broker that keeps a queue's offsets: the master, or a slave while

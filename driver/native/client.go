@@ -45,7 +45,7 @@ func Factory(_ context.Context, cfg driver.Config) (driver.Driver, error) {
 		ids:     protocol.NewIDGenerator(addr, os.Getpid()),
 		senders: make(map[string][]*sender), subs: make(map[string]*subscription),
 	}
-	c.named.init(cfg.Namespace)
+	c.namespace.init(cfg.Namespace)
 	c.ctx, c.cancel = context.WithCancelCause(context.Background())
 	c.net = remoting.NewClient(remoting.ClientOptions{
 		Options: remoting.Options{Logger: cfg.Logger, Handler: c.serve, OnClose: c.connectionLost, Signer: signer(cfg.Credentials)},
@@ -118,8 +118,8 @@ type client struct {
 	log *slog.Logger
 	id  string // as brokers know it; unique unless Config.InstanceName was not
 	ids *protocol.IDGenerator
-	// topics and groups are known by two names.
-	named names
+	// namespace has the two names of each topic and group.
+	namespace namespace
 	// levels are the defaults of messageDelayLevel; clients are not told of others.
 	levels protocol.DelayLevels
 

@@ -12,9 +12,10 @@ import (
 // the seam wire translates them, which leaves those alone that are translated already;
 // where they go there shown does.
 
-// names remembers the wire's names, so that a send does not make one.
-type names struct {
-	namespace string // "": none
+// namespace is that of a client. It remembers the wire's names, so that a send does not
+// make one.
+type namespace struct {
+	name string // "": none
 
 	read atomic.Pointer[map[string]string]
 	mu   sync.Mutex // held while the map is replaced
@@ -23,20 +24,20 @@ type names struct {
 // maxNames bounds what is remembered.
 const maxNames = 1 << 14
 
-func (n *names) init(namespace string) {
-	n.namespace = namespace
+func (n *namespace) init(name string) {
+	n.name = name
 	n.read.Store(&map[string]string{})
 }
 
 // wire is what a topic or group is called on the wire.
-func (n *names) wire(name string) string {
-	if n.namespace == "" {
+func (n *namespace) wire(name string) string {
+	if n.name == "" {
 		return name
 	}
 	if w, ok := (*n.read.Load())[name]; ok {
 		return w
 	}
-	w := message.WithNamespace(n.namespace, name)
+	w := message.WithNamespace(n.name, name)
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if old := *n.read.Load(); len(old) < maxNames {
@@ -49,10 +50,10 @@ func (n *names) wire(name string) string {
 }
 
 // shown is what it is called above the seam.
-func (n *names) shown(name string) string { return message.WithoutNamespace(n.namespace, name) }
+func (n *namespace) shown(name string) string { return message.WithoutNamespace(n.name, name) }
 
 // wireAll is wire of each.
-func (n *names) wireAll(all []string) []string {
+func (n *namespace) wireAll(all []string) []string {
 	wires := make([]string, len(all))
 	for i, name := range all {
 		wires[i] = n.wire(name)
@@ -60,17 +61,17 @@ func (n *names) wireAll(all []string) []string {
 	return wires
 }
 
-func (n *names) wireQueue(q message.Queue) message.Queue {
+func (n *namespace) wireQueue(q message.Queue) message.Queue {
 	q.Topic = n.wire(q.Topic)
 	return q
 }
 
-func (n *names) wireQueues(qs []message.Queue) []message.Queue { return n.rename(qs, n.wire) }
+func (n *namespace) wireQueues(qs []message.Queue) []message.Queue { return n.rename(qs, n.wire) }
 
-func (n *names) shownQueues(qs []message.Queue) []message.Queue { return n.rename(qs, n.shown) }
+func (n *namespace) shownQueues(qs []message.Queue) []message.Queue { return n.rename(qs, n.shown) }
 
-func (n *names) rename(qs []message.Queue, name func(string) string) []message.Queue {
-	if n.namespace == "" || len(qs) == 0 {
+func (n *namespace) rename(qs []message.Queue, name func(string) string) []message.Queue {
+	if n.name == "" || len(qs) == 0 {
 		return qs
 	}
 	renamed := make([]message.Queue, len(qs))

@@ -42,7 +42,7 @@ func (c *client) Pop(ctx context.Context, r driver.PopRequest) ([]*message.Deliv
 		return nil, err
 	}
 	h := &protocol.PopRequest{
-		ConsumerGroup: c.named.wire(r.Group), Topic: c.named.wire(r.Filter.Topic), QueueID: -1, MaxMessages: int32(r.Max),
+		ConsumerGroup: c.namespace.wire(r.Group), Topic: c.namespace.wire(r.Filter.Topic), QueueID: -1, MaxMessages: int32(r.Max),
 		InvisibleTime: r.Invisible.Milliseconds(), PollTime: r.Wait.Milliseconds(), BornTime: now.UnixMilli(), InitMode: popFromLast,
 		ExpressionType: f.data.ExpressionType, Expression: f.data.SubString, BrokerName: r.Broker,
 	}
@@ -65,7 +65,7 @@ func (c *client) Pop(ctx context.Context, r driver.PopRequest) ([]*message.Deliv
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
 	for _, d := range ds {
-		d.SetNamespace(c.named.namespace)
+		d.SetNamespace(c.namespace.name)
 	}
 	return slices.DeleteFunc(ds, func(d *message.Delivery) bool {
 		if f.match(d.Tag) {
@@ -153,7 +153,7 @@ func (c *client) ackRequest(d *message.Delivery) (h protocol.AckRequest, at prot
 	}
 	at, err = protocol.ParsePopReceipt(claim.Receipt)
 	return protocol.AckRequest{
-		ConsumerGroup: c.named.wire(d.Group), Topic: c.named.wire(d.Queue.Topic), QueueID: at.QueueID, Receipt: claim.Receipt, Offset: at.Offset, BrokerName: d.Queue.Broker,
+		ConsumerGroup: c.namespace.wire(d.Group), Topic: c.namespace.wire(d.Queue.Topic), QueueID: at.QueueID, Receipt: claim.Receipt, Offset: at.Offset, BrokerName: d.Queue.Broker,
 	}, at, err
 }
 
@@ -205,7 +205,7 @@ func (c *client) DeadLetterPopped(ctx context.Context, d *message.Delivery) erro
 	}
 	op := "dead-letter message " + d.ID + " of topic " + d.Topic
 	_, err = c.askPopper(ctx, c.cfg.RequestTimeout, of(d), op, protocol.SendMessageBack, &protocol.SendBackRequest{
-		Offset: physical, Group: c.named.wire(d.Group), DelayLevel: -1, OriginMessageID: d.ID, OriginTopic: c.named.wire(d.Topic),
+		Offset: physical, Group: c.namespace.wire(d.Group), DelayLevel: -1, OriginMessageID: d.ID, OriginTopic: c.namespace.wire(d.Topic),
 		MaxReconsumeTimes: protocol.SomeInt32(0), BrokerName: d.Queue.Broker,
 	})
 	if err != nil {

@@ -14,7 +14,7 @@ const propInstance = "INSTANCE_ID"
 
 // appendProperties is appendProperties with what the client adds.
 func (c *client) appendProperties(dst []byte, m *driver.Outgoing) []byte {
-	return protocol.AppendProperty(appendProperties(dst, m), propInstance, c.named.namespace)
+	return protocol.AppendProperty(appendProperties(dst, m), propInstance, c.namespace.name)
 }
 
 // appendProperties encodes everything about a message that travels as a

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
@@ -219,7 +220,7 @@ func (q *queue) deliver(r *pulled) error {
 	}
 	for _, u := range b.unreadable {
 		q.s.c.log.Error("a message's body cannot be read; dead-lettering it", "group", q.s.cfg.Group, "queue", q.mq, "offset", u.d.QueueOffset, "id", u.d.ID, "error", u.err)
-		q.deadLetter(q.win.find(u.d.QueueOffset), deadLetterVerdict)
+		q.deadLetter(q.win.find(u.d.QueueOffset), driver.Verdict{Action: driver.ActionDeadLetter})
 	}
 	if err != nil {
 		return fmt.Errorf("the messages after offset %d cannot be read, so that the queue does not go on: %w", q.next, err)

@@ -20,11 +20,11 @@ func (c *client) ReadQueues(ctx context.Context, topic string) ([]message.Queue,
 	if err := message.CheckTopic(topic); err != nil {
 		return nil, err
 	}
-	r, err := c.routes.forReading(ctx, c.named.wire(topic))
+	r, err := c.routes.forReading(ctx, c.namespace.wire(topic))
 	if err != nil {
 		return nil, err
 	}
-	return c.named.shownQueues(r.subscribe), nil
+	return c.namespace.shownQueues(r.subscribe), nil
 }
 
 // Pull implements driver.Puller. The request carries its own subscription, so that
@@ -35,7 +35,7 @@ func (c *client) Pull(ctx context.Context, r driver.PullRequest) (driver.PullAns
 		return driver.PullAnswer{}, err
 	}
 	h := &protocol.PullRequest{
-		ConsumerGroup: c.named.wire(r.Group), Topic: c.named.wire(r.Queue.Topic), QueueID: int32(r.Queue.ID), QueueOffset: r.Offset, MaxMessages: int32(r.Max),
+		ConsumerGroup: c.namespace.wire(r.Group), Topic: c.namespace.wire(r.Queue.Topic), QueueID: int32(r.Queue.ID), QueueOffset: r.Offset, MaxMessages: int32(r.Max),
 		SysFlag: protocol.PullSubscription, Subscription: f.data.SubString, SubVersion: f.data.SubVersion,
 		ExpressionType: f.data.ExpressionType, BrokerName: r.Queue.Broker,
 	}
@@ -50,7 +50,7 @@ func (c *client) Pull(ctx context.Context, r driver.PullRequest) (driver.PullAns
 	}
 	a, err := f.answer(r, resp)
 	for _, d := range a.Messages {
-		d.SetNamespace(c.named.namespace)
+		d.SetNamespace(c.namespace.name)
 	}
 	if err != nil {
 		return driver.PullAnswer{}, fmt.Errorf("%s: %w", op, err)
@@ -115,7 +115,7 @@ func (c *client) OffsetAt(ctx context.Context, q message.Queue, t time.Time) (in
 }
 
 func (c *client) askOffset(ctx context.Context, q message.Queue, what string, h *protocol.OffsetRequest) (int64, error) {
-	h.Topic, h.QueueID, h.BrokerName = c.named.wire(q.Topic), int32(q.ID), q.Broker
+	h.Topic, h.QueueID, h.BrokerName = c.namespace.wire(q.Topic), int32(q.ID), q.Broker
 	op := fmt.Sprintf("%s of queue %d of topic %s", what, q.ID, q.Topic)
 	resp, err := c.askReader(ctx, c.cfg.RequestTimeout, q, op, h.Code, h)
 	if err != nil {
@@ -138,7 +138,7 @@ func (c *client) GroupOffset(ctx context.Context, group string, q message.Queue)
 func (c *client) groupOffset(ctx context.Context, group string, q message.Queue, zero protocol.OptBool) (offset int64, known bool, err error) {
 	op := fmt.Sprintf("query the offset of group %s in queue %d of topic %s", group, q.ID, q.Topic)
 	resp, err := c.askReader(ctx, c.cfg.RequestTimeout, q, op, protocol.QueryConsumerOffset, &protocol.ConsumerOffsetRequest{
-		Code: protocol.QueryConsumerOffset, ConsumerGroup: c.named.wire(group), Topic: c.named.wire(q.Topic), QueueID: int32(q.ID), SetZeroIfNotFound: zero, BrokerName: q.Broker,
+		Code: protocol.QueryConsumerOffset, ConsumerGroup: c.namespace.wire(group), Topic: c.namespace.wire(q.Topic), QueueID: int32(q.ID), SetZeroIfNotFound: zero, BrokerName: q.Broker,
 	}, protocol.QueryNotFound)
 	if err != nil || resp.Code == protocol.QueryNotFound {
 		return 0, false, err
@@ -152,7 +152,7 @@ func (c *client) groupOffset(ctx context.Context, group string, q message.Queue,
 
 // CommitOffset implements driver.Puller.
 func (c *client) CommitOffset(ctx context.Context, group string, q message.Queue, offset int64) error {
-	_, err := c.askReader(ctx, c.cfg.RequestTimeout, q, commitOp, protocol.UpdateConsumerOffset, commitHeader(c.named.wire(group), c.named.wireQueue(q), offset))
+	_, err := c.askReader(ctx, c.cfg.RequestTimeout, q, commitOp, protocol.UpdateConsumerOffset, commitHeader(c.namespace.wire(group), c.namespace.wireQueue(q), offset))
 	return err
 }
 
@@ -165,7 +165,7 @@ func (c *client) askReader(ctx context.Context, limit time.Duration, q message.Q
 // askAt makes a request to the broker of a queue that find takes from the route. The
 // route is looked up when there is none, and again when it leads nowhere.
 func (c *client) askAt(ctx context.Context, find func(message.Queue) (*broker, error), limit time.Duration, q message.Queue, op string, code protocol.Code, h protocol.Header, allowed ...protocol.Code) (*protocol.Command, error) {
-	q = c.named.wireQueue(q)
+	q = c.namespace.wireQueue(q)
 	if _, err := c.routes.forReading(ctx, q.Topic); err != nil {
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}

@@ -13,7 +13,7 @@ import (
 func (s *sender) Recall(ctx context.Context, topic, handle string) error {
 	op := "recall a message of topic " + topic
 	h, err := protocol.ParseRecallHandle(handle)
-	wire := s.c.named.wire(topic)
+	wire := s.c.namespace.wire(topic)
 	if err != nil || h.Topic != wire {
 		return fmt.Errorf("%s: %w: %q is no recall handle of it; take SendResult.RecallHandle", op, message.ErrInvalidMessage, handle)
 	}

@@ -64,7 +64,7 @@ func (c *client) receiveReply(conn *remoting.Conn, cmd *protocol.Command) {
 	}
 	d, err := replyDelivery(&h, cmd.Body)
 	if err == nil {
-		d.SetNamespace(c.named.namespace)
+		d.SetNamespace(c.namespace.name)
 	}
 	if err != nil {
 		c.reply(conn, cmd, protocol.SystemError, fmt.Sprintf("the reply cannot be read: %v", err))

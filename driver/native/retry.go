@@ -17,10 +17,6 @@ import (
 // for its next attempt (ConsumeMessageConcurrentlyService: 5 s).
 const holdTime = 5 * time.Second
 
-// deadLetterVerdict is what the driver itself says of a message that cannot be
-// delivered.
-var deadLetterVerdict = driver.Verdict{Action: driver.ActionDeadLetter}
-
 // settle applies a verdict. Settlements of messages that are not out, or of an
 // earlier copy, do not count.
 func (q *queue) settle(st settlement) {
@@ -72,7 +68,7 @@ func (q *queue) maxRetries(v driver.Verdict) int {
 func (q *queue) sendBack(s *slot, v driver.Verdict, level int32) {
 	h := &protocol.SendBackRequest{
 		Offset: s.physical, Group: q.s.cfg.Group, DelayLevel: level,
-		OriginMessageID: s.d.ID, OriginTopic: q.s.c.named.wire(s.d.Topic),
+		OriginMessageID: s.d.ID, OriginTopic: q.s.c.namespace.wire(s.d.Topic),
 		MaxReconsumeTimes: protocol.SomeInt32(int32(q.maxRetries(v))), BrokerName: q.mq.Broker,
 	}
 	q.tell(s, protocol.SendMessageBack, h, nil, func(s *slot, err error) {
@@ -217,7 +213,7 @@ func (q *queue) republish(s *slot, times, maxTimes int32, deliverAt int64) *prot
 		DefaultTopic: protocol.DefaultTopic, DefaultTopicQueueNums: autoQueues,
 		QueueID: -1, // the broker chooses
 		SysFlag: d.SysFlag & (protocol.SysCompressed | protocol.SysCompressionMask | protocol.SysMultiTags), Flag: d.Flag,
-		BornTimestamp: d.BornTimestamp, Properties: retryProperties(d, q.s.c.named.wire(d.OriginTopic()), deliverAt),
+		BornTimestamp: d.BornTimestamp, Properties: retryProperties(d, q.s.c.namespace.wire(d.OriginTopic()), deliverAt),
 		ReconsumeTimes: times, MaxReconsumeTimes: protocol.SomeInt32(maxTimes), BrokerName: q.mq.Broker,
 	}
 }

@@ -141,7 +141,7 @@ func (rs *routes) shared(ctx context.Context, st *topicState, flight **routeFlig
 		})
 		if !started {
 			st.mu.Unlock()
-			return nil, fmt.Errorf("route of topic %q: %w", rs.c.named.shown(st.topic), message.ErrClosed)
+			return nil, fmt.Errorf("route of topic %q: %w", rs.c.namespace.shown(st.topic), message.ErrClosed)
 		}
 		*flight = f
 	}
@@ -150,7 +150,7 @@ func (rs *routes) shared(ctx context.Context, st *topicState, flight **routeFlig
 	case <-f.done:
 		return f.r, f.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("route of topic %q: %w", rs.c.named.shown(st.topic), ctx.Err())
+		return nil, fmt.Errorf("route of topic %q: %w", rs.c.namespace.shown(st.topic), ctx.Err())
 	}
 }
 
@@ -162,7 +162,7 @@ func (rs *routes) fetch(st *topicState) (*route, error) {
 		return nil, err
 	}
 	r := newRoute(st.topic, data)
-	r.publish = rs.c.named.shownQueues(r.publish)
+	r.publish = rs.c.namespace.shownQueues(r.publish)
 	old := st.snap.Swap(r)
 	st.auto.Store(nil)
 	if old == nil || !old.equal(r) {
@@ -181,7 +181,7 @@ func (rs *routes) fetchAuto(st *topicState) (*route, error) {
 	// topic's own route is found with one of them, and the others get nothing for a while.
 	st.renewed.Store(time.Now().UnixNano())
 	r := autoRoute(st.topic, data)
-	r.publish = rs.c.named.shownQueues(r.publish)
+	r.publish = rs.c.namespace.shownQueues(r.publish)
 	if old := st.auto.Swap(r); old == nil || !old.equal(r) {
 		rs.c.beats.kick()
 	}
@@ -191,7 +191,7 @@ func (rs *routes) fetchAuto(st *topicState) (*route, error) {
 // ask makes the request.
 func (rs *routes) ask(ctx context.Context, topic string) (*protocol.TopicRoute, error) {
 	routeError := func(err error) error {
-		return &message.RouteError{Topic: rs.c.named.shown(topic), NameServers: rs.c.cfg.NameServers, Err: err}
+		return &message.RouteError{Topic: rs.c.namespace.shown(topic), NameServers: rs.c.cfg.NameServers, Err: err}
 	}
 	h := protocol.RouteRequest{Topic: topic, AcceptStandardJSONOnly: protocol.SomeBool(true)}
 	resp, addr, err := rs.c.names.call(ctx, protocol.GetRouteInfo, &h)
@@ -208,7 +208,7 @@ func (rs *routes) ask(ctx context.Context, topic string) (*protocol.TopicRoute, 
 		return nil, routeError(fmt.Errorf("answer of name server %s: %w", addr, err))
 	}
 	if len(data.QueueMappings) > 0 {
-		return nil, routeError(errStatic(rs.c.named.shown(topic)))
+		return nil, routeError(errStatic(rs.c.namespace.shown(topic)))
 	}
 	return data, nil
 }

@@ -44,7 +44,7 @@ func (c *client) NewSender(cfg driver.SenderConfig) (driver.Sender, error) {
 		return nil, err
 	}
 	group := cfg.Group
-	cfg.Group = c.named.wire(group)
+	cfg.Group = c.namespace.wire(group)
 	if err := message.CheckGroup(cfg.Group); err != nil {
 		return nil, err
 	}
@@ -64,7 +64,7 @@ func (c *client) NewSender(cfg driver.SenderConfig) (driver.Sender, error) {
 	}
 	c.senders[cfg.Group] = append(c.senders[cfg.Group], s)
 	c.mu.Unlock()
-	c.routes.want(c.named.wireAll(cfg.CheckTopics)...)
+	c.routes.want(c.namespace.wireAll(cfg.CheckTopics)...)
 	c.beats.kick()
 	return s, nil
 }
@@ -77,7 +77,7 @@ func (s *sender) Queues(ctx context.Context, topic string) ([]message.Queue, err
 	if s.closed.Load() {
 		return nil, message.ErrClosed
 	}
-	wire := s.c.named.wire(topic)
+	wire := s.c.namespace.wire(topic)
 	if len(wire) > message.MaxTopicLength {
 		return nil, message.CheckTopic(wire)
 	}
@@ -281,7 +281,7 @@ func (o *sendOp) batch(ms []*driver.Outgoing) error {
 func (o *sendOp) prepare(code protocol.Code, topic string, flag int32) {
 	o.cmd = protocol.ClientRequest(code)
 	o.topic = topic
-	wire := o.s.c.named.wire(topic)
+	wire := o.s.c.namespace.wire(topic)
 	o.header = protocol.SendRequest{
 		Code: code, ProducerGroup: o.s.cfg.Group, Topic: wire,
 		DefaultTopic: protocol.DefaultTopic, DefaultTopicQueueNums: autoQueues,
@@ -342,10 +342,11 @@ func (o *sendOp) target() (*broker, error) {
 	if o.s.closed.Load() {
 		return nil, fmt.Errorf("%s: %w", o.name(), message.ErrClosed)
 	}
-	r := o.s.c.routes.known(o.s.c.named.wire(o.q.Topic))
+	wire := o.s.c.namespace.wire(o.q.Topic)
+	r := o.s.c.routes.known(wire)
 	b, err := o.s.c.masterBy(r, o.q)
 	if err != nil {
-		o.s.c.routes.refresh(o.s.c.named.wire(o.q.Topic))
+		o.s.c.routes.refresh(wire)
 		return nil, fmt.Errorf("%s: %w", o.name(), err)
 	}
 	if b.vip != "" {

@@ -93,15 +93,15 @@ func (c *client) NewSubscription(cfg driver.SubscriptionConfig, sink driver.Sink
 		return nil, fmt.Errorf("subscribe group %q: no topics", cfg.Group)
 	}
 	group := cfg.Group
-	cfg.Group = c.named.wire(group)
+	cfg.Group = c.namespace.wire(group)
 	if err := message.CheckGroup(cfg.Group); err != nil {
 		return nil, err
 	}
 	if by, ok := cfg.Allocate.(byConfig); ok {
-		cfg.Allocate = byConfig{c.named.wireQueues(by.queues)}
+		cfg.Allocate = byConfig{c.namespace.wireQueues(by.queues)}
 	}
 	s := &subscription{
-		c: c, cfg: subscriptionDefaults(cfg), group: group, namespace: c.named.namespace, sink: sink, began: time.Now(),
+		c: c, cfg: subscriptionDefaults(cfg), group: group, namespace: c.namespace.name, sink: sink, began: time.Now(),
 		filter: make(map[string]*filter), wake: make(chan struct{}, 1), done: make(chan struct{}),
 		queues: make(map[message.Queue]*queue), ending: make(map[message.Queue]*queue),
 	}
@@ -160,7 +160,7 @@ func (s *subscription) parseFilters() error {
 	}
 	for _, t := range topics {
 		shown := t.Topic
-		t.Topic = s.c.named.wire(shown)
+		t.Topic = s.c.namespace.wire(shown)
 		if s.filter[t.Topic] != nil {
 			errs = append(errs, fmt.Errorf("subscribe group %q: topic %q is named twice", s.group, shown))
 			continue

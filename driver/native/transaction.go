@@ -93,7 +93,7 @@ func (s *sender) endHalf(q message.Queue, m *driver.Outgoing, r driver.Receipt, 
 		return err
 	}
 	h := &protocol.EndTransactionRequest{
-		Topic: s.c.named.wire(m.Topic), ProducerGroup: s.cfg.Group, TranStateTableOffset: r.QueueOffset, CommitLogOffset: physical,
+		Topic: s.c.namespace.wire(m.Topic), ProducerGroup: s.cfg.Group, TranStateTableOffset: r.QueueOffset, CommitLogOffset: physical,
 		CommitOrRollback: txFlag(state), MessageID: m.ID, TransactionID: r.TransactionID, BrokerName: q.Broker,
 	}
 	ctx, cancel := s.c.bounded(s.c.ctx)
@@ -128,7 +128,7 @@ func (s *sender) check(conn *remoting.Conn, h *protocol.CheckTransactionRequest,
 		s.c.log.Error("a half message's body cannot be read; its state stays open", "group", s.cfg.Group, "topic", rec.Topic, "error", err)
 		return
 	}
-	d.SetNamespace(s.c.named.namespace)
+	d.SetNamespace(s.c.namespace.name)
 	state := s.askCheck(d)
 	reply := &protocol.EndTransactionRequest{
 		Topic: rec.Topic, ProducerGroup: s.cfg.Group, TranStateTableOffset: h.TranStateTableOffset, CommitLogOffset: h.CommitLogOffset,
