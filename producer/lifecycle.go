@@ -71,7 +71,7 @@ func (p *Producer) Stop(ctx context.Context) error {
 // Close is Drain within SendTimeout, by which all sends are over, and a second
 // for the callbacks.
 func (p *Producer) Close() error {
-	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.sendTimeout+stopGrace)
+	ctx, cancel := context.WithTimeout(context.Background(), p.cfg.sends.sendTimeout+stopGrace)
 	defer cancel()
 	return p.Drain(ctx)
 }

@@ -186,7 +186,7 @@ func Transactions(c Checker) Option {
 
 // settings are a Producer's options.
 type settings struct {
-	sends
+	sends            sends   // New's; a producer of With has its own
 	rateLimit        float64 // messages a second
 	limited          bool
 	maxMessageSize   int

@@ -70,10 +70,10 @@ func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
 		group: group, cfg: cfg, sender: sender, caps: caps,
 		brokers:   newBrokers(cfg.logger.With("group", group), cfg.faultAvoidance, cfg.breaker),
 		positions: newTable(newPosition),
-		patience:  min(patience, cfg.sendTimeout),
+		patience:  min(patience, cfg.sends.sendTimeout),
 	}}
-	if cfg.attemptTimeout > 0 {
-		p.patience = min(p.patience, cfg.attemptTimeout)
+	if d := cfg.sends.attemptTimeout; d > 0 {
+		p.patience = min(p.patience, d)
 	}
 	if cfg.avoidSlow {
 		p.brokers.slow = true

@@ -64,8 +64,8 @@ func (p *Producer) With(opts ...SendOption) (*Producer, error) {
 }
 
 // ToQueue sends every message to that queue, as SendResult.Queue names it; all attempts go
-// there. While the topic has no such queue, or the message is of
-// another topic, the send fails with message.ErrUnreachable.
+// there. While the topic has no such queue, or the message is of another topic, the send
+// fails with message.ErrUnreachable.
 func ToQueue(q message.Queue) SendOption {
 	sel := func(_ *message.Message, queues []message.Queue) int {
 		if i := slices.Index(queues, q); i >= 0 {
