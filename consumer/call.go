@@ -29,7 +29,8 @@ type call struct {
 	mu       sync.Mutex // guards the following
 	finished bool
 	// batch is how many messages a batch has, of which d is the first; 0 for a single
-	// one. It is never changed, and here because a call has no room elsewhere.
+	// one. It is never changed, and stands where a bool leaves room: every message has a
+	// call, which a word more would put in the next size of allocations.
 	batch  uint16
 	ctx    context.Context // made on demand
 	cancel context.CancelFunc

@@ -52,7 +52,7 @@ func NewFetcher(drv driver.Driver, group string, subs []Subscription, opts ...Gr
 	cfg := a.common(group, a.opts.from)
 	cfg.Topics = a.filters
 	f.policy = a.opts.policy()
-	cfg.ExactRetries = f.policy.Strict() || a.opts.strictRetryDelay && f.policy.Grows()
+	cfg.ExactRetries = a.opts.exact(f.policy)
 	cfg.MaxRetries = atMost(f.policy.Retries())
 	if f.sub, err = drv.NewSubscription(cfg, f); err != nil {
 		return nil, fmt.Errorf("fetcher of group %q: %w", group, err)

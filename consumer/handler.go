@@ -172,7 +172,7 @@ func decideDeadLetter(d *message.Delivery, err error) retry.Decision {
 // failed logs a failure and what happens next.
 func (h *handler) failed(c *call, d *message.Delivery, immediate int, err error, decision retry.Decision, skipped bool) {
 	if c.queue.Err() != nil {
-		return // process says so
+		return // late says so
 	}
 	next := h.next(d, immediate, decision)
 	level, msg := slog.LevelWarn, "handler failed"

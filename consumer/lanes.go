@@ -103,7 +103,8 @@ func (ls *lanes) take(lane int, room []task) []task {
 	return room
 }
 
-// ready reports whether there is something to take. mu is held.
+// ready reports whether there is something to take; when a batch has to wait to fill, it
+// sets the timer for it. mu is held.
 func (p *pool) ready() bool {
 	if p.lanes == nil || p.n == 0 {
 		return p.n > 0

@@ -249,7 +249,12 @@ func atMost(retries int) int {
 
 // exact reports that a handler's delays must be kept by the brokers.
 func (p *plan) exact(e *entry, policy retry.Policy) bool {
-	return !e.disabled && !p.opts.ordered && (policy.Strict() || p.opts.strictRetryDelay && policy.Grows())
+	return !e.disabled && !p.opts.ordered && p.opts.exact(policy)
+}
+
+// exact reports that a policy's delays must not be rounded.
+func (o *groupOptions) exact(policy retry.Policy) bool {
+	return policy.Strict() || o.strictRetryDelay && policy.Grows()
 }
 
 func (p *plan) common(group string, from driver.From) driver.SubscriptionConfig {

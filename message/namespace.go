@@ -1,7 +1,6 @@
 package message
 
 import (
-	"errors"
 	"fmt"
 	"strings"
 )
@@ -17,7 +16,7 @@ func CheckNamespace(ns string) error {
 		}
 	}
 	if len(ns) > MaxTopicLength/2 {
-		return errors.New("the namespace leaves too little of a topic's name; choose one of " + fmt.Sprint(MaxTopicLength/2) + " bytes at most")
+		return fmt.Errorf("the namespace leaves too little of a topic's name; choose one of %d bytes at most", MaxTopicLength/2)
 	}
 	return nil
 }
