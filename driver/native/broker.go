@@ -71,7 +71,7 @@ func (bs *brokers) each(f func(*broker)) {
 type broker struct {
 	c       *client
 	addr    string
-	vip     string                        // the address of its VIP channel; "" without
+	vip     string                        // where messages for it are sent instead; "" without a VIP channel
 	conn    atomic.Pointer[remoting.Conn] // greeted; may be closed by now
 	version atomic.Int32                  // MQVersion ordinal of its last response, 0 before
 	// turn holds one token for who registers or unregisters groups: Apache serves

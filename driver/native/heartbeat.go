@@ -137,24 +137,17 @@ func (c *client) targets() map[string]string {
 	c.routes.each(func(r *route) {
 		for name, b := range r.brokers {
 			for id, addr := range b.addrs {
-				if addr != "" && (id == protocol.MasterID || len(consumers) > 0) {
-					targets[addr] = name
-					if vip := c.vipTarget(id, addr); vip != "" {
-						targets[vip] = name
-					}
+				if addr == "" || id != protocol.MasterID && len(consumers) == 0 {
+					continue
+				}
+				targets[addr] = name
+				if vip := c.brokers.get(addr).vip; vip != "" && id == protocol.MasterID {
+					targets[vip] = name
 				}
 			}
 		}
 	})
 	return targets
-}
-
-// vipTarget is where messages are sent in place of a master's address, "" for the address.
-func (c *client) vipTarget(id int64, addr string) string {
-	if !c.cfg.VIPChannel || id != protocol.MasterID {
-		return ""
-	}
-	return vipAddr(addr)
 }
 
 // heartbeat is the body of a heartbeat with every group of this client.
