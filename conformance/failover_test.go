@@ -320,7 +320,7 @@ func (o *ordered) send(broker string, n int) {
 	o.Helper()
 	for q := range failoverQueues {
 		key := fmt.Sprint(broker, " ", q)
-		p := o.producer(o.client, producer.Select(on(broker, q)))
+		p := o.producer(o.client, producer.ToQueue(message.Queue{Topic: o.topic, Broker: broker, ID: q}))
 		for range n {
 			m := message.New(o.topic, fmt.Append(nil, o.sent[key]), message.ShardingKey(key))
 			var res message.SendResult
