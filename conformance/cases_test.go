@@ -64,6 +64,7 @@ func sdkCases() []testCase {
 		{name: "no name server", about: "ErrNoNameServer that names the addresses", run: noNameServer},
 		{name: "one name server dead", about: "another one is asked", run: oneNameServerDead},
 		{name: "name servers by endpoint", about: "an HTTP endpoint tells their addresses", run: nameServersByEndpoint, needs: realTime | endpoints},
+		{name: "name server by host name", about: "a name for which DNS has addresses", run: nameServerByHostName, needs: realTime},
 		{name: "ctx ended before", about: "ctx's error, safe to retry, nothing stored, however it is sent", run: ctxEndedBefore},
 		{name: "consume from first", about: "a new group gets what is stored and what comes", run: consumeFirst},
 		{name: "consume from last", about: "a new group at the end of a young topic gets all of it, as on Apache", run: consumeLast},

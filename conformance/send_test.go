@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -322,6 +323,18 @@ func nameServersByEndpoint(s *stand) {
 	}
 	if _, err := a.Route(s.Context(), topic); err != nil {
 		s.Errorf("administration: %v", err)
+	}
+}
+
+func nameServerByHostName(s *stand) {
+	_, port, err := net.SplitHostPort(s.server.nameServers[0])
+	if err != nil {
+		s.Fatal(err)
+	}
+	c, topic := s.openAt([]string{net.JoinHostPort("localhost", port)}, s.dialOptions(s.server.dial)...), s.topic()
+	r := s.send(s.producer(c), message.New(topic, []byte("b")))
+	if d := s.receive(c, topic).next(); d.ID != r.MessageID {
+		s.Errorf("%s arrived", d.ID)
 	}
 }
 
