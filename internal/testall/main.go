@@ -9,6 +9,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -209,6 +210,23 @@ func (r *report) line(line []byte, output map[string][]string) {
 			fmt.Fprintf(r.out, "FAIL  %6.1fs  %s\n", e.Elapsed, e.Package)
 		}
 		r.failed = append(r.failed, strings.Join(append([]string{name}, complaints(output[key])...), "\n      "))
+		for _, text := range output[key] {
+			fmt.Fprintf(r.out, "      %s", text)
+		}
+		delete(output, key)
+		if e.Test == "" {
+			r.unended(e.Package, output)
+		}
+	}
+}
+
+// unended prints what the tests said that a package did not end: its process has died
+// in one of them.
+func (r *report) unended(pkg string, output map[string][]string) {
+	for _, key := range slices.Sorted(maps.Keys(output)) {
+		if !strings.HasPrefix(key, pkg+" ") {
+			continue
+		}
 		for _, text := range output[key] {
 			fmt.Fprintf(r.out, "      %s", text)
 		}

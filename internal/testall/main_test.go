@@ -17,6 +17,7 @@ const (
 	passes  = "func TestPasses(t *testing.T)  {}\n"
 	skips   = "func TestSkips(t *testing.T) { t.Skip(\"left out: no Java\") }\n"
 	fails   = "func TestFails(t *testing.T) { t.Error(\"two is not three\") }\n"
+	dies    = "import \"os\"\n\nfunc TestDies(t *testing.T) { println(\"last words\"); os.Exit(3) }\n"
 	noBuild = "func TestBroken(t *testing.T) { missing() }\n"
 )
 
@@ -51,6 +52,7 @@ func TestTheExitCodeSaysWhatBecameOfTheTests(t *testing.T) {
 		"one may not be left out":       {passes + skips, passes, []string{"-require-all"}, 1, []string{"TestSkips: left out: no Java", "nothing may be left out"}},
 		"one fails":                     {passes + fails, passes, nil, 1, []string{"two is not three", "FAILED:\n  example.com/m TestFails\n      m_test.go:6: two is not three\n"}},
 		"one fails in a module beneath": {passes, fails, nil, 1, []string{"example.com/m/peers TestFails", "two is not three"}},
+		"one ends the process":          {dies, passes, nil, 1, []string{"last words", "FAILED:\n  example.com/m\n"}},
 		"one does not compile":          {noBuild, passes, nil, 1, []string{"undefined: missing", "example.com/m"}},
 	} {
 		t.Run(name, func(t *testing.T) {
