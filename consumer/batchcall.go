@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"runtime/debug"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -152,21 +151,13 @@ func (b *batchCall) round(pending []int, immediate int) (again []int) {
 
 // add decodes a message; a panic is its error.
 func (b *batchCall) add(typed typedBatch, d *message.Delivery) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = &PanicError{Value: r, Stack: debug.Stack()}
-		}
-	}()
+	defer caught(&err)
 	return typed.add(d)
 }
 
 // attempt calls the handler once; a panic is its error.
 func (b *batchCall) attempt(typed typedBatch) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = &PanicError{Value: r, Stack: debug.Stack()}
-		}
-	}()
+	defer caught(&err)
 	return typed.handle(b.ctx)
 }
 

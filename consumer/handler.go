@@ -126,15 +126,18 @@ func (h *handler) judge(c *call, d *message.Delivery, immediate int, err error) 
 
 // attempt decodes and calls the handler once; a panic is its error.
 func (h *handler) attempt(ctx context.Context, c typedCall) (err error) {
-	defer func() {
-		if r := recover(); r != nil {
-			err = &PanicError{Value: r, Stack: debug.Stack()}
-		}
-	}()
+	defer caught(&err)
 	if err := c.decode(); err != nil {
 		return err
 	}
 	return c.handle(ctx)
+}
+
+// caught, deferred, makes an error of a panic.
+func caught(err *error) {
+	if r := recover(); r != nil {
+		*err = &PanicError{Value: r, Stack: debug.Stack()}
+	}
 }
 
 func (h *handler) decide(d *message.Delivery, immediate int, err error) retry.Decision {
