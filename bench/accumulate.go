@@ -162,24 +162,21 @@ func (p *pile) compare(ctx context.Context, empty *pile, n int64, body int) (rat
 	return r, nil
 }
 
-// round runs both of n messages, each round the other first.
+// round runs both with n messages, in every other round the full server first.
 func (r *pair) round(n int64, empty, full func() error) error {
-	timed := func(run func() error, to *[]float64) error {
+	fullFirst := len(r.full)%2 == 1
+	for _, isFull := range [...]bool{fullFirst, !fullFirst} {
+		run, rates := empty, &r.empty
+		if isFull {
+			run, rates = full, &r.full
+		}
 		began := time.Now()
-		err := run()
-		*to = append(*to, float64(n)/time.Since(began).Seconds())
-		return err
-	}
-	if len(r.empty)%2 == 1 {
-		if err := timed(full, &r.full); err != nil {
+		if err := run(); err != nil {
 			return err
 		}
-		return timed(empty, &r.empty)
+		*rates = append(*rates, float64(n)/time.Since(began).Seconds())
 	}
-	if err := timed(empty, &r.empty); err != nil {
-		return err
-	}
-	return timed(full, &r.full)
+	return nil
 }
 
 // watch samples the server's memory.
