@@ -138,10 +138,12 @@ final class OrderCases {
         DefaultMQPushConsumer first = env.start(consumer(env, one));
         send(env, p, queues, sent, 0, 5);
         env.await("20 messages at the first member", () -> one.taken >= 20);
-        env.start(consumer(env, two));
+        DefaultMQPushConsumer second = env.start(consumer(env, two));
+        // Nothing is sent until the queues are handed over: 4.9 unlocks one that it gave away with messages in its
+        // cache 20 s later, and the other member asks for the lock every 20 s only.
+        env.await("half of the queues at the second member", () -> second.getDefaultMQPushConsumerImpl().getRebalanceImpl()
+            .getProcessQueueTable().keySet().stream().filter(q -> q.getTopic().equals(env.topic())).count() == 2);
         int[] next = {5};
-        // from both of its queues: 4.9 unlocks one that it gave away with messages in its cache later, and never when it
-        // leaves before; the lock would last for 60 s
         env.await("messages at both members", () -> {
             send(env, p, queues, sent, next[0], ++next[0]);
             return two.taken >= 4 && two.queues.size() == 2 && one.taken > 20;
