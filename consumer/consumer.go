@@ -154,6 +154,7 @@ func (c *Consumer) pool(p *plan, e *entry) *pool {
 		concurrency: e.concurrency.or(g.concurrency.or(defaultConcurrency)),
 		timeout:     e.timeout.or(g.timeout.or(defaultTimeout)),
 		policy:      e.policyOr(g),
+		strict:      p.opts.strictRetryDelay,
 		disabled:    e.disabled,
 		dlq:         e.dlq,
 		suspend:     p.suspension(e),

@@ -27,6 +27,7 @@ type Fetcher struct {
 	shutdownTimeout time.Duration
 	sub             driver.Subscription
 	policy          retry.Policy
+	strict          bool // delays of retries are not rounded
 	closed          chan struct{}
 
 	mu      sync.Mutex // guards the following
@@ -37,13 +38,16 @@ type Fetcher struct {
 	ending  bool // no more is fetched
 }
 
-// NewFetcher makes a fetcher of the topics. Of the options it heeds those about the
-// group and its queues; concurrency, codecs and time-outs belong to handlers. Every
-// mistake is reported, in a *RegistrationError.
+// NewFetcher makes a fetcher of the topics. It heeds the options about the group, its
+// queues and its retries; others, such as concurrency, codecs and time-outs, belong to
+// handlers and are refused. Every mistake is reported, in a *RegistrationError.
 func NewFetcher(drv driver.Driver, group string, subs []Subscription, opts ...GroupOption) (*Fetcher, error) {
-	a, err := ask(group, subs, opts)
+	a, err := ask(asFetcher, group, subs, opts)
 	if err != nil {
 		return nil, err
+	}
+	if a.checkStrict(drv.Capabilities(), drv.Name()); a.err() != nil {
+		return nil, a.err()
 	}
 	f := &Fetcher{
 		group: group, shutdownTimeout: a.opts.shutdownTimeout.or(defaultShutdownTimeout), closed: make(chan struct{}),
@@ -52,6 +56,7 @@ func NewFetcher(drv driver.Driver, group string, subs []Subscription, opts ...Gr
 	cfg := a.common(group, a.opts.from)
 	cfg.Topics = a.filters
 	f.policy = a.opts.policy()
+	f.strict = a.opts.strictRetryDelay || f.policy.Strict()
 	cfg.ExactRetries = a.opts.exact(f.policy)
 	cfg.MaxRetries = atMost(f.policy.Retries())
 	if f.sub, err = drv.NewSubscription(cfg, f); err != nil {
@@ -164,7 +169,7 @@ func (f *Fetcher) Retry(after time.Duration, ds ...*message.Delivery) error {
 	if after < 0 {
 		return fmt.Errorf("retry after %s: must not be negative", after)
 	}
-	v := driver.Verdict{Action: driver.ActionRetry, Delay: after, Strict: f.policy.Strict()}
+	v := driver.Verdict{Action: driver.ActionRetry, Delay: after, Strict: f.strict}
 	if after > 0 || !f.policy.Grows() {
 		return f.answer(v, ds)
 	}

@@ -26,6 +26,7 @@ type handler struct {
 	concurrency int
 	timeout     time.Duration
 	policy      retry.Policy
+	strict      bool          // delays of retries are not rounded
 	disabled    bool          // takes no messages
 	dlq         bool          // takes the dead letters: nothing is dead-lettered again
 	suspend     time.Duration // of an ordered group: what a failure costs
@@ -121,7 +122,7 @@ func (h *handler) judge(c *call, d *message.Delivery, immediate int, err error) 
 		return driver.Verdict{Action: driver.ActionDeadLetter}, false
 	case retry.Later:
 	}
-	return driver.Verdict{Action: driver.ActionRetry, Level: decision.Level, Delay: decision.Delay, Strict: decision.Strict, MaxRetries: decision.MaxRetries}, false
+	return driver.Verdict{Action: driver.ActionRetry, Level: decision.Level, Delay: decision.Delay, Strict: decision.Strict || h.strict, MaxRetries: decision.MaxRetries}, false
 }
 
 // attempt decodes and calls the handler once; a panic is its error.

@@ -267,7 +267,6 @@ func (p *plan) common(group string, from driver.From) driver.SubscriptionConfig 
 		MaxUnsettled:      p.opts.maxUnsettled.value,
 		MaxUnsettledBytes: p.opts.maxUnsettledBytes.value,
 		MaxSpan:           p.opts.maxSpan.value,
-		StrictRetryDelay:  p.opts.strictRetryDelay,
 	}
 }
 

@@ -45,11 +45,11 @@ const (
 // offset to go on from, Next, and the queue's bounds, First and End.
 type Pulled = driver.PullAnswer
 
-// NewPuller makes a puller of one topic. Of the options it heeds From, FromTime and PullWait.
-// Every mistake is reported, in a *RegistrationError; a driver that cannot pull is
+// NewPuller makes a puller of one topic. It heeds the options From, FromTime and PullWait;
+// others are refused. Every mistake is reported, in a *RegistrationError; a driver that cannot pull is
 // a message.ErrUnsupported.
 func NewPuller(drv driver.Driver, group string, sub Subscription, opts ...GroupOption) (*Puller, error) {
-	a, err := ask(group, []Subscription{sub}, opts)
+	a, err := ask(asPuller, group, []Subscription{sub}, opts)
 	if err != nil {
 		return nil, err
 	}

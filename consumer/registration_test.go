@@ -250,7 +250,7 @@ func TestHandlersOfAGroupBecomeOneSubscriptionForEachTopic(t *testing.T) {
 	want := []driver.SubscriptionConfig{
 		{
 			Group: "pay", From: driver.FromFirst, PullBatch: 16, MaxUnsettled: 10, MaxUnsettledBytes: 1 << 20, MaxSpan: 99, Allocate: byHand{},
-			StrictRetryDelay: true, MaxRetries: 20,
+			MaxRetries: 20,
 			Topics: []driver.TopicFilter{
 				{Topic: "orders", Type: "TAG", Expression: "closed || paid || paid-late || refunded"},
 				{Topic: "stock", Type: "SQL92", Expression: "amount > 10"},
@@ -259,8 +259,8 @@ func TestHandlersOfAGroupBecomeOneSubscriptionForEachTopic(t *testing.T) {
 		},
 		{
 			Group: "pay_dlq", From: driver.FromFirst, PullBatch: 16, MaxUnsettled: 10, MaxUnsettledBytes: 1 << 20, MaxSpan: 99, Allocate: byHand{},
-			StrictRetryDelay: true, MaxRetries: 1<<31 - 1,
-			Topics: []driver.TopicFilter{{Topic: "%DLQ%pay", Type: "TAG", Expression: "*"}},
+			MaxRetries: 1<<31 - 1,
+			Topics:     []driver.TopicFilter{{Topic: "%DLQ%pay", Type: "TAG", Expression: "*"}},
 		},
 	}
 	var got []driver.SubscriptionConfig

@@ -45,16 +45,14 @@ func Invisible(d time.Duration) GroupOption {
 	return groupOption(func(o *groupOptions) { o.invisible = chosen(d) })
 }
 
-// NewSimpleConsumer makes one for the topics. Of the options it heeds From, Invisible,
-// PullWait, Retry (for its number of retries) and Logger. Every mistake is reported, in
-// a *RegistrationError; a driver that cannot pop is a message.ErrUnsupported.
+// NewSimpleConsumer makes one for the topics. It heeds the options From, Invisible,
+// PullWait, Retry and MaxRetries (for the number of retries) and Logger; others are
+// refused. Every mistake is reported, in a *RegistrationError; a driver that cannot pop
+// is a message.ErrUnsupported.
 func NewSimpleConsumer(drv driver.Driver, group string, subs []Subscription, opts ...GroupOption) (*SimpleConsumer, error) {
-	a, err := ask(group, subs, opts)
+	a, err := ask(asSimple, group, subs, opts)
 	if err != nil {
 		return nil, err
-	}
-	if !a.opts.fromTime.IsZero() {
-		return nil, fmt.Errorf("group %q: FromTime is %w with POP; use From, or move the group with package admin", group, message.ErrUnsupported)
 	}
 	pd, ok := drv.(driver.Popper)
 	if !ok {

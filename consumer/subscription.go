@@ -55,13 +55,11 @@ type asked struct {
 }
 
 // ask checks everything that such a consumer was made with.
-func ask(group string, subs []Subscription, opts []GroupOption) (*asked, error) {
+func ask(as without, group string, subs []Subscription, opts []GroupOption) (*asked, error) {
 	a := &asked{plan: plan{group: group}}
 	a.choose(opts)
 	a.checkGroup()
-	if a.opts.ordered || a.opts.broadcast {
-		a.mistake("Ordered and Broadcast are %w without handlers; remove the option or use a Consumer", message.ErrUnsupported)
-	}
+	a.checkHeeded(as)
 	if len(subs) == 0 {
 		a.mistake("no topic is subscribed to; give at least one Subscription")
 	}
@@ -77,6 +75,61 @@ func ask(group string, subs []Subscription, opts []GroupOption) (*asked, error) 
 		a.filters = append(a.filters, f)
 	}
 	return a, a.err()
+}
+
+// without is a kind of consumer without handlers.
+type without uint8
+
+const (
+	asPuller without = 1 << iota
+	asFetcher
+	asSimple
+)
+
+func (w without) String() string {
+	return map[without]string{asPuller: "Puller", asFetcher: "Fetcher", asSimple: "SimpleConsumer"}[w]
+}
+
+// checkHeeded finds options that such a consumer would not heed. A logger and a tracer
+// it may have: they come from its client.
+func (a *asked) checkHeeded(as without) {
+	o := &a.opts
+	const all = asPuller | asFetcher | asSimple
+	for _, option := range []struct {
+		name string
+		set  bool
+		by   without // who heeds it
+	}{
+		{"Ordered", o.ordered, 0},
+		{"Suspend", o.suspend.set, 0},
+		{"Broadcast", o.broadcast, 0},
+		{"Instance", o.instance.set, 0},
+		{"OffsetDir", o.offsetDir.set, 0},
+		{"Concurrency", o.concurrency.set, 0},
+		{"Codec", o.codec.set, 0},
+		{"Timeout", o.timeout.set, 0},
+		{"ForHandler", len(o.overrides) > 0, 0},
+		{"Disable", len(o.disabled) > 0, 0},
+		{"FromTime", !o.fromTime.IsZero(), all &^ asSimple},
+		{"Invisible", o.invisible.set, asSimple},
+		{"PullWait", o.pullWait.set, all &^ asFetcher},
+		{"Retry", o.retry.set, all &^ asPuller},
+		{"MaxRetries", o.maxRetries.set, all &^ asPuller},
+		{"Allocate", o.allocate != nil, asFetcher},
+		{"PullBatch", o.pullBatch.set, asFetcher},
+		{"MaxUnsettled", o.maxUnsettled.set, asFetcher},
+		{"MaxUnsettledBytes", o.maxUnsettledBytes.set, asFetcher},
+		{"MaxSpan", o.maxSpan.set, asFetcher},
+		{"ShutdownTimeout", o.shutdownTimeout.set, asFetcher},
+		{"StrictRetryDelay", o.strictRetryDelay, asFetcher},
+	} {
+		if option.set && option.by&as == 0 {
+			a.mistake("%s is %w by a %s; remove it, from the group's configuration too, or use a Consumer with handlers", option.name, message.ErrUnsupported, as)
+		}
+	}
+	if policy := o.policy(); as == asSimple && policy.Grows() {
+		a.mistake("Retry(%s): the delays of a back-off are %w by a SimpleConsumer, to which a message comes again after Invisible; use retry.Levels for the number of retries", policy, message.ErrUnsupported)
+	}
 }
 
 // pullWait is the option, or its default.

@@ -11,9 +11,7 @@ import (
 // validate finds every mistake.
 func (p *plan) validate(caps driver.Capabilities, driverName string) {
 	p.checkGroup()
-	if p.opts.strictRetryDelay && !caps.ExactRetryDelay {
-		p.mistake("%w: StrictRetryDelay needs a driver that keeps retry delays, and %s rounds them up to delay levels; use the native driver or remove the option", message.ErrUnsupported, driverName)
-	}
+	p.checkStrict(caps, driverName)
 	if !caps.ExactRetryDelay {
 		p.checkDelays(driverName)
 	}
@@ -33,6 +31,13 @@ func (p *plan) validate(caps driver.Capabilities, driverName string) {
 		p.checkTopic(topic, byTopic[topic])
 	}
 	p.checkPresence()
+}
+
+// checkStrict finds a group whose delays a driver cannot keep.
+func (p *plan) checkStrict(caps driver.Capabilities, driverName string) {
+	if p.opts.strictRetryDelay && !caps.ExactRetryDelay {
+		p.mistake("%w: StrictRetryDelay needs a driver that keeps retry delays, and %s rounds them up to delay levels; use the native driver or remove the option", message.ErrUnsupported, driverName)
+	}
 }
 
 // checkDelays finds handlers whose delays a driver cannot keep.

@@ -86,8 +86,6 @@ type SubscriptionConfig struct {
 	SuspendTimeout time.Duration
 	// CommitInterval is how often offsets are committed; 0 means 5 s.
 	CommitInterval time.Duration
-	// StrictRetryDelay refuses to round an exact retry delay up to a level.
-	StrictRetryDelay bool
 	// ExactRetries says that there will be verdicts with a Delay that must not be
 	// rounded: a broker that is there and does not keep it makes Start fail with
 	// message.ErrUnsupported.
@@ -143,8 +141,7 @@ type Verdict struct {
 	Level int
 	// Delay, when set, asks for an exact delay instead of a level.
 	Delay time.Duration
-	// Strict refuses to round Delay up to a level, as the subscription's
-	// StrictRetryDelay does for all of its verdicts.
+	// Strict refuses to round Delay up to a level.
 	Strict bool
 	// MaxRetries overrides the subscription's maximum; 0 does not.
 	MaxRetries int

@@ -55,6 +55,7 @@ func TestMessagesThatCannotTravelAreRefused(t *testing.T) {
 		"separator in a shard":    {with(message.ShardingKey("\x01")), message.ErrInvalidMessage, "sharding key"},
 		"empty value":             {with(message.Property("a", "")), message.ErrInvalidMessage, "empty value"},
 		"RocketMQ's own":          {with(message.Property("DELAY", "1")), message.ErrInvalidMessage, "RocketMQ's own"},
+		"a namespace's":           {with(message.Property("INSTANCE_ID", "prod")), message.ErrInvalidMessage, "RocketMQ's own"},
 		"RocketMQ's transient":    {with(message.Property("__RMQ.TRANSIENT.X", "1")), message.ErrInvalidMessage, "RocketMQ's own"},
 		"32767 bytes of them":     {with(message.Property("p", strings.Repeat("v", 32767-3))), nil, ""},
 		"32768 bytes of them":     {with(message.Property("p", strings.Repeat("v", 32767-2))), message.ErrInvalidMessage, "32768 bytes"},

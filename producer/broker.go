@@ -27,9 +27,18 @@ const (
 	longestGap  = 10 * time.Second
 )
 
-// patience is how long a broker may leave a send unanswered before a deadline
+// mostPatience is how long a broker may leave a send unanswered before a deadline
 // that ends it counts against the broker, not against a hasty caller.
-const patience = time.Second
+const mostPatience = time.Second
+
+// patience is that of sends that may not take as long.
+func (s *sends) patience() time.Duration {
+	p := min(mostPatience, s.sendTimeout)
+	if s.attemptTimeout > 0 {
+		p = min(p, s.attemptTimeout)
+	}
+	return p
+}
 
 // health is what an attempt says about its broker.
 type health int

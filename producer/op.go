@@ -247,7 +247,7 @@ func (o *op) settled(r driver.Receipt, err error) {
 	if o.broker != nil {
 		h := healthy
 		if err != nil {
-			h = healthOf(err, time.Since(o.begun), o.p.patience)
+			h = healthOf(err, time.Since(o.begun), o.p.sends.patience())
 		} else if o.p.brokers.slow {
 			o.p.brokers.noteLatency(o.broker, time.Since(o.begun))
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"sync"
-	"time"
 
 	"golang.org/x/time/rate"
 
@@ -33,7 +32,6 @@ type core struct {
 	flow      flow
 	brokers   *brokers
 	positions *table[position]
-	patience  time.Duration
 	ops       sync.Pool     // of *op
 	linger    *linger       // nil: every message has a request of its own
 	limiter   *rate.Limiter // nil: as fast as it can
@@ -70,11 +68,7 @@ func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
 		group: group, cfg: cfg, sender: sender, caps: caps,
 		brokers:   newBrokers(cfg.logger.With("group", group), cfg.faultAvoidance, cfg.breaker),
 		positions: newTable(newPosition),
-		patience:  min(patience, cfg.sends.sendTimeout),
 	}}
-	if d := cfg.sends.attemptTimeout; d > 0 {
-		p.patience = min(p.patience, d)
-	}
 	if cfg.avoidSlow {
 		p.brokers.slow = true
 		if prober, ok := sender.(driver.Prober); ok {
@@ -100,7 +94,7 @@ func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
 // most. It is called by sends that have begun.
 func (p *Producer) prober(d driver.Prober) func(message.Queue, func(error)) {
 	return func(q message.Queue, then func(error)) {
-		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		ctx, cancel := context.WithTimeout(context.Background(), mostPatience)
 		p.flow.join()
 		go func() {
 			defer p.flow.leave()

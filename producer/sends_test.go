@@ -165,3 +165,26 @@ func TestMistakesInSendOptionsAreReportedTogether(t *testing.T) {
 		}
 	}
 }
+
+// A time-out that With shortens is what a broker is judged by, too.
+func TestASilentBrokerIsFoundOutByShorterSends(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		s.send = func(ctx context.Context, _ message.Queue, _ []*driver.Outgoing) (driver.Receipt, error) {
+			<-ctx.Done()
+			return driver.Receipt{}, unknown(ctx.Err())
+		}
+		urgent, err := start(t, s, producer.Retries(0)).With(producer.SendTimeout(300 * time.Millisecond))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for range 6 {
+			<-time.After(time.Second)
+			_, err = urgent.Send(t.Context(), msg())
+		}
+		if !errors.Is(err, message.ErrBreakerOpen) {
+			t.Errorf("after five sends without an answer: %v", err)
+		}
+	})
+}

@@ -50,7 +50,7 @@ func (c *client) checkSubscription(cfg driver.SubscriptionConfig) (driver.Subscr
 	fixed("CommitInterval", cfg.CommitInterval, commitInterval)
 	mistake(cfg.Ordered, unsupported("Ordered", "it acknowledges a retry with the next success and does not notice a lost lock", "use the native driver"))
 	mistake(cfg.Broadcast != nil, unsupported("Broadcast", "a message that fails blocks its queue, and offsets are lost with the process", "use the native driver"))
-	mistake(cfg.StrictRetryDelay || cfg.ExactRetries, unsupported("keeping retry delays (StrictRetryDelay, a Strict back-off)", "it retries after a delay level only", "let delays be rounded up to a level or use the native driver"))
+	mistake(cfg.ExactRetries, unsupported("keeping retry delays (ExactRetries)", "it retries after a delay level only", "let delays be rounded up to a level or use the native driver"))
 	return cfg, errors.Join(errs...)
 }
 

@@ -108,7 +108,7 @@ func TestSubscriptionsThatCannotBeAreRefused(t *testing.T) {
 		"CommitInterval":      {driver.SubscriptionConfig{Topics: topic, CommitInterval: time.Second}, true},
 		"Ordered":             {driver.SubscriptionConfig{Topics: topic, Ordered: true}, true},
 		"Broadcast":           {driver.SubscriptionConfig{Topics: topic, Broadcast: new(driver.Broadcast)}, true},
-		"StrictRetryDelay":    {driver.SubscriptionConfig{Topics: topic, StrictRetryDelay: true}, true},
+		"ExactRetries":        {driver.SubscriptionConfig{Topics: topic, ExactRetries: true}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()

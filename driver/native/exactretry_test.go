@@ -58,18 +58,16 @@ func TestExactRetryDelayWhereTheBrokerHasNoTimer(t *testing.T) {
 		strict  bool
 		refuse  protocol.Code // of the send, 0: none
 		back    []string      // levels of the send-backs
-		own     bool          // strict by the verdict, not by the group
 	}{
-		{"4.9 takes the next level up", protocol.VersionV4_9_7, false, 0, []string{"3"}, false},
-		{"4.9, strict: exactly, but here", protocol.VersionV4_9_7, true, 0, nil, false},
-		{"4.9, a strict handler", protocol.VersionV4_9_7, true, 0, nil, true},
-		{"the timer is off", protocol.VersionV5_4_0, false, protocol.SystemError, []string{"3"}, false},
-		{"too far ahead", protocol.VersionV5_4_0, false, protocol.MessageIllegal, []string{"3"}, false},
-		{"too far ahead, strict", protocol.VersionV5_4_0, true, protocol.MessageIllegal, nil, false},
-		{"the broker is busy", protocol.VersionV5_4_0, false, protocol.SystemBusy, []string{"3"}, false},
-		{"the broker is busy, a strict handler", protocol.VersionV5_4_0, true, protocol.SystemBusy, nil, true},
-		{"there is no answer", protocol.VersionV5_4_0, false, unanswered, []string{"3"}, false},
-		{"there is no answer, strict", protocol.VersionV5_4_0, true, unanswered, nil, false},
+		{"4.9 takes the next level up", protocol.VersionV4_9_7, false, 0, []string{"3"}},
+		{"4.9, strict: exactly, but here", protocol.VersionV4_9_7, true, 0, nil},
+		{"the timer is off", protocol.VersionV5_4_0, false, protocol.SystemError, []string{"3"}},
+		{"too far ahead", protocol.VersionV5_4_0, false, protocol.MessageIllegal, []string{"3"}},
+		{"too far ahead, strict", protocol.VersionV5_4_0, true, protocol.MessageIllegal, nil},
+		{"the broker is busy", protocol.VersionV5_4_0, false, protocol.SystemBusy, []string{"3"}},
+		{"the broker is busy, strict", protocol.VersionV5_4_0, true, protocol.SystemBusy, nil},
+		{"there is no answer", protocol.VersionV5_4_0, false, unanswered, []string{"3"}},
+		{"there is no answer, strict", protocol.VersionV5_4_0, true, unanswered, nil},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -84,7 +82,7 @@ func TestExactRetryDelayWhereTheBrokerHasNoTimer(t *testing.T) {
 				default:
 					b.refuse(protocol.SendMessageV2, tt.refuse)
 				}
-				verdict := driver.Verdict{Delay: 7 * time.Second, Strict: tt.own}
+				verdict := driver.Verdict{Delay: 7 * time.Second, Strict: tt.strict}
 				sink := &collector{handle: func(d delivery) {
 					if d.ReconsumeTimes == 0 {
 						d.settle(verdict)
@@ -92,7 +90,7 @@ func TestExactRetryDelayWhereTheBrokerHasNoTimer(t *testing.T) {
 					}
 					d.ack()
 				}}
-				subscribe(t, c.open(), sink, driver.SubscriptionConfig{From: driver.FromFirst, StrictRetryDelay: tt.strict && !tt.own}, "orders")
+				subscribe(t, c.open(), sink, driver.SubscriptionConfig{From: driver.FromFirst}, "orders")
 				pass(2 * time.Second)
 				putOne(c)
 				pass(20 * time.Second)

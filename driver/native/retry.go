@@ -175,7 +175,7 @@ func (q *queue) noExactDelay(s *slot, v driver.Verdict, due time.Time, why error
 		}
 		q.complaints.warn(q.s.c.log, "message not taken back; trying again", "group", q.s.cfg.Group, "queue", q.mq, "id", s.d.ID, "error", why)
 		return
-	case gone || v.Strict || q.s.cfg.StrictRetryDelay:
+	case gone || v.Strict:
 		q.hold(s, why, left)
 		return
 	}
