@@ -5,9 +5,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
+
+	"github.com/rocketkit/rocketkit/internal/protocol"
 )
 
 // TraceTopic is where RocketMQ's clients write their message trace unless they were
@@ -33,6 +33,13 @@ type TraceEvent struct {
 	Retries int
 	// State is a transaction's, such as COMMIT_MESSAGE.
 	State string
+	// FromCheck says that the state is the answer to a check-back.
+	FromCheck bool
+	// MessageType is of a Pub: Normal_Msg, Trans_Msg_Half, Delay_Msg.
+	MessageType string
+	// Outcome is what a handler's run came to, of SubAfter: SUCCESS, FAILED (an error),
+	// EXCEPTION (a panic), TIME_OUT, RETURNNULL.
+	Outcome string
 }
 
 // Trace returns what clients have traced of a message, by its unique id, in order of
@@ -68,58 +75,33 @@ func (c *Client) Trace(ctx context.Context, id string, in Between, traceTopic st
 	return events, nil
 }
 
-// traceEvents reads what TraceDataEncoder writes: events that end with \x02, of words
-// with \x01 between. Those that are of no known kind, or too short, are passed over.
+// traceEvents are the events of a trace topic's message.
 func traceEvents(text string) []TraceEvent {
-	var events []TraceEvent
-	for line := range strings.SplitSeq(text, "\x02") {
-		w := words(strings.Split(line, "\x01"))
-		e := TraceEvent{Type: w.at(0)}
-		switch e.Type {
-		case "Pub":
-			e.Time, e.Group, e.Topic, e.ID, e.Keys, e.Cost = w.time(1), w.at(3), w.at(4), w.at(5), w.at(7), w.cost(10)
-			e.Success = w.at(13) == "true" || len(w) == 13 && w.at(12) == "true" // without the offset id
-		case "SubBefore":
-			e.Time, e.Group, e.Request, e.ID, e.Keys = w.time(1), w.at(3), w.at(4), w.at(5), w.at(7)
-			e.Retries, _ = strconv.Atoi(w.at(6))
-		case "SubAfter":
-			e.Request, e.ID, e.Cost, e.Success, e.Keys = w.at(1), w.at(2), w.cost(3), w.at(4) == "true", w.at(5)
-			e.Time, e.Group = w.time(7), w.at(8)
-		case "EndTransaction":
-			e.Time, e.Group, e.Topic, e.ID, e.Keys, e.State = w.time(1), w.at(3), w.at(4), w.at(5), w.at(7), w.at(11)
-		case "Recall":
-			e.Time, e.Group, e.Topic, e.ID, e.Success = w.time(1), w.at(3), w.at(4), w.at(5), w.at(6) == "true"
-		default:
-			continue
+	records := protocol.ParseTraceRecords(text)
+	events := make([]TraceEvent, 0, len(records))
+	for _, r := range records {
+		e := TraceEvent{
+			Type: r.Type, Group: r.Group, Topic: r.Topic, ID: r.MsgID, Keys: r.Keys, Cost: time.Duration(r.Cost) * time.Millisecond, Success: r.Success,
+			Request: r.RequestID, Retries: r.RetryTimes, State: r.TransactionState, FromCheck: r.FromCheck,
+		}
+		if r.Timestamp > 0 {
+			e.Time = time.UnixMilli(r.Timestamp)
+		}
+		switch r.Type {
+		case protocol.TracePub:
+			e.MessageType = nameOf(r.MsgType, "Normal_Msg", "Trans_Msg_Half", "Trans_msg_Commit", "Delay_Msg", "Order_Msg")
+		case protocol.TraceSubAfter:
+			e.Outcome = nameOf(r.ContextCode, "SUCCESS", "TIME_OUT", "EXCEPTION", "RETURNNULL", "FAILED")
 		}
 		events = append(events, e)
 	}
 	return events
 }
 
-// words are an event's.
-type words []string
-
-// at is a word, "" when it is missing or Java had none.
-func (w words) at(i int) string {
-	if i >= len(w) || w[i] == "null" {
+// nameOf is the name of a Java enum's ordinal, "" for one that is not known here.
+func nameOf(ordinal int, names ...string) string {
+	if ordinal >= len(names) {
 		return ""
 	}
-	return w[i]
-}
-
-func (w words) time(i int) time.Time {
-	ms, err := strconv.ParseInt(w.at(i), 10, 64)
-	if err != nil || ms <= 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms)
-}
-
-func (w words) cost(i int) time.Duration {
-	ms, err := strconv.ParseInt(w.at(i), 10, 32)
-	if err != nil {
-		return 0
-	}
-	return time.Duration(ms) * time.Millisecond
+	return names[ordinal]
 }

@@ -49,6 +49,7 @@ public final class Golden {
         Routes.write(golden);
         Records.write(golden);
         Properties.write(golden);
+        Traces.write(golden);
         Tables.write(golden);
         Files.write(golden.dir.resolve("manifest.json"),
             Json.write(golden.cases).getBytes(StandardCharsets.UTF_8));
