@@ -36,11 +36,16 @@ type BatchFunc[T any] func(ctx context.Context, b *Batch[T]) error
 // handled at a time. A Mux with middleware, which sees single messages, has none either.
 func HandleBatch[T any](m *Mux, topic string, h BatchFunc[T], opts ...HandlerOption) {
 	r := newRegistration[T](topic, nil, opts)
+	takesBatches(r, h)
+	m.registrations = append(m.registrations, r)
+}
+
+// takesBatches makes the handler of a registration one of batches.
+func takesBatches[T any](r *registration, h BatchFunc[T]) {
 	r.isNil, r.newTyped = h == nil, nil
 	r.newBatch = func(group, name string, c codec.Codec) batchRunner {
 		return &typedBatches[T]{decoder: decoder[T]{group: group, name: name, codec: c}, fn: h}
 	}
-	m.registrations = append(m.registrations, r)
 }
 
 // HandleBatchRaw registers a batch handler that takes messages undecoded.

@@ -16,7 +16,7 @@ import (
 	"github.com/rocketkit/rocketkit/message"
 )
 
-func properties(kv ...string) consumer.BindOption {
+func properties(kv ...string) consumer.TextOption {
 	m := make(map[string]string)
 	for i := 0; i < len(kv); i += 2 {
 		m[kv[i]] = kv[i+1]
@@ -53,7 +53,7 @@ func TestEveryMistakeInTagsNamesItsFieldAndTheRemedy(t *testing.T) {
 		}{text}, nil, []string{"field paid: it is not exported, so it cannot be read; write Paid"}},
 		{"not a Func", struct {
 			Paid func(context.Context, string) error `topic:"orders"`
-		}{onText}, nil, []string{"field Paid: it has a topic tag but is a func(context.Context, string) error; make it a consumer.Func[T] or consumer.BatchFunc[T]"}},
+		}{onText}, nil, []string{"field Paid: it has a topic or dlq tag but is a func(context.Context, string) error; make it a consumer.Func[T] or consumer.BatchFunc[T]"}},
 		{"behind a pointer", struct{ *embedded }{}, nil, []string{"field embedded: its handlers are behind a pointer; embed the struct itself"}},
 		{"other pointers", struct{ *string }{}, nil, []string{`the struct has no field of type consumer.Func or consumer.BatchFunc with a topic tag`}},
 		{"a pointer to another struct", struct{ *payment }{}, nil, []string{`the struct has no field of type consumer.Func or consumer.BatchFunc with a topic tag`}},
@@ -65,7 +65,7 @@ func TestEveryMistakeInTagsNamesItsFieldAndTheRemedy(t *testing.T) {
 			`field Paid: tag concurrency is "0"; write a number from 1 on`,
 			`field Paid: tag retries is "-1"; write a number from 0 (dead-letter the first failure) on`,
 			`field Paid: tag timeout is "15"; write a duration such as 30s or 15m`,
-			`field Paid: tag codec: unknown codec "xml"; known are text, json, raw; others must be given to consumer.Codecs`,
+			`field Paid: tag codec names an unknown codec "xml"; known are text, json, raw; others must be given to consumer.Codecs`,
 		}},
 		{"tags", struct {
 			Paid consumer.Func[string] `topic:"orders" tags:"paid refunded || *"`
@@ -87,6 +87,46 @@ func TestEveryMistakeInTagsNamesItsFieldAndTheRemedy(t *testing.T) {
 			`field Paid: tag Retries is not known; did you mean retries?`,
 			`field Paid: tag timeuot is not known; did you mean timeout?`,
 			`field Paid: tag retry is not known; did you mean retries?`,
+		}},
+		{"rates and switches", struct {
+			Paid   consumer.Func[string] `topic:"orders" rate_limit:"fast" kill_switch:"0.5"`
+			Refund consumer.Func[string] `topic:"refunds" rate_limit:"-1" kill_switch:"ratio=2"`
+			Stock  consumer.Func[string] `topic:"stock" kill_switch:"" batch_wait:"1"`
+		}{text, text, text}, nil, []string{
+			`field Paid: tag rate_limit is "fast"; write messages a second, such as 100 or 0.5`,
+			`field Paid: tag kill_switch is "0.5": "0.5" is not known; write on, or some of ratio=0.5 at_least=20 window=1m pause_for=1m`,
+			`field Refund: tag rate_limit is "-1"; write messages a second, such as 100 or 0.5`,
+			`field Refund: tag kill_switch is "ratio=2": "ratio=2" has no such value; write on, or some of ratio=0.5 at_least=20 window=1m pause_for=1m`,
+			`field Stock: tag kill_switch is "": it says nothing; write on, or some of ratio=0.5 at_least=20 window=1m pause_for=1m`,
+			`field Stock: tag batch_wait is "1"; write a duration such as 100ms`,
+		}},
+		{"topics", struct {
+			Paid consumer.Func[string] `topics:"orders"`
+		}{text}, nil, []string{`field Paid: tag topics is not known; did you mean topic?`}},
+		{"rocketmq-spring's names", struct {
+			Paid consumer.Func[string] `topic:"orders" consumerGroup:"pay" selectorExpression:"a" consumeThreadNumber:"3" maxReconsumeTimes:"1" consumeMode:"ORDERLY" messageModel:"BROADCASTING" batchSize:"2" rateLimit:"3"`
+		}{text}, nil, []string{
+			`field Paid: tag consumerGroup is not known; the group is the Mux's, see consumer.NewMux`,
+			`field Paid: tag selectorExpression is not known; did you mean tags, or sql for an SQL92 expression?`,
+			`field Paid: tag consumeThreadNumber is not known; did you mean concurrency?`,
+			`field Paid: tag maxReconsumeTimes is not known; did you mean retries?`,
+			`field Paid: tag consumeMode is not known; order belongs to the group: give consumer.Ordered or consumer.OrderedBy to consumer.NewMux, or set order in the group's configuration`,
+			`field Paid: tag messageModel is not known; the model belongs to the group: give consumer.Broadcast to consumer.NewMux, or set model in the group's configuration`,
+			`field Paid: tag batchSize is not known; did you mean batch?`,
+			`field Paid: tag rateLimit is not known; did you mean rate_limit?`,
+		}},
+		{"a tag twice", tagged(`topic:"orders" topic:"refunds"`), nil,
+			[]string{`field F0: it has the tag topic twice; Go reads the first only: remove one`}},
+		{"dead letters", struct {
+			Text consumer.Func[string]            `dlq:"true"`
+			Both consumer.Func[*message.Delivery] `dlq:"true" topic:"orders"`
+			No   consumer.Func[*message.Delivery] `dlq:"no"`
+			Func func(context.Context, string)    `dlq:"true"`
+		}{text, onRaw, onRaw, nil}, nil, []string{
+			`field Text: it has a dlq tag but is a consumer.Func[string]; make it a consumer.Func[*message.Delivery], since dead letters are of all kinds`,
+			`field Both: it has tags topic and dlq; dead letters are of all topics of the group: remove one`,
+			"field No: tag dlq is \"no\"; write `dlq:\"true\"` for the handler of the group's dead letters, or leave it out",
+			`field Func: it has a topic or dlq tag but is a func(context.Context, string); make it a consumer.Func[T] or consumer.BatchFunc[T]`,
 		}},
 		{"placeholders without a lookup", struct {
 			Paid consumer.Func[string] `topic:"${pay.topic}"`

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rocketkit/rocketkit/codec"
+	"github.com/rocketkit/rocketkit/internal/setting"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/retry"
 )
@@ -50,38 +51,48 @@ func HandleDLQ(m *Mux, h func(ctx context.Context, d *message.Delivery) error, o
 
 // Listener is a registration as a plain value, which can be built anywhere,
 // collected in a slice of Registration and given to Mux.Add. The zero value of
-// every field but Topic and Handle, or HandleBatch, is the default.
+// every field but Topic and Handle, or HandleBatch, is the default. Its strings may have
+// placeholders, see Placeholders.
 type Listener[T any] struct {
-	Name        string        // see Name
-	Topic       string        // what to subscribe to
-	Tags        string        // such as "paid || refunded", see Tags
-	SQL         string        // instead of tags, see SQL
-	Concurrency int           // see Concurrency
-	Retry       retry.Policy  // see Retry
-	Codec       codec.Codec   // see Codec
-	Timeout     time.Duration // see Timeout
-	BatchSize   int           // see BatchSize
-	BatchWait   time.Duration // see BatchWait
+	Name        string          // see Name
+	Topic       string          // what to subscribe to
+	Tags        string          // such as "paid || refunded", see Tags
+	SQL         string          // instead of tags, see SQL
+	Concurrency int             // see Concurrency
+	Retry       retry.Policy    // see Retry
+	Codec       codec.Codec     // see Codec
+	Timeout     time.Duration   // see Timeout
+	BatchSize   int             // see BatchSize
+	BatchWait   time.Duration   // see BatchWait
+	Options     []HandlerOption // further ones, such as MaxRetries, RateLimit and Setting
 	Handle      Func[T]
 	HandleBatch BatchFunc[T] // instead of Handle
 }
 
-// Registration is a Listener of any type.
+// Registration is a Listener of any type, or DeadLetters.
 type Registration interface{ register(*Mux) }
 
 func (l Listener[T]) register(m *Mux) {
-	opts := make([]HandlerOption, 0, 10)
-	if l.Name != "" {
-		opts = append(opts, Name(l.Name))
+	r := newRegistration(l.Topic, l.Handle, append(l.options(), l.Options...))
+	switch {
+	case l.Handle != nil && l.HandleBatch != nil:
+		m.mistakes = append(m.mistakes, fmt.Errorf("listener of topic %q: it has Handle and HandleBatch; a message goes to one of them", l.Topic))
+		return
+	case l.HandleBatch != nil:
+		takesBatches(r, l.HandleBatch)
 	}
+	r.expand = true
+	m.registrations = append(m.registrations, r)
+}
+
+// options are those of the fields that say something.
+func (l Listener[T]) options() []HandlerOption {
+	opts := named(l.Name, l.Concurrency)
 	if l.Tags != "" {
-		opts = append(opts, Tags(l.Tags))
+		opts = append(opts, Setting(setting.Tags, l.Tags))
 	}
 	if l.SQL != "" {
-		opts = append(opts, SQL(l.SQL))
-	}
-	if l.Concurrency != 0 {
-		opts = append(opts, Concurrency(l.Concurrency))
+		opts = append(opts, Setting(setting.SQL, l.SQL))
 	}
 	if !l.Retry.IsZero() {
 		opts = append(opts, Retry(l.Retry))
@@ -98,19 +109,13 @@ func (l Listener[T]) register(m *Mux) {
 	if l.BatchWait != 0 {
 		opts = append(opts, BatchWait(l.BatchWait))
 	}
-	switch {
-	case l.Handle != nil && l.HandleBatch != nil:
-		m.mistakes = append(m.mistakes, fmt.Errorf("listener of topic %q: it has Handle and HandleBatch; a message goes to one of them", l.Topic))
-	case l.HandleBatch != nil:
-		HandleBatch(m, l.Topic, l.HandleBatch, opts...)
-	default:
-		Handle(m, l.Topic, l.Handle, opts...)
-	}
+	return opts
 }
 
 // registration is one handler as it was registered, before anything is checked.
 type registration struct {
 	topic    string
+	expand   bool // the topic may have placeholders
 	opts     []HandlerOption
 	typ      reflect.Type
 	dlq      bool

@@ -2,9 +2,15 @@ package consumer
 
 import (
 	"context"
+	"errors"
 	"reflect"
 
 	"github.com/rocketkit/rocketkit/message"
+)
+
+var (
+	errNilMux      = errors.New("the mux is nil; make one with consumer.NewMux")
+	errNilListener = errors.New("Mux.Add was given a nil listener; remove it")
 )
 
 // Handler is what middleware sees of a handler: the message has been decoded,

@@ -77,6 +77,7 @@ type common struct {
 type handlerOptions struct {
 	common
 	given    choice[string] // the name
+	settings []keyText      // that have not been read
 	tagExprs []string
 	sql      choice[string]
 
@@ -88,6 +89,7 @@ type handlerOptions struct {
 
 type groupOptions struct {
 	common
+	texts             texts
 	from              driver.From
 	fromTime          time.Time
 	allocate          driver.AllocateStrategy

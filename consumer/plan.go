@@ -10,6 +10,7 @@ import (
 
 	"github.com/rocketkit/rocketkit/codec"
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/setting"
 	"github.com/rocketkit/rocketkit/retry"
 )
 
@@ -17,10 +18,13 @@ import (
 type entry struct {
 	*registration
 	handlerOptions
+	topic    string // with placeholders resolved
 	name     string
 	tags     []string // sorted; none: all
 	tagsErr  error
 	disabled bool
+
+	unresolved bool // the topic, which is a mistake already
 }
 
 // label names the entry in mistakes.
@@ -92,9 +96,10 @@ func (p *plan) mistake(format string, args ...any) {
 }
 
 func (p *plan) newEntry(i int, r *registration) *entry {
-	e := &entry{registration: r}
+	e := &entry{registration: r, topic: r.topic}
+	p.resolveTopic(e)
 	p.apply(e, r.opts)
-	e.tags, e.tagsErr = parseTags(e.tagExprs)
+	e.tags, e.tagsErr = setting.ParseTags(e.tagExprs)
 	e.name = e.given.or(defaultName(i, e))
 	return e
 }
@@ -106,6 +111,7 @@ func (p *plan) apply(e *entry, opts []HandlerOption) {
 			continue
 		}
 		o.applyHandler(&e.handlerOptions)
+		p.read(e)
 	}
 }
 
@@ -116,7 +122,7 @@ func defaultName(i int, e *entry) string {
 	case strings.TrimSpace(e.topic) == "":
 		return fmt.Sprintf("#%d", i+1)
 	case len(e.tags) > 0:
-		return fmt.Sprintf("%s[%s]", e.topic, joinTags(e.tags))
+		return fmt.Sprintf("%s[%s]", e.topic, setting.JoinTags(e.tags))
 	}
 	return e.topic
 }
@@ -128,7 +134,7 @@ func (p *plan) override() {
 		if e == nil {
 			continue
 		}
-		over := &entry{registration: e.registration}
+		over := &entry{registration: e.registration, topic: e.topic}
 		p.apply(over, o.opts)
 		e.concurrency = over.concurrency.over(e.concurrency)
 		if e.maxRetries = over.maxRetries.over(e.maxRetries); over.retry.set {
@@ -212,7 +218,7 @@ func filter(topic string, entries []*entry) (f driver.TopicFilter, ok bool) {
 	}
 	if !all {
 		slices.Sort(tags)
-		f.Expression = joinTags(tags)
+		f.Expression = setting.JoinTags(tags)
 	}
 	return f, ok
 }

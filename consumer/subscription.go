@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/setting"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -27,11 +28,11 @@ func (s Subscription) filter() (driver.TopicFilter, error) {
 		}
 		return driver.TopicFilter{Topic: s.Topic, Type: driver.ExpressionSQL, Expression: s.SQL}, nil
 	}
-	tags, err := parseTags([]string{s.Tags})
+	tags, err := setting.ParseTags([]string{s.Tags})
 	if err != nil {
 		return driver.TopicFilter{}, fmt.Errorf("topic %q: %w", s.Topic, err)
 	}
-	return driver.TopicFilter{Topic: s.Topic, Type: driver.ExpressionTag, Expression: joinTags(tags)}, nil
+	return driver.TopicFilter{Topic: s.Topic, Type: driver.ExpressionTag, Expression: setting.JoinTags(tags)}, nil
 }
 
 // defaultPullWait is Apache's brokerSuspendMaxTimeMillis of push consumers.

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/setting"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -135,7 +136,7 @@ func (p *plan) checkEntry(e *entry) {
 		p.checkDead(e)
 		return
 	}
-	if err := message.CheckTopic(e.topic); err != nil {
+	if err := message.CheckTopic(e.topic); err != nil && !e.unresolved {
 		p.mistake("%s: %w", e.label(), err)
 	}
 	switch {
@@ -224,7 +225,7 @@ func clash(a, b *entry) string {
 		if b.all() {
 			a, b = b, a
 		}
-		return fmt.Sprintf("overlap: %q takes every tag, also %q; give it tags, or a group of its own", a.name, joinTags(b.tags))
+		return fmt.Sprintf("overlap: %q takes every tag, also %q; give it tags, or a group of its own", a.name, setting.JoinTags(b.tags))
 	}
 	return ""
 }

@@ -87,6 +87,19 @@ func formats() []string { return []string{"yaml", "yml", "toml", "json", "proper
 
 // read returns a file's keys as a tree of known ones.
 func (f source) read() (map[string]any, error) {
+	settings, err := f.parse()
+	if err != nil {
+		return nil, err
+	}
+	tree, errs := normalise(settings)
+	for i, err := range errs {
+		errs[i] = fmt.Errorf("config %s: %w", f.name, err)
+	}
+	return tree, errors.Join(errs...)
+}
+
+// parse returns a file's keys as they stand there.
+func (f source) parse() (map[string]any, error) {
 	if !slices.Contains(formats(), f.format) {
 		return nil, fmt.Errorf("config %s: unknown format %q; want one of %s", f.name, f.format, strings.Join(formats(), ", "))
 	}
@@ -106,11 +119,7 @@ func (f source) read() (map[string]any, error) {
 	if err := v.ReadConfig(bytes.NewReader(data)); err != nil {
 		return nil, fmt.Errorf("config %s: %w", f.name, err)
 	}
-	tree, errs := normalise(v.AllSettings())
-	for i, err := range errs {
-		errs[i] = fmt.Errorf("config %s: %w", f.name, err)
-	}
-	return tree, errors.Join(errs...)
+	return v.AllSettings(), nil
 }
 
 // merge writes src's values over dst's.

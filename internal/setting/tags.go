@@ -1,4 +1,4 @@
-package consumer
+package setting
 
 import (
 	"errors"
@@ -7,13 +7,8 @@ import (
 	"strings"
 )
 
-var (
-	errNilMux      = errors.New("the mux is nil; make one with consumer.NewMux")
-	errNilListener = errors.New("Mux.Add was given a nil listener; remove it")
-)
-
-// parseTags reads tag expressions. No tags and no error mean all.
-func parseTags(expressions []string) ([]string, error) {
+// ParseTags reads tag expressions. No tags and no error mean all.
+func ParseTags(expressions []string) ([]string, error) {
 	var tags []string
 	var errs []error
 	all := len(expressions) == 0
@@ -43,7 +38,8 @@ func parseTags(expressions []string) ([]string, error) {
 	return tags, errors.Join(errs...)
 }
 
-func joinTags(tags []string) string {
+// JoinTags is the expression for tags.
+func JoinTags(tags []string) string {
 	if len(tags) == 0 {
 		return "*"
 	}

@@ -1,13 +1,19 @@
-package consumer
+package setting
 
 import (
 	"fmt"
 	"strings"
 )
 
-// expand replaces ${key} and ${key:default} in s. A key that lookup does not know
+// Lookup finds the value of a placeholder's key.
+type Lookup = func(key string) (value string, ok bool)
+
+// HasPlaceholder reports whether a text has anything to expand.
+func HasPlaceholder(s string) bool { return strings.Contains(s, "${") }
+
+// Expand replaces ${key} and ${key:default} in s. A key that lookup does not know
 // takes the default; without one it is an error.
-func expand(s string, lookup func(string) (string, bool)) (string, error) {
+func Expand(s string, lookup Lookup) (string, error) {
 	var b strings.Builder
 	for {
 		before, rest, found := strings.Cut(s, "${")
@@ -28,7 +34,7 @@ func expand(s string, lookup func(string) (string, bool)) (string, error) {
 	}
 }
 
-func resolve(inner string, lookup func(string) (string, bool)) (string, error) {
+func resolve(inner string, lookup Lookup) (string, error) {
 	key, fallback, hasFallback := strings.Cut(inner, ":")
 	if key = strings.TrimSpace(key); key == "" {
 		return "", fmt.Errorf("placeholder ${%s} has no key; write ${key} or ${key:default}", inner)
