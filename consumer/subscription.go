@@ -109,6 +109,8 @@ func (a *asked) checkHeeded(as without) {
 		{"Concurrency", o.concurrency.set, 0},
 		{"Codec", o.codec.set, 0},
 		{"Timeout", o.timeout.set, 0},
+		{"Placeholders", o.texts.lookup != nil, 0},
+		{"Codecs", len(o.texts.codecs) > 0, 0},
 		{"ForHandler", len(o.overrides) > 0, 0},
 		{"Disable", len(o.disabled) > 0, 0},
 		{"FromTime", !o.fromTime.IsZero(), all &^ asSimple},

@@ -46,6 +46,8 @@ func TestOptionsOfOtherKindsOfConsumersAreRefused(t *testing.T) {
 		"Concurrency":         {consumer.Concurrency(3), ""},
 		"Codec":               {consumer.Codec(codec.JSON{}), ""},
 		"Timeout":             {consumer.Timeout(time.Second), ""},
+		"Placeholders":        {properties(), ""},
+		"Codecs":              {consumer.Codecs(cbor{}), ""},
 		"ForHandler":          {consumer.ForHandler("orders"), ""},
 		"Disable":             {consumer.Disable("orders"), ""},
 		"From":                {consumer.From(consumer.First), "Fetcher Puller SimpleConsumer"},
