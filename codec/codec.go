@@ -46,5 +46,9 @@ func ByName(name string) (Codec, error) {
 
 // textual reports whether t is a string, a byte slice or a defined type of one.
 func textual(t reflect.Type) bool {
-	return t.Kind() == reflect.String || t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8
+	return t.Kind() == reflect.String || isBytes(t)
+}
+
+func isBytes(t reflect.Type) bool {
+	return t != nil && t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Uint8
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/rocketkit/rocketkit/codec"
+	"github.com/rocketkit/rocketkit/message"
 )
 
 // CSV carries the fields of one line.
@@ -60,4 +61,13 @@ func ExampleByName() {
 	// Output:
 	// text <nil>
 	// unknown codec "xml"; known are text, json, raw
+}
+
+func ExampleByContentType() {
+	c := codec.ByContentType(codec.JSON{}, CSV{}) // all handlers of a group can share it: consumer.NewMux(group, consumer.Codec(c))
+	m := message.New("orders", nil)
+	err := codec.Encode(c, m, map[string]int{"order": 17})
+	fmt.Println(string(m.Body), m.Properties[codec.ContentTypeProperty], err)
+	// Output:
+	// {"order":17} application/json <nil>
 }

@@ -12,6 +12,9 @@ type Text struct{}
 // Name is "text".
 func (Text) Name() string { return "text" }
 
+// ContentType is text/plain. Byte slices are sent without one, since they may be anything.
+func (Text) ContentType() string { return "text/plain" }
+
 // Check refuses what is neither a string nor a byte slice.
 func (Text) Check(t reflect.Type) error {
 	if textual(t) {

@@ -157,13 +157,13 @@ func (t *decoder[T]) decodeInto(d *message.Delivery, v *T) error {
 		*any(v).(**message.Delivery) = d
 		return nil
 	}
-	err := t.codec.Decode(d.Body, v)
+	err := codec.Decode(t.codec, d, v)
 	if err == nil {
 		return nil
 	}
 	return retry.Permanent(&DecodeError{
 		Group: t.group, Handler: t.name, Topic: d.Topic, MessageID: d.ID,
-		Codec: t.codec.Name(), Type: reflect.TypeFor[T]().String(), Size: len(d.Body), Err: err,
+		Codec: t.codec.Name(), ContentType: codec.ContentType(d), Type: reflect.TypeFor[T]().String(), Size: len(d.Body), Err: err,
 	})
 }
 

@@ -58,14 +58,19 @@ type DecodeError struct {
 	Group, Handler, Topic string
 	MessageID             string
 	Codec                 string // its name
+	ContentType           string // what the message says of its body; "" for nothing
 	Type                  string // the handler's type
 	Size                  int    // of the body, in bytes
 	Err                   error  // the codec's
 }
 
 func (e *DecodeError) Error() string {
-	return fmt.Sprintf("%v %s of topic %q for handler %q of group %q: %d bytes as %s by codec %s: %v",
-		ErrDecode, e.MessageID, e.Topic, e.Handler, e.Group, e.Size, e.Type, e.Codec, e.Err)
+	of := ""
+	if e.ContentType != "" {
+		of = " of " + e.ContentType
+	}
+	return fmt.Sprintf("%v %s of topic %q for handler %q of group %q: %d bytes%s as %s by codec %s: %v",
+		ErrDecode, e.MessageID, e.Topic, e.Handler, e.Group, e.Size, of, e.Type, e.Codec, e.Err)
 }
 
 // Unwrap returns ErrDecode and the codec's error.

@@ -161,7 +161,8 @@ func (o *common) policy() retry.Policy {
 }
 
 // Codec decodes message bodies. By default strings and byte slices take the body
-// as it is, everything else takes JSON.
+// as it is, everything else takes JSON. codec.ByContentType chooses by what each message
+// says of itself. A message that cannot be decoded goes to the dead letters at once.
 func Codec(c codec.Codec) Option {
 	return commonOption(func(o *common) { o.codec = chosen(c) })
 }

@@ -23,6 +23,8 @@ var mayImport = map[string][]string{
 	"config/load":                {"config", "message"},
 	"message":                    {},
 	"codec":                      {"message"},
+	"codec/cloudevents":          {"codec", "message"},
+	"codec/protobuf":             {"codec"},
 	"producer":                   {"message", "codec", "driver", "trace"},
 	"consumer":                   {"message", "codec", "driver", "retry", "trace", "internal/setting"},
 	"txn":                        {"producer", "message", "codec", "driver", "trace"},
@@ -57,7 +59,7 @@ var mayImport = map[string][]string{
 // root, producer and consumer must not link.
 var sdkMustNotLink = []string{
 	"github.com/spf13/viper", "github.com/spf13/cobra", "github.com/google/wire",
-	"github.com/apache/rocketmq-client-go", "database/sql", "modernc.org/sqlite",
+	"github.com/apache/rocketmq-client-go", "database/sql", "modernc.org/sqlite", "google.golang.org/protobuf",
 	"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters",
 	module + "/broker-lite", module + "/driver/clientgo",
 }
