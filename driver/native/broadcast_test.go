@@ -274,3 +274,45 @@ func TestOffsetsThatCannotBeWrittenAreWrittenLater(t *testing.T) {
 		t.Errorf("%s, %v", data, err)
 	}
 }
+
+func TestGroupsDoNotShareAFileOfOffsets(t *testing.T) {
+	t.Parallel()
+	files := map[string]string{}
+	for _, group := range []string{"a|b", "a_b", "a-b", "a%b", "ab"} {
+		path, err := offsetsPath(&driver.Broadcast{Dir: "d"}, group)
+		if err != nil || files[path] != "" || strings.Contains(path, "|") {
+			t.Errorf("group %q: %s, which %q has, error %v", group, path, files[path], err)
+		}
+		files[path] = group
+	}
+}
+
+// Who drains must learn that messages will come again.
+func TestTheEndTellsThatOffsetsCouldNotBeStored(t *testing.T) {
+	dir := t.TempDir()
+	for name, end := range map[string]func(driver.Subscription, context.Context) error{"drain": driver.Subscription.Drain, "stop": driver.Subscription.Stop} {
+		t.Run(name, func(t *testing.T) {
+			inBubble(t, func(t *testing.T) {
+				c := newCluster(t, "a")
+				c.addTopic("orders", 1)
+				c.brokers["a"].produce(orders0, 1)
+				cfg := broadcasting(dir, name)
+				cfg.Group, cfg.Topics = "group", []driver.TopicFilter{{Topic: "orders"}}
+				s, err := c.open().NewSubscription(cfg, acking())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if err := s.Start(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				pass(time.Second)
+				if err := os.Mkdir(filepath.Join(dir, name, "group", "offsets.json.new"), 0o755); err != nil { // where the next file is written
+					t.Fatal(err)
+				}
+				if err := end(s, t.Context()); err == nil || !strings.Contains(err.Error(), `"group"`) || !strings.Contains(err.Error(), "delivered again") {
+					t.Errorf("%s: %v", name, err)
+				}
+			})
+		})
+	}
+}

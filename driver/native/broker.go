@@ -76,7 +76,8 @@ type broker struct {
 	version atomic.Int32                  // MQVersion ordinal of its last response, 0 before
 	// turn holds one token for who registers or unregisters groups: Apache serves
 	// the two on different threads, so the last word must wait for the others.
-	turn chan struct{}
+	turn       chan struct{}
+	complaints seldom // about refused heartbeats; the token's
 
 	queueing atomic.Int32 // sends in line: others line up behind them
 
@@ -198,7 +199,7 @@ func (b *broker) greet(ctx context.Context, conn *remoting.Conn) error {
 	}
 	b.sawVersion(resp)
 	if resp.Code != protocol.Success {
-		b.c.log.Warn("broker refused a heartbeat", "error", answer.Refusal("heartbeat", "", b.addr, resp))
+		b.complaints.warn(b.c.log, "broker refused a heartbeat", "error", answer.Refusal("heartbeat", "", b.addr, resp))
 	}
 	return nil
 }

@@ -187,3 +187,22 @@ func TestALostBrokerIsGreetedAgainWithoutBeingNeeded(t *testing.T) {
 		}
 	})
 }
+
+func TestARefusedHeartbeatIsComplainedAboutOnceAMinute(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		c.addTopic("orders", 1)
+		b := c.brokers["a"]
+		b.refuse(protocol.Heartbeat, protocol.NoPermission)
+		subscribe(t, c.open(), acking(), driver.SubscriptionConfig{}, "orders")
+		complaints := func() int { return strings.Count(c.logs.String(), `level=WARN msg="broker refused a heartbeat"`) }
+		pass(10 * time.Second)
+		if n := complaints(); n != 1 {
+			t.Errorf("%d at the start, of %d refused", n, len(b.requests(protocol.Heartbeat)))
+		}
+		pass(5 * time.Minute)
+		if n := complaints(); n < 4 || n > 6 {
+			t.Errorf("%d within five minutes", n)
+		}
+	})
+}

@@ -56,8 +56,8 @@ func offsetsPath(b *driver.Broadcast, group string) (string, error) {
 		}
 		dir = filepath.Join(home, offsetsDir)
 	}
-	// "%" of a namespace and "|" are legal in groups, and "|" not in every file's name.
-	return filepath.Join(dir, instance, strings.ReplaceAll(group, "|", "_"), offsetsFile), nil
+	// "|" is legal in groups and not in every file's name, "+" the other way round.
+	return filepath.Join(dir, instance, strings.ReplaceAll(group, "|", "+"), offsetsFile), nil
 }
 
 // openOffsets reads the file, if there is one, and keeps other processes from it.
@@ -203,13 +203,14 @@ func (s *subscription) keepWriting(local *localOffsets) {
 }
 
 // closeLocal writes the last offsets and lets others have the file.
-func (s *subscription) closeLocal() {
+func (s *subscription) closeLocal() error {
 	if s.local == nil {
-		return
+		return nil
 	}
 	s.cancel(context.Canceled) // when it never started
 	<-s.written
 	if err := errors.Join(s.local.write(), s.local.unlock()); err != nil {
-		s.c.log.Error("could not store the last offsets of a broadcast group; its last messages will be delivered again", "group", s.cfg.Group, "error", err)
+		return fmt.Errorf("leave broadcast group %q: its last messages will be delivered again: %w", s.group, err)
 	}
+	return nil
 }

@@ -30,7 +30,7 @@ const handOver = 200 * time.Millisecond
 // when the group has been left.
 func (s *subscription) loop() {
 	defer close(s.done)
-	defer s.closeLocal()
+	defer func() { s.left = s.closeLocal() }()
 	defer s.giveUp()
 	s.c.greetAll(s.last) // brokers that are connected learn of the group now
 	pause := shareAgain

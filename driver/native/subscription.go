@@ -37,6 +37,7 @@ type subscription struct {
 	filter    map[string]*filter // by topic, the retry topic's too; never changed
 	wake      chan struct{}      // capacity 1: share the queues anew
 	done      chan struct{}      // closed when the group is left, or was not joined
+	left      error              // what went wrong then; written before done is closed
 	ctx       context.Context    // ends when the group is to be left
 	cancel    context.CancelCauseFunc
 	last      context.Context // ends when the brokers are told no more, see leave
@@ -274,7 +275,7 @@ func (s *subscription) Start(ctx context.Context) error {
 
 // neverStarted is the end of a Start that failed, for which a Stop may wait already.
 func (s *subscription) neverStarted(err error) error {
-	s.closeLocal()
+	err = errors.Join(err, s.closeLocal())
 	s.mu.Lock()
 	s.started, s.mode = false, leaveNow
 	s.mu.Unlock()
@@ -311,7 +312,7 @@ func (s *subscription) leave(ctx context.Context, mode leaveMode) error {
 	s.kick()
 	select {
 	case <-s.done:
-		return nil
+		return s.left
 	case <-ctx.Done():
 	}
 	s.mu.Lock()
@@ -322,9 +323,9 @@ func (s *subscription) leave(ctx context.Context, mode leaveMode) error {
 	defer over.Stop()
 	<-s.done
 	if n := s.unready.Load(); n > 0 {
-		return fmt.Errorf("leave group %q: %d messages were at work and will be delivered again: %w", s.group, n, ctx.Err())
+		return errors.Join(fmt.Errorf("leave group %q: %d messages were at work and will be delivered again: %w", s.group, n, ctx.Err()), s.left)
 	}
-	return nil
+	return s.left
 }
 
 func (s *subscription) leaving() leaveMode {
