@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/driver/native"
 	"github.com/rocketkit/rocketkit/message"
@@ -100,4 +101,33 @@ func TestATopicThatIsNamedTwiceInANamespaceIsRefused(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// A program may name a topic as it is on the wire: what it gets back must be of the same
+// name, or it cannot use it.
+func TestQueuesToReadHaveTheNameThatWasAskedFor(t *testing.T) {
+	withServer(t, func(t *testing.T, s *server) {
+		s.namespace = "shop"
+		snd := s.sender(driver.SenderConfig{})
+		if _, err := s.send(snd, 0, message.New("orders", []byte("x"))); err != nil {
+			t.Fatal(err)
+		}
+		for _, topic := range []string{"orders", "shop%orders"} {
+			p, err := consumer.NewPuller(s.open(), "audit", consumer.Subscription{Topic: topic}, consumer.PullWait(0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			qs, err := p.Queues(t.Context())
+			if err != nil || len(qs) == 0 {
+				t.Fatalf("%s: queues %v, %v", topic, qs, err)
+			}
+			if _, err := p.Seek(t.Context(), qs[0], consumer.Begin()); err != nil {
+				t.Fatal(err)
+			}
+			got, err := p.Pull(t.Context(), qs[0], 10)
+			if err != nil || len(got.Messages) != 1 || got.Messages[0].Topic != "orders" {
+				t.Errorf("%s: pulled %+v, %v", topic, got, err)
+			}
+		}
+	})
 }

@@ -100,7 +100,7 @@ func (s *subscription) unchecked(caller context.Context, topic string, err error
 	case s.ctx.Err() != nil: // it was stopped meanwhile
 		return context.Cause(s.ctx)
 	case !errors.Is(err, message.ErrNoRoute):
-		s.c.log.Warn("a subscription is not checked", "group", s.cfg.Group, "topic", topic, "error", err)
+		s.c.log.Warn("a subscription is not checked", "group", s.group, "topic", s.c.namespace.shown(topic), "error", err)
 	}
 	return nil
 }

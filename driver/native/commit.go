@@ -136,7 +136,7 @@ func commitHeader(group string, q message.Queue, offset int64) *protocol.Consume
 
 func (q *queue) commitFailed(offset int64, err error) {
 	q.committedNow(err)
-	q.complaints.warn(q.s.c.log, "could not commit an offset; trying again", "group", q.s.cfg.Group, "queue", q.mq, "offset", offset, "error", err)
+	q.complaints.warn(q.s.c.log, "could not commit an offset; trying again", "group", q.s.group, "queue", q.shown, "offset", offset, "error", err)
 }
 
 // finish commits for the last time: what was settled before the queue was given
@@ -155,7 +155,7 @@ func (q *queue) finish() {
 		return
 	}
 	if err := q.s.c.CommitOffset(q.s.last, q.s.cfg.Group, q.mq, offset); err != nil && q.s.c.ctx.Err() == nil {
-		q.s.c.log.Warn("could not commit the last offset of a queue; its last messages will be delivered again", "group", q.s.cfg.Group, "queue", q.mq, "offset", offset, "error", err)
+		q.s.c.log.Warn("could not commit the last offset of a queue; its last messages will be delivered again", "group", q.s.group, "queue", q.shown, "offset", offset, "error", err)
 	}
 }
 

@@ -203,7 +203,7 @@ func (c *client) unregister(ctx context.Context, h *protocol.UnregisterRequest) 
 		if conn := b.ready(); conn != nil {
 			wg.Go(func() {
 				if err := b.unregister(ctx, conn, h); err != nil {
-					c.log.Debug("could not unregister", "addr", b.addr, "producer group", h.ProducerGroup, "consumer group", h.ConsumerGroup, "error", err)
+					c.log.Debug("could not unregister", "addr", b.addr, "producer group", c.namespace.shown(h.ProducerGroup), "consumer group", c.namespace.shown(h.ConsumerGroup), "error", err)
 				}
 			})
 		}

@@ -197,7 +197,7 @@ func (s *subscription) keepWriting(local *localOffsets) {
 		case <-tick.C:
 		}
 		if err := local.write(); err != nil {
-			complaints.warn(s.c.log, "could not store the offsets of a broadcast group; trying again", "group", s.cfg.Group, "error", err)
+			complaints.warn(s.c.log, "could not store the offsets of a broadcast group; trying again", "group", s.group, "error", err)
 		}
 	}
 }

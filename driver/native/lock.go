@@ -61,7 +61,7 @@ func (q *queue) acquire() bool {
 		}
 		l.held = err != nil // an answer that was lost may have been yes
 		if err != nil && q.life.Err() == nil {
-			q.complaints.warn(q.s.c.log, "could not lock a queue; trying again", "group", q.s.cfg.Group, "queue", q.mq, "error", err)
+			q.complaints.warn(q.s.c.log, "could not lock a queue; trying again", "group", q.s.group, "queue", q.shown, "error", err)
 		}
 		select {
 		case <-q.life.Done():
@@ -180,7 +180,7 @@ func (q *queue) lockAnswered(term int, asked time.Time, ok bool, err error) {
 	switch {
 	case err != nil:
 		l.at = time.Now().Add(min(l.pause.next(), lockPause))
-		q.complaints.warn(q.s.c.log, "could not confirm the lock of a queue; trying again", "group", q.s.cfg.Group, "queue", q.mq, "trusted until", l.until, "error", err)
+		q.complaints.warn(q.s.c.log, "could not confirm the lock of a queue; trying again", "group", q.s.group, "queue", q.shown, "trusted until", l.until, "error", err)
 	case !ok:
 		l.held = false
 		q.loseLock("the broker says that another member has it")
@@ -192,7 +192,7 @@ func (q *queue) lockAnswered(term int, asked time.Time, ok bool, err error) {
 
 // loseLock gives up what is at work: another member may have the queue.
 func (q *queue) loseLock(why string) {
-	q.s.c.log.Warn("the lock of a queue is lost; what is at work does not count", "group", q.s.cfg.Group, "queue", q.mq, "at work", q.atWork(), "why", why)
+	q.s.c.log.Warn("the lock of a queue is lost; what is at work does not count", "group", q.s.group, "queue", q.shown, "at work", q.atWork(), "why", why)
 	q.forgetWork()
 	q.ord.lock.lost = true
 	q.begun.Store(false)
@@ -206,10 +206,10 @@ func (q *queue) unlock() {
 	}
 	q.ord.lock.held = false
 	if !q.handlersDone() {
-		q.s.c.log.Warn("a queue stays locked for a minute, since its handlers have not returned", "group", q.s.cfg.Group, "queue", q.mq, "handlers", len(q.ord.out)+len(q.ord.stale))
+		q.s.c.log.Warn("a queue stays locked for a minute, since its handlers have not returned", "group", q.s.group, "queue", q.shown, "handlers", len(q.ord.out)+len(q.ord.stale))
 		return
 	}
 	if _, err := q.lockCall(q.s.last, "unlock a queue", protocol.UnlockBatchMQ); err != nil {
-		q.s.c.log.Warn("could not unlock a queue; other members get it a minute later", "group", q.s.cfg.Group, "queue", q.mq, "error", err)
+		q.s.c.log.Warn("could not unlock a queue; other members get it a minute later", "group", q.s.group, "queue", q.shown, "error", err)
 	}
 }

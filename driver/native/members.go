@@ -67,7 +67,7 @@ func (s *subscription) share(ctx context.Context) bool {
 		if err := s.shareTopic(ctx, r); err != nil {
 			ok = false
 			if ctx.Err() == nil {
-				s.complaints.warn(s.c.log, "could not share the queues of a topic; trying again", "group", s.cfg.Group, "topic", topic, "error", err)
+				s.complaints.warn(s.c.log, "could not share the queues of a topic; trying again", "group", s.group, "topic", s.c.namespace.shown(topic), "error", err)
 			}
 		}
 	}
@@ -112,7 +112,7 @@ func (s *subscription) shareTopic(ctx context.Context, r *route) error {
 		taken++
 	}
 	if given+taken > 0 {
-		s.c.log.Info("queues shared anew", "group", s.cfg.Group, "topic", r.topic, "members", len(ids), "queues", len(r.subscribe), "mine", len(mine), "given up", given, "taken on", taken)
+		s.c.log.Info("queues shared anew", "group", s.group, "topic", s.c.namespace.shown(r.topic), "members", len(ids), "queues", len(r.subscribe), "mine", len(mine), "given up", given, "taken on", taken)
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package native
 import (
 	"bytes"
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -52,6 +53,11 @@ func TestNoNameTravelsWithoutItsNamespace(t *testing.T) {
 				if bytes.Contains(r.body, []byte(name)) {
 					t.Errorf("%s: the body has %s: %s", protocol.RequestName(r.code), name, r.body)
 				}
+			}
+		}
+		for line := range strings.Lines(cl.logs.String()) { // what is logged is for people, who know their own names
+			if strings.Contains(line, "shop%") {
+				t.Errorf("logged: %s", line)
 			}
 		}
 		for _, topic := range cl.asked {

@@ -173,7 +173,7 @@ func (q *queue) offsetMoved(next int64) {
 		return
 	}
 	if next != q.next {
-		q.s.c.log.Info("queue continues at another offset", "group", q.s.cfg.Group, "queue", q.mq, "from", q.next, "to", next)
+		q.s.c.log.Info("queue continues at another offset", "group", q.s.group, "queue", q.shown, "from", q.next, "to", next)
 	}
 	q.next = next
 	q.commitAt = time.Now()
@@ -197,7 +197,7 @@ func (q *queue) refusedPull(r *pulled) {
 func (p *puller) failed(now time.Time, err error) {
 	q := p.q
 	p.at = now.Add(p.pause.next())
-	p.warnings.warn(q.s.c.log, "pull failed; trying again", "group", q.s.cfg.Group, "queue", q.mq, "offset", q.next, "error", err)
+	p.warnings.warn(q.s.c.log, "pull failed; trying again", "group", q.s.group, "queue", q.shown, "offset", q.next, "error", err)
 }
 
 // deliver hands the messages of an answer to the sink. An error means that the
@@ -219,7 +219,7 @@ func (q *queue) deliver(r *pulled) error {
 		q.s.sink.Deliver(q.work, q, b.out)
 	}
 	for _, u := range b.unreadable {
-		q.s.c.log.Error("a message's body cannot be read; dead-lettering it", "group", q.s.cfg.Group, "queue", q.mq, "offset", u.d.QueueOffset, "id", u.d.ID, "error", u.err)
+		q.s.c.log.Error("a message's body cannot be read; dead-lettering it", "group", q.s.group, "queue", q.shown, "offset", u.d.QueueOffset, "id", u.d.ID, "error", u.err)
 		q.deadLetter(q.win.find(u.d.QueueOffset), driver.Verdict{Action: driver.ActionDeadLetter})
 	}
 	if err != nil {

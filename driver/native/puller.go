@@ -24,7 +24,7 @@ func (c *client) ReadQueues(ctx context.Context, topic string) ([]message.Queue,
 	if err != nil {
 		return nil, err
 	}
-	return c.namespace.shownQueues(r.subscribe), nil
+	return c.namespace.rename(r.subscribe, func(string) string { return topic }), nil // which may be the wire's name
 }
 
 // Pull implements driver.Puller. The request carries its own subscription, so that

@@ -15,12 +15,13 @@ import (
 // queue is one queue that this member owns, and the driver.Settler of its
 // messages. Its goroutine (run) owns everything but the mailbox.
 type queue struct {
-	s    *subscription
-	mq   message.Queue
-	prev *queue // the same queue's last term here; it must end first
-	f    *filter
-	box  mailbox
-	done chan struct{} // closed when the goroutine ends
+	s     *subscription
+	mq    message.Queue
+	shown message.Queue // mq as above the seam
+	prev  *queue        // the same queue's last term here; it must end first
+	f     *filter
+	box   mailbox
+	done  chan struct{} // closed when the goroutine ends
 	// begun: it knows where it is, so that it has something to commit.
 	begun atomic.Bool
 	// handOver is how long to wait for another member to commit first.
@@ -69,10 +70,11 @@ type settlement struct {
 
 func newQueue(s *subscription, mq message.Queue, prev *queue) *queue {
 	q := &queue{
-		s: s, mq: mq, prev: prev, f: s.filter[mq.Topic],
+		s: s, mq: mq, shown: mq, prev: prev, f: s.filter[mq.Topic],
 		box: mailbox{wake: make(chan struct{}, 1)}, done: make(chan struct{}),
 		committed: -1,
 	}
+	q.shown.Topic = s.c.namespace.shown(mq.Topic)
 	q.life, q.endLife = context.WithCancel(s.c.ctx)
 	q.work, q.endWork = context.WithCancel(s.c.ctx)
 	q.pull.init(q)
@@ -265,11 +267,11 @@ func (q *queue) begin() bool {
 			q.next, q.committed = offset, -1
 			q.begun.Store(true)
 			q.commitAt = time.Now().Add(q.s.cfg.CommitInterval)
-			q.s.c.log.Debug("queue taken on", "group", q.s.cfg.Group, "queue", q.mq, "offset", offset)
+			q.s.c.log.Debug("queue taken on", "group", q.s.group, "queue", q.shown, "offset", offset)
 			return true
 		}
 		if q.life.Err() == nil {
-			q.complaints.warn(q.s.c.log, "could not find where to begin; trying again", "group", q.s.cfg.Group, "queue", q.mq, "error", err)
+			q.complaints.warn(q.s.c.log, "could not find where to begin; trying again", "group", q.s.group, "queue", q.shown, "error", err)
 		}
 		select {
 		case <-q.life.Done():
@@ -327,7 +329,7 @@ func (q *queue) moveTo(offset int64, why string) {
 	if q.life.Err() != nil {
 		return
 	}
-	q.s.c.log.Warn("queue continues at another offset", "group", q.s.cfg.Group, "queue", q.mq, "from", q.next, "to", offset, "at work", q.win.live, "why", why)
+	q.s.c.log.Warn("queue continues at another offset", "group", q.s.group, "queue", q.shown, "from", q.next, "to", offset, "at work", q.win.live, "why", why)
 	q.forgetWork()
 	q.work, q.endWork = context.WithCancel(q.s.c.ctx)
 	q.next, q.commitAt = offset, time.Now()

@@ -103,7 +103,7 @@ func (q *queue) deadLetter(s *slot, v driver.Verdict) {
 // skip passes over a message of a broadcast group, which has neither retries by the
 // broker nor dead letters.
 func (q *queue) skip(s *slot) {
-	q.s.c.log.Error("a broadcast message is passed over", "group", q.s.cfg.Group, "queue", q.mq, "offset", s.offset, "id", s.d.ID, "attempts", s.d.ReconsumeTimes+1)
+	q.s.c.log.Error("a broadcast message is passed over", "group", q.s.group, "queue", q.shown, "offset", s.offset, "id", s.d.ID, "attempts", s.d.ReconsumeTimes+1)
 	q.finished(s)
 }
 
@@ -173,14 +173,14 @@ func (q *queue) noExactDelay(s *slot, v driver.Verdict, due time.Time, why error
 			v.Delay = time.Until(due)
 			q.retryExactly(s, v)
 		}
-		q.complaints.warn(q.s.c.log, "message not taken back; trying again", "group", q.s.cfg.Group, "queue", q.mq, "id", s.d.ID, "error", why)
+		q.complaints.warn(q.s.c.log, "message not taken back; trying again", "group", q.s.group, "queue", q.shown, "id", s.d.ID, "error", why)
 		return
 	case gone || v.Strict:
 		q.hold(s, why, left)
 		return
 	}
 	level := levelFor(q.s.c.levels, v.Delay)
-	q.s.c.log.Warn("retry delay rounded up to a level", "group", q.s.cfg.Group, "queue", q.mq, "id", s.d.ID, "delay", v.Delay, "level", level, "why", why)
+	q.s.c.log.Warn("retry delay rounded up to a level", "group", q.s.group, "queue", q.shown, "id", s.d.ID, "delay", v.Delay, "level", level, "why", why)
 	q.sendBack(s, v, level)
 }
 
@@ -282,14 +282,14 @@ func (q *queue) tell(s *slot, code protocol.Code, h protocol.Header, body []byte
 // hold keeps a message here, because the broker did not take it back: it is
 // delivered again after a while, and the offset does not pass it.
 func (q *queue) hold(s *slot, err error, d time.Duration) {
-	q.s.c.log.Warn("message not taken back; it stays here and is delivered again", "group", q.s.cfg.Group, "queue", q.mq, "offset", s.offset, "id", s.d.ID, "after", d, "error", err)
+	q.s.c.log.Warn("message not taken back; it stays here and is delivered again", "group", q.s.group, "queue", q.shown, "offset", s.offset, "id", s.d.ID, "after", d, "error", err)
 	q.park(s, d)
 }
 
 // holdLetter keeps a message here that could not be dead-lettered, to try that
 // again; its handler does not see it again.
 func (q *queue) holdLetter(s *slot, v driver.Verdict, err error) {
-	q.s.c.log.Warn("message not dead-lettered; trying again", "group", q.s.cfg.Group, "queue", q.mq, "offset", s.offset, "id", s.d.ID, "after", holdTime, "error", err)
+	q.s.c.log.Warn("message not dead-lettered; trying again", "group", q.s.group, "queue", q.shown, "offset", s.offset, "id", s.d.ID, "after", holdTime, "error", err)
 	q.park(s, holdTime)
 	s.rare.then = func(s *slot) { q.deadLetter(s, v) }
 }

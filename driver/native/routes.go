@@ -166,7 +166,7 @@ func (rs *routes) fetch(st *topicState) (*route, error) {
 	old := st.snap.Swap(r)
 	st.auto.Store(nil)
 	if old == nil || !old.equal(r) {
-		rs.c.log.Debug("route changed", "topic", st.topic, "publish", len(r.publish), "subscribe", len(r.subscribe))
+		rs.c.log.Debug("route changed", "topic", rs.c.namespace.shown(st.topic), "publish", len(r.publish), "subscribe", len(r.subscribe))
 		rs.c.routeChanged(st.topic)
 	}
 	return r, nil
@@ -339,14 +339,14 @@ func (rs *routes) round(ctx context.Context, all bool, asked map[string]struct{}
 // whose name is misspelt, hears of it once; a retry topic is made by the first heartbeat.
 func (rs *routes) failed(st *topicState, awaited bool, err error) {
 	if errors.Is(err, message.ErrUnsupported) {
-		st.complaints.warn(rs.c.log, "a topic cannot be used", "topic", st.topic, "error", err)
+		st.complaints.warn(rs.c.log, "a topic cannot be used", "topic", rs.c.namespace.shown(st.topic), "error", err)
 		return
 	}
 	level, msg := slog.LevelDebug, "route lookup failed"
 	if awaited && !st.missed && errors.Is(err, message.ErrNoRoute) && !strings.HasPrefix(st.topic, message.RetryPrefix) {
 		level, msg, st.missed = slog.LevelInfo, "a topic does not exist yet; waiting for it", true
 	}
-	rs.c.log.Log(rs.c.ctx, level, msg, "topic", st.topic, "error", err)
+	rs.c.log.Log(rs.c.ctx, level, msg, "topic", rs.c.namespace.shown(st.topic), "error", err)
 }
 
 // each calls f with every snapshot.

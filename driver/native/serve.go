@@ -70,7 +70,7 @@ func (c *client) resetOffsets(conn *remoting.Conn, cmd *protocol.Command) {
 	table, err := protocol.DecodeOffsetTable(cmd.Body)
 	switch {
 	case err != nil:
-		c.log.Warn("unreadable request of a broker", "request", protocol.RequestName(cmd.Code), "group", group, "error", err)
+		c.log.Warn("unreadable request of a broker", "request", protocol.RequestName(cmd.Code), "group", c.namespace.shown(group), "error", err)
 		c.reply(conn, cmd, protocol.SystemError, err.Error())
 	case s == nil:
 		c.reply(conn, cmd, protocol.SystemError, fmt.Sprintf("this client has no group %q", group))
@@ -96,11 +96,11 @@ func (c *client) checkTransaction(conn *remoting.Conn, cmd *protocol.Command) {
 	group, _ := protocol.Property(rec.Properties, protocol.PropProducerGroup)
 	s := c.checker(group)
 	if s == nil {
-		c.log.Debug("no producer can answer about a half message; the broker will ask another", "group", group, "topic", rec.Topic)
+		c.log.Debug("no producer can answer about a half message; the broker will ask another", "group", c.namespace.shown(group), "topic", c.namespace.shown(rec.Topic))
 		return
 	}
 	if !s.checks.submit(func() { s.check(conn, &h, &rec) }) {
-		c.log.Warn("too many questions about half messages at once; the broker will ask again", "group", group, "waiting", maxChecksWaiting)
+		c.log.Warn("too many questions about half messages at once; the broker will ask again", "group", c.namespace.shown(group), "waiting", maxChecksWaiting)
 	}
 }
 

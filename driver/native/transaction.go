@@ -31,7 +31,7 @@ func (s *sender) SendTx(ctx context.Context, q message.Queue, m *driver.Outgoing
 		state = s.runLocal(ctx, m, r, local)
 	}
 	if err := s.endHalf(q, m, r, state); err != nil {
-		s.c.log.Warn("could not tell how a transaction ended; the broker will ask", "group", s.cfg.Group, "topic", m.Topic, "id", m.ID, "state", state, "error", err)
+		s.c.log.Warn("could not tell how a transaction ended; the broker will ask", "group", s.group, "topic", m.Topic, "id", m.ID, "state", state, "error", err)
 	}
 	return r, state, nil
 }
@@ -80,7 +80,7 @@ func (s *sender) runLocal(ctx context.Context, m *driver.Outgoing, r driver.Rece
 	defer func() {
 		if v := recover(); v != nil {
 			state = driver.TxUnknown
-			s.c.log.Error("panic in a local transaction; the broker will ask how it ended", "group", s.cfg.Group, "topic", m.Topic, "id", m.ID, "panic", v, "stack", string(debug.Stack()))
+			s.c.log.Error("panic in a local transaction; the broker will ask how it ended", "group", s.group, "topic", m.Topic, "id", m.ID, "panic", v, "stack", string(debug.Stack()))
 		}
 	}()
 	return local(ctx, r)
@@ -125,7 +125,7 @@ func (s *sender) check(conn *remoting.Conn, h *protocol.CheckTransactionRequest,
 	}
 	d, err := answer.Delivery(rec, s.cfg.Group, q)
 	if err != nil {
-		s.c.log.Error("a half message's body cannot be read; its state stays open", "group", s.cfg.Group, "topic", rec.Topic, "error", err)
+		s.c.log.Error("a half message's body cannot be read; its state stays open", "group", s.group, "topic", s.c.namespace.shown(rec.Topic), "error", err)
 		return
 	}
 	d.SetNamespace(s.c.namespace.name)
@@ -136,7 +136,7 @@ func (s *sender) check(conn *remoting.Conn, h *protocol.CheckTransactionRequest,
 	}
 	cmd := protocol.ClientRequest(protocol.EndTransaction)
 	if err := conn.Oneway(remoting.WithTimeout(s.ctx, s.c.cfg.RequestTimeout), &cmd, reply); err != nil {
-		s.c.log.Warn("could not answer about a half message; the broker will ask again", "group", s.cfg.Group, "topic", d.Topic, "id", d.ID, "error", err)
+		s.c.log.Warn("could not answer about a half message; the broker will ask again", "group", s.group, "topic", d.Topic, "id", d.ID, "error", err)
 	}
 }
 
@@ -145,7 +145,7 @@ func (s *sender) askCheck(d *message.Delivery) (state driver.TxState) {
 	defer func() {
 		if v := recover(); v != nil {
 			state = driver.TxUnknown
-			s.c.log.Error("panic in a transaction check; the broker will ask again", "group", s.cfg.Group, "topic", d.Topic, "id", d.ID, "panic", v, "stack", string(debug.Stack()))
+			s.c.log.Error("panic in a transaction check; the broker will ask again", "group", s.group, "topic", d.Topic, "id", d.ID, "panic", v, "stack", string(debug.Stack()))
 		}
 	}()
 	return s.cfg.Check(s.ctx, d)
