@@ -6,8 +6,6 @@ import (
 	"math"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -28,7 +26,7 @@ type batchCall struct {
 // with one, and settles each exactly once. All are of one queue.
 func (h *handler) processBatch(ts []task, s *slot) {
 	queue := ts[0].queue
-	if queue.Err() != nil || h.limiter != nil && waitFor(queue, h.limiter, len(ts)) != nil {
+	if queue.Err() != nil || h.pace.wait(queue, len(ts)) != nil {
 		for _, t := range ts {
 			t.settler.Settle(t.d, driver.Verdict{}) // revoked while it waited
 		}
@@ -53,17 +51,6 @@ func (h *handler) processBatch(ts []task, s *slot) {
 	b.run()
 	returned = true
 	h.late(&b.call)
-}
-
-// waitFor waits until a handler may begin n messages. Its error is ctx's: the queue was
-// revoked meanwhile.
-func waitFor(ctx context.Context, l *rate.Limiter, n int) error {
-	for burst := l.Burst(); n > 0; n -= burst {
-		if err := l.WaitN(ctx, min(n, burst)); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // run calls the handler until every message has its verdict.

@@ -25,6 +25,10 @@ type Consumer struct {
 	shutdownTimeout time.Duration
 	subs            []driver.Subscription // the group's own, then that of its dead letters
 	pools           []*pool
+	byEntry         []*pool // by the plan's entries; nil for dead letters that nobody takes
+	drv             driver.Driver
+	mux             *Mux // as it was
+	adjusting       sync.Mutex
 	skipped         atomic.Int64 // see Skipped
 
 	hurried  context.Context // ends when Stop is called: a drain under way is cut short
@@ -73,6 +77,9 @@ func New(drv driver.Driver, mux *Mux, opts ...GroupOption) (*Consumer, error) {
 		group:           p.group,
 		log:             p.logger(),
 		shutdownTimeout: p.opts.shutdownTimeout.or(defaultShutdownTimeout),
+		byEntry:         make([]*pool, len(p.entries)),
+		drv:             drv,
+		mux:             mux.clone(),
 		begun:           make(chan struct{}),
 		closed:          make(chan struct{}),
 		unwatch:         make(chan struct{}),
@@ -151,7 +158,7 @@ func (c *Consumer) pool(p *plan, e *entry) *pool {
 	h := &handler{
 		name:        e.name,
 		group:       group,
-		concurrency: e.concurrency.or(g.concurrency.or(defaultConcurrency)),
+		concurrency: p.concurrency(e),
 		timeout:     e.timeout.or(g.timeout.or(defaultTimeout)),
 		policy:      e.policyOr(g),
 		strict:      p.opts.strictRetryDelay,
@@ -171,6 +178,7 @@ func (c *Consumer) pool(p *plan, e *entry) *pool {
 	pool := newPool(h)
 	e.pace(pool)
 	c.pools = append(c.pools, pool)
+	c.byEntry[slices.Index(p.entries, e)] = pool
 	return pool
 }
 

@@ -11,15 +11,14 @@ import (
 	"sync/atomic"
 	"time"
 
-	"golang.org/x/time/rate"
-
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/retry"
 	"github.com/rocketkit/rocketkit/trace"
 )
 
-// handler is a registered handler with everything decided. It is immutable.
+// handler is a registered handler with everything decided. It is immutable but for its
+// pace; its pool knows how many work.
 type handler struct {
 	name        string
 	group       string // that it consumes in
@@ -31,7 +30,7 @@ type handler struct {
 	dlq         bool          // takes the dead letters: nothing is dead-lettered again
 	suspend     time.Duration // of an ordered group: what a failure costs
 	skipped     *atomic.Int64 // of a broadcast group: counts what is passed over; nil elsewhere
-	limiter     *rate.Limiter // nil: none
+	pace        pacer         // its owner: it changes while messages are handled
 	killSwitch  *killSwitch   // nil: none
 	runner      runner        // nil: it takes batches
 	batches     batchRunner   // nil: it takes single messages
@@ -52,7 +51,7 @@ func (h *handler) process(t *task, s *slot) {
 		t.settler.Settle(t.d, driver.Verdict{}) // revoked while it waited
 		return
 	}
-	if h.limiter != nil && h.limiter.Wait(t.queue) != nil {
+	if h.pace.wait(t.queue, 1) != nil {
 		t.settler.Settle(t.d, driver.Verdict{}) // revoked meanwhile: its ctx has no deadline
 		return
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"reflect"
+	"slices"
 
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -35,6 +36,11 @@ type Mux struct {
 // NewMux makes an empty Mux for a consumer group.
 func NewMux(group string, opts ...GroupOption) *Mux {
 	return &Mux{group: group, opts: opts}
+}
+
+// clone is m as it is now.
+func (m *Mux) clone() *Mux {
+	return &Mux{m.group, slices.Clone(m.opts), slices.Clone(m.registrations), slices.Clone(m.middleware), nil}
 }
 
 // Group is the consumer group's name.

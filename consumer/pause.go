@@ -6,11 +6,8 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
-
-	"golang.org/x/time/rate"
 
 	"github.com/rocketkit/rocketkit/driver"
 )
@@ -48,8 +45,7 @@ func (c *Consumer) hold(paused bool, names []string) error {
 		for _, name := range names {
 			i := slices.Index(known, name)
 			if i < 0 {
-				slices.Sort(known)
-				return fmt.Errorf("consumer group %q has no handler %q; it has %s", c.group, name, cmp.Or(strings.Join(known, ", "), "none"))
+				return fmt.Errorf("consumer group %q has no handler %q; %s", c.group, name, registered(name, known))
 			}
 			pools = append(pools, c.pools[i])
 		}
@@ -60,13 +56,29 @@ func (c *Consumer) hold(paused bool, names []string) error {
 	return nil
 }
 
-// pause holds the pool's workers or lets them go on. A pool that is being closed is not
-// held.
+// pause holds the pool's workers or lets them go on, whoever held them. A pool that is
+// being closed is not held.
 func (p *pool) pause(paused bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.paused = paused && !p.unpausable
-	if !p.paused {
+	p.held, p.killed = paused && !p.unpausable, paused && p.killed
+	p.proceed()
+}
+
+// kill is what the kill switch does: it pauses, and its end leaves a Pause as it is.
+func (p *pool) kill(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.killed = on && !p.unpausable
+	p.proceed()
+}
+
+// paused reports that nobody takes anything. mu is held.
+func (p *pool) paused() bool { return p.held || p.killed }
+
+// proceed lets the workers go on unless they are held. mu is held.
+func (p *pool) proceed() {
+	if !p.paused() {
 		p.wake()
 		p.work.Broadcast()
 	}
@@ -83,7 +95,7 @@ func (p *pool) unpause() {
 func (p *pool) isPaused() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.paused
+	return p.paused()
 }
 
 // RateLimit is how many messages a second a handler begins at most, in bursts of up to
@@ -123,7 +135,7 @@ func (s KillSwitchSettings) withDefaults() KillSwitchSettings {
 // pace gives a handler its limits. Nothing is handled yet.
 func (e *entry) pace(p *pool) {
 	if n := e.rate; n.set {
-		p.handler.limiter = rate.NewLimiter(rate.Limit(n.value), max(1, int(n.value/10)))
+		p.handler.pace.set(n.value)
 	}
 	if k := e.killSwitch; k.set {
 		p.handler.killSwitch = &killSwitch{settings: k.value.withDefaults(), pool: p, log: p.handler.log}
@@ -170,14 +182,14 @@ func (k *killSwitch) record(v driver.Verdict) {
 	if trip {
 		k.since, k.handled, k.failed = now, 0, 0
 		if k.timer == nil {
-			k.timer = time.AfterFunc(k.settings.PauseFor, func() { k.pool.pause(false) })
+			k.timer = time.AfterFunc(k.settings.PauseFor, func() { k.pool.kill(false) })
 		} else {
 			k.timer.Reset(k.settings.PauseFor)
 		}
 	}
 	k.mu.Unlock()
 	if trip {
-		k.pool.pause(true)
+		k.pool.kill(true)
 		k.log.LogAttrs(context.Background(), slog.LevelError, "handler is paused: too many of its messages fail",
 			slog.Int("failed", failed), slog.Int("of", handled), slog.Duration("for", k.settings.PauseFor))
 	}

@@ -55,7 +55,7 @@ func TestAPausedHandlerBeginsNothing(t *testing.T) {
 		if n := orders.Load(); n != 2 || len(c.Paused()) != 0 {
 			t.Errorf("handled %d orders, paused are %v", n, c.Paused())
 		}
-		if err := c.Pause("stock", "bills"); err == nil || !strings.Contains(err.Error(), `no handler "bills"; it has orders, stock`) {
+		if err := c.Pause("stock", "bills"); err == nil || !strings.Contains(err.Error(), `no handler "bills"; registered are "orders", "stock"`) {
 			t.Errorf("an unknown handler: %v", err)
 		}
 		if len(c.Paused()) != 0 {
@@ -150,6 +150,32 @@ func TestAHandlerThatFailsIsPausedForAWhile(t *testing.T) {
 		synctest.Wait()
 		if n := calls.Load(); n != 8 || len(c.Paused()) != 0 {
 			t.Errorf("when the pause is over %d messages were handled, paused are %v", n, c.Paused())
+		}
+	})
+}
+
+func TestTheEndOfAKillSwitchsPauseLeavesAPauseAsItIs(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		var down atomic.Bool
+		down.Store(true)
+		m := consumer.NewMux("pay", consumer.Concurrency(1))
+		count(m, "orders", "orders", &calls, &down, consumer.KillSwitch(consumer.KillSwitchSettings{AtLeast: 1, PauseFor: 10 * time.Second}))
+		drv := newScripted()
+		c := start(t, drv, m)
+		q := drv.sub(t, "pay").assign()
+		q.deliver(msg("1", "orders", "", "x"))
+		synctest.Wait()
+		if err := c.Pause("orders"); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		if len(c.Paused()) != 1 {
+			t.Error("the kill switch has ended a pause that is not its own")
+		}
+		if err := c.Resume(); err != nil || len(c.Paused()) != 0 {
+			t.Errorf("resumed: %v, paused are %v", err, c.Paused())
 		}
 	})
 }

@@ -1,15 +1,16 @@
 package consumer
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/rocketkit/rocketkit/codec"
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/nearest"
 	"github.com/rocketkit/rocketkit/internal/setting"
 	"github.com/rocketkit/rocketkit/retry"
 )
@@ -157,6 +158,23 @@ func (p *plan) override() {
 	}
 }
 
+// registered says which names there are, and which of them is meant perhaps.
+func registered(name string, names []string) string {
+	if len(names) == 0 {
+		return "none are registered"
+	}
+	slices.Sort(names)
+	quoted := make([]string, len(names))
+	for i, n := range names {
+		quoted[i] = strconv.Quote(n)
+	}
+	all := "registered are " + strings.Join(quoted, ", ")
+	if near := nearest.To(name, names); near != "" {
+		return fmt.Sprintf("did you mean %q? %s", near, all)
+	}
+	return all
+}
+
 // named finds a handler for an option that names it.
 func (p *plan) named(option, name string) *entry {
 	names := make([]string, 0, len(p.entries))
@@ -164,10 +182,9 @@ func (p *plan) named(option, name string) *entry {
 		if e.name == name {
 			return e
 		}
-		names = append(names, fmt.Sprintf("%q", e.name))
+		names = append(names, e.name)
 	}
-	slices.Sort(names)
-	p.mistake("%s(%q) names no handler; registered are %s", option, name, cmp.Or(strings.Join(names, ", "), "none"))
+	p.mistake("%s(%q) names no handler; %s", option, name, registered(name, names))
 	return nil
 }
 

@@ -36,7 +36,9 @@ type pool struct {
 	waking bool // one is on its way to the queue and will wake the next
 	slots  []*slot
 	live   int  // workers that have not ended
-	paused bool // nobody takes anything
+	most   int  // workers that there may be
+	held   bool // by Pause: nobody takes anything
+	killed bool // by the kill switch, likewise
 	// unpausable: it is going to be closed.
 	unpausable bool
 	closed     bool
@@ -47,7 +49,7 @@ type pool struct {
 type slot struct{ call atomic.Pointer[call] } // nil when it is idle
 
 func newPool(h *handler) *pool {
-	p := &pool{handler: h, ended: make(chan struct{})}
+	p := &pool{handler: h, most: h.concurrency, ended: make(chan struct{})}
 	p.work = sync.NewCond(&p.mu)
 	if h.batches != nil {
 		p.lanes = &lanes{size: h.batchSize, wait: h.batchWait}
@@ -90,11 +92,11 @@ func (p *pool) grow() {
 // is more to do, so that a few quick messages do not rouse everybody. mu is held.
 func (p *pool) wake() {
 	switch {
-	case p.waking || p.paused || !p.ready():
+	case p.waking || p.paused() || !p.ready():
 	case p.idle > 0:
 		p.waking = true
 		p.work.Signal()
-	case p.live < p.handler.concurrency:
+	case p.live < p.most:
 		p.waking = true
 		p.start()
 	}
@@ -150,13 +152,13 @@ func (p *pool) take(t *task, fresh bool) bool {
 	return true
 }
 
-// await waits until there is something to take; false when the pool is closed and
-// empty. mu is held.
+// await waits until there is something to take; false when the worker is to end: the
+// pool is closed and empty, or has more workers than it may. mu is held.
 func (p *pool) await(fresh bool) bool {
 	if fresh {
 		p.waking = false
 	}
-	for p.paused || !p.ready() {
+	for p.live <= p.most && (p.paused() || !p.ready()) {
 		if p.closed && p.n == 0 {
 			return false
 		}
@@ -165,7 +167,7 @@ func (p *pool) await(fresh bool) bool {
 		p.idle--
 		p.waking = false
 	}
-	return true
+	return p.live <= p.most
 }
 
 // exit takes a worker off the list, and starts another one when it ended out of

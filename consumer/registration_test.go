@@ -160,8 +160,8 @@ func TestEveryRegistrationMistakeNamesWhatWhereAndTheRemedy(t *testing.T) {
 			consumer.Handle(m, "refunds", onText, consumer.Name("refunded"))
 			consumer.Handle(m, "orders", onText, consumer.Name("paid"))
 		}, []string{
-			`ForHandler("payed") names no handler; registered are "paid", "refunded"`,
-			`Disable("refund") names no handler; registered are "paid", "refunded"`,
+			`ForHandler("payed") names no handler; did you mean "paid"? registered are "paid", "refunded"`,
+			`Disable("refund") names no handler; did you mean "refunded"? registered are "paid", "refunded"`,
 		}},
 		{"options that come too late", "", []consumer.GroupOption{consumer.ForHandler("orders", consumer.Tags("x"))}, func(m *mux) { consumer.Handle(m, "orders", onText) },
 			[]string{`ForHandler("orders") changes its name or subscription; only Concurrency, Retry, MaxRetries, Codec, Timeout, RateLimit, KillSwitch, BatchSize and BatchWait can be given afterwards`}},

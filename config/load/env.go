@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/rocketkit/rocketkit/internal/nearest"
 )
 
 // prefix of the variables that are keys.
@@ -92,7 +94,7 @@ func nearVariable(name string, vars map[string]variable) string {
 	}
 	best, bestDistance := "", slip+1
 	for v := range vars {
-		if d := distance(name, v); d < bestDistance || d == bestDistance && v < best {
+		if d := nearest.Distance(name, v); d < bestDistance || d == bestDistance && v < best {
 			best, bestDistance = v, d
 		}
 	}

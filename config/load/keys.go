@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/rocketkit/rocketkit/config"
+	"github.com/rocketkit/rocketkit/internal/nearest"
 )
 
 // kindOf says how a key's value is built.
@@ -101,12 +102,12 @@ func foreign() map[string]string {
 	}
 }
 
-// nearest is the known path that path most likely means: the one whose last
+// nearestPath is the known path that path most likely means: the one whose last
 // name is nearest, and among those the one that is nearest as a whole.
-func nearest(path string, candidates []string) string {
+func nearestPath(path string, candidates []string) string {
 	best, bestLast, bestAll := "", -1, -1
 	for _, c := range candidates {
-		last, all := distance(lastName(path), lastName(c)), distance(path, c)
+		last, all := nearest.Distance(lastName(path), lastName(c)), nearest.Distance(path, c)
 		if bestLast < 0 || last < bestLast || last == bestLast && all < bestAll {
 			best, bestLast, bestAll = c, last, all
 		}
@@ -115,30 +116,3 @@ func nearest(path string, candidates []string) string {
 }
 
 func lastName(path string) string { return path[strings.LastIndexByte(path, '.')+1:] }
-
-// distance counts the letters to change, add, drop or swap with their neighbour
-// to get from a to b, as far as names are long.
-func distance(a, b string) int {
-	const longest = 64
-	a, b = a[:min(len(a), longest)], b[:min(len(b), longest)]
-	before, last := make([]int, len(b)+1), make([]int, len(b)+1)
-	for j := range last {
-		last[j] = j
-	}
-	for i := 1; i <= len(a); i++ {
-		now := make([]int, len(b)+1)
-		now[0] = i
-		for j := 1; j <= len(b); j++ {
-			cost := 1
-			if a[i-1] == b[j-1] {
-				cost = 0
-			}
-			now[j] = min(last[j]+1, now[j-1]+1, last[j-1]+cost)
-			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
-				now[j] = min(now[j], before[j-2]+1)
-			}
-		}
-		before, last = last, now
-	}
-	return last[len(b)]
-}

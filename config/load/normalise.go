@@ -183,7 +183,7 @@ func (n *normaliser) unknown(path, spelled string) error {
 			return fmt.Errorf("unknown key %q of rocketmq-spring: %s", spelled, remedy)
 		}
 	}
-	return fmt.Errorf("unknown key %q; the nearest is %q", spelled, nearest(path, n.paths))
+	return fmt.Errorf("unknown key %q; the nearest is %q", spelled, nearestPath(path, n.paths))
 }
 
 // insert puts a value at its path.

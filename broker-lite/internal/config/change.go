@@ -31,7 +31,7 @@ func (c *Config) Change(text string) (changed Config, props []Property, err erro
 			errs = append(errs, fmt.Errorf("%s: only Apache RocketMQ has this key", p.Key))
 			continue
 		case at < 0:
-			errs = append(errs, &KeyError{Key: p.Key, Value: value, Nearest: nearest(p.Key)})
+			errs = append(errs, &KeyError{Key: p.Key, Value: value, Nearest: nearestKey(p.Key)})
 			continue
 		case !all[at].live && all[at].get(c) != value:
 			errs = append(errs, fmt.Errorf("%s needs a restart: set it in broker.conf and start the broker anew (it is %q now)", p.Key, all[at].get(c)))

@@ -85,7 +85,7 @@ func (c *Config) Read(text string) (warnings []string, err error) {
 			warnings = append(warnings, fmt.Sprintf("line %d: %s has no effect: only Apache RocketMQ has it", p.Line, p.Key))
 			continue
 		case !ok:
-			errs = append(errs, &KeyError{Line: p.Line, Key: p.Key, Value: value, Nearest: nearest(p.Key)})
+			errs = append(errs, &KeyError{Line: p.Line, Key: p.Key, Value: value, Nearest: nearestKey(p.Key)})
 			continue
 		}
 		if before, twice := setBy[k.name]; twice {
