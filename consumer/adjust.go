@@ -28,9 +28,7 @@ func (p *plan) concurrency(e *entry) int {
 
 // adjust changes the number of workers, and the rate if it is another.
 func (p *pool) adjust(concurrency int, perSecond float64) {
-	if p.handler.pace.perSecond() != perSecond {
-		p.handler.pace.set(perSecond)
-	}
+	p.handler.pace.Set(perSecond)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.most = concurrency

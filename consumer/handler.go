@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/pacing"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/retry"
 	"github.com/rocketkit/rocketkit/trace"
@@ -30,7 +31,7 @@ type handler struct {
 	dlq         bool          // takes the dead letters: nothing is dead-lettered again
 	suspend     time.Duration // of an ordered group: what a failure costs
 	skipped     *atomic.Int64 // of a broadcast group: counts what is passed over; nil elsewhere
-	pace        pacer         // its owner: it changes while messages are handled
+	pace        pacing.Pacer  // changes while messages are handled
 	killSwitch  *killSwitch   // nil: none
 	runner      runner        // nil: it takes batches
 	batches     batchRunner   // nil: it takes single messages
@@ -51,7 +52,7 @@ func (h *handler) process(t *task, s *slot) {
 		t.settler.Settle(t.d, driver.Verdict{}) // revoked while it waited
 		return
 	}
-	if h.pace.wait(t.queue, 1) != nil {
+	if h.mayBegin(t.queue, 1) != nil {
 		t.settler.Settle(t.d, driver.Verdict{}) // revoked meanwhile: its ctx has no deadline
 		return
 	}
@@ -74,6 +75,23 @@ func (h *handler) process(t *task, s *slot) {
 	v = h.verdict(c)
 	known = true
 	h.late(b)
+}
+
+// mayBegin waits until n messages may begin. Its error is ctx's: the queue was revoked
+// meanwhile.
+func (h *handler) mayBegin(ctx context.Context, n int) error {
+	return h.pace.Pass(n, func(turn time.Duration, replaced <-chan struct{}) error {
+		t := time.NewTimer(turn)
+		defer t.Stop()
+		select {
+		case <-t.C:
+			return nil
+		case <-replaced:
+			return pacing.ErrReplaced
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
 }
 
 // late logs a call that took too long, and one whose queue is gone.

@@ -135,7 +135,7 @@ func (s KillSwitchSettings) withDefaults() KillSwitchSettings {
 // pace gives a handler its limits. Nothing is handled yet.
 func (e *entry) pace(p *pool) {
 	if n := e.rate; n.set {
-		p.handler.pace.set(n.value)
+		p.handler.pace.Set(n.value)
 	}
 	if k := e.killSwitch; k.set {
 		p.handler.killSwitch = &killSwitch{settings: k.value.withDefaults(), pool: p, log: p.handler.log}

@@ -36,6 +36,42 @@ func TestARateIsKept(t *testing.T) {
 	})
 }
 
+func TestARateThatChangesHoldsForWhatWaits(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := newScript("a")
+		p := start(t, s, producer.RateLimit(0.1))
+		begun := time.Now()
+		time.AfterFunc(2*time.Second, func() {
+			if err := p.Adjust(producer.RateLimit(-1)); err == nil {
+				t.Error("a negative rate was taken")
+			}
+			if err := p.Adjust(producer.RateLimit(10)); err != nil {
+				t.Error(err)
+			}
+		})
+		for range 3 {
+			if _, err := p.Send(t.Context(), msg()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := time.Since(begun); d != 2100*time.Millisecond {
+			t.Errorf("3 messages took %s, want 2.1s", d)
+		}
+		if err := p.Adjust(); err != nil {
+			t.Fatal(err)
+		}
+		for range 100 {
+			if _, err := p.Send(t.Context(), msg()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := time.Since(begun); d != 2100*time.Millisecond {
+			t.Errorf("without a rate 100 messages took %s more", d-2100*time.Millisecond)
+		}
+	})
+}
+
 func TestAMessageThatWaitsForItsTurnIsLetGo(t *testing.T) {
 	t.Parallel()
 	second := func(ctx context.Context, p *producer.Producer) error {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/rocketkit/rocketkit/internal/pacing"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -21,24 +22,19 @@ var errTooLate = errors.New("its turn comes after its deadline")
 // pace waits until n messages may pass. What waits is let go when ctx ends or the
 // producer stops, and has its turn given back.
 func (p *Producer) pace(ctx context.Context, n int) error {
-	for n > 0 { // a batch may be larger than the burst
-		part := min(n, p.limiter.Burst())
-		n -= part
-		r := p.limiter.ReserveN(time.Now(), part)
-		wait := r.Delay()
-		if wait == 0 {
-			continue
-		}
-		err := p.awaitTurn(ctx, wait)
-		if err != nil {
-			r.Cancel()
-			return fmt.Errorf("%w: RateLimit(%v messages a second): %w", message.ErrOverloaded, p.cfg.rateLimit, err)
-		}
+	if p.pacer.PerSecond() == 0 {
+		return nil
+	}
+	err := p.pacer.Pass(n, func(turn time.Duration, replaced <-chan struct{}) error {
+		return p.awaitTurn(ctx, turn, replaced)
+	})
+	if err != nil {
+		return fmt.Errorf("%w: RateLimit(%v messages a second): %w", message.ErrOverloaded, p.pacer.PerSecond(), err)
 	}
 	return nil
 }
 
-func (p *Producer) awaitTurn(ctx context.Context, wait time.Duration) error {
+func (p *Producer) awaitTurn(ctx context.Context, wait time.Duration, replaced <-chan struct{}) error {
 	if p.sends.failFast {
 		return fmt.Errorf("the next one may pass in %s", wait.Round(time.Millisecond))
 	}
@@ -50,9 +46,26 @@ func (p *Producer) awaitTurn(ctx context.Context, wait time.Duration) error {
 	select {
 	case <-t.C:
 		return nil
+	case <-replaced:
+		return pacing.ErrReplaced
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-p.flow.stopping:
 		return message.ErrClosed
 	}
+}
+
+// Adjust changes how the producer sends from now on. opts are what New would be given
+// now; an option that is left out is as if New had not had it. RateLimit takes effect at
+// once, for messages that wait too; every other option keeps what New made of it. After
+// a mistake in opts nothing is changed.
+func (p *Producer) Adjust(opts ...Option) error {
+	cfg, err := newSettings(p.group, p.caps, opts)
+	if err != nil {
+		return err
+	}
+	p.adjusting.Lock()
+	defer p.adjusting.Unlock()
+	p.pacer.Set(cfg.rateLimit)
+	return nil
 }

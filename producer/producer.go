@@ -5,9 +5,8 @@ import (
 	"fmt"
 	"sync"
 
-	"golang.org/x/time/rate"
-
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/pacing"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -32,9 +31,10 @@ type core struct {
 	flow      flow
 	brokers   *brokers
 	positions *table[position]
-	ops       sync.Pool     // of *op
-	linger    *linger       // nil: every message has a request of its own
-	limiter   *rate.Limiter // nil: as fast as it can
+	ops       sync.Pool // of *op
+	linger    *linger   // nil: every message has a request of its own
+	pacer     pacing.Pacer
+	adjusting sync.Mutex
 
 	closing closing
 }
@@ -43,17 +43,9 @@ type core struct {
 // is reported, joined. The application ends it with Drain, Stop or Close before
 // it closes the driver.
 func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
-	cfg := defaults()
-	for _, o := range opts {
-		if o == nil {
-			cfg.nils++
-			continue
-		}
-		o.applyProducer(&cfg)
-	}
-	cfg.complete()
 	caps := d.Capabilities()
-	if err := cfg.validate(group, caps); err != nil {
+	cfg, err := newSettings(group, caps, opts)
+	if err != nil {
 		return nil, err
 	}
 	sc := driver.SenderConfig{Group: group, MaxMessageSize: cfg.maxMessageSize, Compression: cfg.packing(caps)}
@@ -81,13 +73,27 @@ func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
 		maxWorkers: cfg.callbackWorkers, call: p.callBack,
 	}
 	if cfg.limited {
-		p.limiter = rate.NewLimiter(rate.Limit(cfg.rateLimit), max(1, int(cfg.rateLimit/10)))
+		p.pacer.Set(cfg.rateLimit)
 	}
 	if cfg.linger > 0 {
 		p.linger = newLinger(p)
 	}
 	p.closing.done = make(chan struct{})
 	return p, nil
+}
+
+// newSettings applies and checks options.
+func newSettings(group string, caps driver.Capabilities, opts []Option) (settings, error) {
+	cfg := defaults()
+	for _, o := range opts {
+		if o == nil {
+			cfg.nils++
+			continue
+		}
+		o.applyProducer(&cfg)
+	}
+	cfg.complete()
+	return cfg, cfg.validate(group, caps)
 }
 
 // prober asks a broker in a goroutine of its own, which a drain waits for: for a second at
@@ -235,10 +241,8 @@ func (p *Producer) admit(ctx context.Context, o *op) error {
 	if err := ctx.Err(); err != nil {
 		return &SendError{Group: p.group, Topic: o.lead().Topic, Err: err, safe: true}
 	}
-	if p.limiter != nil {
-		if err := p.pace(ctx, max(1, len(o.batch))); err != nil {
-			return fmt.Errorf("producer %s, topic %s: %w", p.group, o.lead().Topic, err)
-		}
+	if err := p.pace(ctx, max(1, len(o.batch))); err != nil {
+		return fmt.Errorf("producer %s, topic %s: %w", p.group, o.lead().Topic, err)
 	}
 	if err := p.flow.acquire(ctx, o, p.sends.sendTimeout, p.sends.failFast); err != nil {
 		o.ctx = nil // the send has not begun
