@@ -56,6 +56,7 @@ type Client struct {
 	names   func(ctx context.Context) ([]string, error) // the name servers' addresses
 	timeout time.Duration
 	net     *remoting.Client
+	recent  routes
 }
 
 // New makes a client; it connects when it is asked something. Close ends it.

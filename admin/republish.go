@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"time"
 
 	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/compression"
@@ -54,6 +56,9 @@ func (c *Client) Republish(ctx context.Context, d *message.Delivery, topic strin
 		MaxReconsumeTimes: protocol.SomeInt32(16), // or a group without retries loses it again at once
 	}
 	resp, err := c.askAnything(ctx, b.server(), op, protocol.SendMessageV2, &h, body)
+	if err != nil || resp.Code != protocol.Success {
+		c.recent.forget(topic)
+	}
 	if err != nil {
 		return "", err
 	}
@@ -91,7 +96,7 @@ func copied(d *message.Delivery, topic string) []byte {
 // writable is a broker that takes messages of a topic, preferred when it does. A retry
 // topic is made by the broker that gets a message for it.
 func (c *Client) writable(ctx context.Context, topic, preferred string) (Broker, error) {
-	route, err := c.Route(ctx, topic)
+	route, err := c.recentRoute(ctx, topic)
 	if errors.Is(err, message.ErrNoRoute) && isRetry(topic) {
 		all, err := c.Masters(ctx, Target{Broker: preferred})
 		if err != nil {
@@ -115,3 +120,60 @@ func (c *Client) writable(ctx context.Context, topic, preferred string) (Broker,
 }
 
 func isRetry(topic string) bool { return strings.HasPrefix(topic, message.RetryPrefix) }
+
+// Routes are asked for once in a while and not for each message: who republishes has many.
+const (
+	routeAge  = time.Second
+	maxRoutes = 1024 // that are remembered
+)
+
+// routes are those that were asked for a short while ago.
+type routes struct {
+	mu    sync.Mutex // guards the following
+	known map[string]knownRoute
+}
+
+type knownRoute struct {
+	brokers []TopicBroker
+	until   time.Time
+}
+
+// recentRoute is Route, up to routeAge ago.
+func (c *Client) recentRoute(ctx context.Context, topic string) ([]TopicBroker, error) {
+	if bs := c.recent.get(topic); bs != nil {
+		return bs, nil
+	}
+	bs, err := c.Route(ctx, topic)
+	if err == nil {
+		c.recent.put(topic, bs)
+	}
+	return bs, err
+}
+
+func (r *routes) get(topic string) []TopicBroker {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if k := r.known[topic]; time.Now().Before(k.until) {
+		return k.brokers
+	}
+	return nil
+}
+
+func (r *routes) put(topic string, bs []TopicBroker) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.known) >= maxRoutes {
+		r.known = nil
+	}
+	if r.known == nil {
+		r.known = make(map[string]knownRoute)
+	}
+	r.known[topic] = knownRoute{bs, time.Now().Add(routeAge)}
+}
+
+// forget has the route asked for again: what it says did not work.
+func (r *routes) forget(topic string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.known, topic)
+}
