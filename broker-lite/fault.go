@@ -91,7 +91,8 @@ type Match struct {
 	Group string // "" for any
 }
 
-func (m Match) matches(r Request) bool {
+// Matches says whether a request is one of those.
+func (m Match) Matches(r Request) bool {
 	return m.NameServer == r.NameServer && (m.Code == 0 || sameCode(m.Code) == sameCode(r.Code)) &&
 		(m.Topic == "" || m.Topic == r.Topic) && (m.Group == "" || m.Group == r.Group)
 }
@@ -118,7 +119,7 @@ func (b *Broker) Fault(m Match, r Reaction) (stop func()) {
 	var mu sync.Mutex
 	left := r.times
 	return b.Intercept(func(req Request) (Reaction, bool) {
-		if !m.matches(req) {
+		if !m.Matches(req) {
 			return Reaction{}, false
 		}
 		if r.times == 0 {

@@ -48,6 +48,7 @@ var mayImport = map[string][]string{
 	"broker-lite/internal/vfs":   {},
 	"broker-lite/internal/store": {"broker-lite/internal/vfs", "internal/protocol"},
 	"broker-lite/internal/...":   {"broker-lite/internal/...", "internal/remoting", "internal/protocol", "internal/nearest"},
+	"rocketkittest":              {"", "admin", "message", "producer", "consumer", "broker-lite"},
 	"cmd/...":                    {"..."},
 	"conformance/...":            {"", "admin", "dlq", "config", "message", "codec", "producer", "consumer", "txn", "delay", "retry", "trace", "driver", "driver/...", "broker-lite", "conformance/..."},
 	"bench/...":                  {"", "admin", "dlq", "config", "message", "codec", "producer", "consumer", "txn", "delay", "retry", "trace", "driver", "driver/...", "broker-lite", "conformance/...", "bench/..."},
@@ -168,6 +169,15 @@ func TestTheSDKLinksNoHeavyDependency(t *testing.T) {
 					t.Errorf("a program that imports %s links %s", p.ImportPath, dep)
 				}
 			}
+		}
+	}
+}
+
+func TestOnlyTestsUseTheTestKit(t *testing.T) {
+	t.Parallel()
+	for _, p := range list(t, "./...") {
+		if slices.Contains(p.Deps, module+"/rocketkittest") {
+			t.Errorf("%s links rocketkittest", p.ImportPath)
 		}
 	}
 }
