@@ -68,14 +68,7 @@ func Open(ctx context.Context, cfg Config, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open with driver %s: %w", cfg.Driver, err)
 	}
-	c := &Client{cfg: cfg, driver: d, log: s.logger, closed: make(chan struct{}), admins: admins{cfg: dc, driver: d}}
-	if t := cfg.Telemetry.Traces; t == nil || *t {
-		o := s.tracing
-		if o.Namespace == "" {
-			o.Namespace = cfg.Namespace
-		}
-		c.tracer = trace.New(o)
-	}
+	c := &Client{cfg: cfg, driver: d, log: s.logger, tracer: s.tracer(cfg, d), closed: make(chan struct{}), admins: admins{cfg: dc, driver: d}}
 	return c, nil
 }
 

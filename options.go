@@ -21,7 +21,7 @@ type settings struct {
 	factories map[string]driver.Factory
 	preferred string // the driver when the configuration names none
 	logger    *slog.Logger
-	tracing   trace.Options
+	telemetry trace.Options
 	dial      func(ctx context.Context, network, address string) (net.Conn, error)
 	tls       *tls.Config
 	nils      int // options that are nil
@@ -60,11 +60,17 @@ func WithLogger(l *slog.Logger) Option {
 	}
 }
 
-// WithTracing makes spans of sends and handler runs, whose context travels with
-// the messages. Without it, or without a Provider in o, nothing is traced.
+// WithTelemetry tells OpenTelemetry what the client does: spans of what is sent and
+// received, whose context travels with the messages, and metrics, each where o has a
+// provider for it and the configuration does not switch it off. Package trace lists them.
 //
-//	rocketkit.WithTracing(trace.Options{Provider: otel.GetTracerProvider()})
-func WithTracing(o trace.Options) Option { return func(s *settings) { s.tracing = o } }
+//	rocketkit.WithTelemetry(trace.Options{Provider: otel.GetTracerProvider(), MeterProvider: otel.GetMeterProvider()})
+func WithTelemetry(o trace.Options) Option { return func(s *settings) { s.telemetry = o } }
+
+// WithTracing is WithTelemetry by its earlier name.
+//
+// Deprecated: use WithTelemetry.
+func WithTracing(o trace.Options) Option { return WithTelemetry(o) }
 
 // WithDial opens connections by dial instead of net.Dialer.
 func WithDial(dial func(ctx context.Context, network, address string) (net.Conn, error)) Option {
@@ -81,6 +87,24 @@ func (s *settings) validate() error {
 		return fmt.Errorf("open: %d of the options are nil; remove them", s.nils)
 	}
 	return nil
+}
+
+// tracer is what tells OpenTelemetry, as far as the configuration lets it; nil for nothing.
+func (s *settings) tracer(cfg Config, d driver.Driver) *trace.Tracer {
+	o := s.telemetry
+	if on := cfg.Telemetry.Traces; on != nil && !*on {
+		o.Provider = nil
+	}
+	if on := cfg.Telemetry.Metrics; on != nil && !*on {
+		o.MeterProvider = nil
+	}
+	if o.Namespace == "" {
+		o.Namespace = cfg.Namespace
+	}
+	if id, ok := d.(driver.Identified); ok && o.ClientID == "" {
+		o.ClientID = id.ClientID()
+	}
+	return trace.New(o)
 }
 
 // chosen is the driver to use when the configuration says named.

@@ -398,7 +398,7 @@ func TestTracesAreMadeWhereAProviderIsGiven(t *testing.T) {
 		rec := tracetest.NewSpanRecorder()
 		cfg := base()
 		cfg.Telemetry.Traces = tc.traces
-		c, _ := open(t, cfg, rocketkit.WithTracing(trace.Options{Provider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))}))
+		c, _ := open(t, cfg, rocketkit.WithTelemetry(trace.Options{Provider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))}))
 		p, err := c.NewProducer("pay_group")
 		if err != nil {
 			t.Fatal(err)

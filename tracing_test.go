@@ -21,7 +21,7 @@ import (
 func TestFault17EveryWayOfSendingWorksWithTraces(t *testing.T) {
 	inCluster(t, func(t *testing.T, s cluster) {
 		rec := tracetest.NewSpanRecorder()
-		c := s.connect(rocketkit.WithTracing(trace.Options{Provider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))}))
+		c := s.connect(rocketkit.WithTelemetry(trace.Options{Provider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))}))
 		kind := txn.NewKind("paid", "orders", func(context.Context, *message.Delivery) error { return nil })
 		plain, lingers, decides := newProducer(t, c, "plain"), newProducer(t, c, "lingers", producer.Linger(time.Millisecond)), newProducer(t, c, "decides", txn.Kinds(kind))
 		ways := map[string]func(m *message.Message) error{
@@ -57,7 +57,7 @@ func TestFault17EveryWayOfSendingWorksWithTraces(t *testing.T) {
 		}
 		spans := map[string]bool{}
 		for _, span := range rec.Ended() {
-			spans[span.SpanContext().SpanID().String()] = span.Name() == "send orders"
+			spans[span.SpanContext().SpanID().String()] = span.Name() == "send orders" || span.Name() == "create orders"
 		}
 		for _, d := range got {
 			if part := strings.Split(d.Property("traceparent"), "-"); len(part) != 4 || !spans[part[2]] {

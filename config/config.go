@@ -183,6 +183,8 @@ type Telemetry struct {
 	// Traces are made where the program gives a TracerProvider, unless this is
 	// false.
 	Traces *bool `key:"traces"`
+	// Metrics are told where the program gives a MeterProvider, unless this is false.
+	Metrics *bool `key:"metrics"`
 }
 
 // WithDefaults returns c with its name servers as a list, from NAMESRV_ADDR when

@@ -55,9 +55,9 @@ func (h *handler) processBatch(ts []task, s *slot) {
 
 // run calls the handler until every message has its verdict.
 func (b *batchCall) run() {
-	ctx, span := b.h.tracer.StartProcessBatch(&b.call, b.deliveries())
+	ctx, span := b.h.tracer.StartProcessBatch(&b.call, b.deliveries(), b.h.broadcast)
 	b.ctx = ctx
-	defer func() { span.End(b.outcome()) }()
+	defer func() { span.EndProcess(len(b.tasks), b.outcome()) }()
 	pending := make([]int, len(b.tasks))
 	for i := range pending {
 		pending[i] = i
@@ -178,10 +178,7 @@ func (b *batchCall) lost(recovered any) {
 
 // settle hands out the verdicts.
 func (b *batchCall) settle() {
-	for i, t := range b.tasks {
-		if k := b.h.killSwitch; k != nil && t.queue.Err() == nil {
-			k.record(b.verdicts[i])
-		}
-		t.settler.Settle(t.d, b.verdicts[i])
+	for i := range b.tasks {
+		b.h.settle(&b.tasks[i], b.verdicts[i])
 	}
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/trace"
 )
 
 // Consumer receives messages of one group and runs its handlers. Make it with
@@ -30,6 +31,8 @@ type Consumer struct {
 	mux             *Mux // as it was
 	adjusting       sync.Mutex
 	skipped         atomic.Int64 // see Skipped
+	tracer          *trace.Tracer
+	unwatch         []func() // end what the metrics know of it
 
 	hurried  context.Context // ends when Stop is called: a drain under way is cut short
 	hurry    context.CancelFunc
@@ -37,7 +40,7 @@ type Consumer struct {
 	startErr error
 	closed   chan struct{} // closed when Drain or Stop is through; endErr is final then
 	endErr   error
-	unwatch  chan struct{} // ends the watchdog
+	calm     chan struct{} // ends the watchdog
 	watchdog sync.WaitGroup
 
 	mu    sync.Mutex // guards the following
@@ -82,7 +85,8 @@ func New(drv driver.Driver, mux *Mux, opts ...GroupOption) (*Consumer, error) {
 		mux:             mux.clone(),
 		begun:           make(chan struct{}),
 		closed:          make(chan struct{}),
-		unwatch:         make(chan struct{}),
+		calm:            make(chan struct{}),
+		tracer:          p.opts.tracer,
 	}
 	c.hurried, c.hurry = context.WithCancel(context.Background())
 	if err := c.subscribe(drv, p); err != nil {
@@ -93,7 +97,7 @@ func New(drv driver.Driver, mux *Mux, opts ...GroupOption) (*Consumer, error) {
 
 // subscribe makes the pools and the driver's subscriptions.
 func (c *Consumer) subscribe(drv driver.Driver, p *plan) error {
-	main := &sink{topics: make(map[string]*route), log: c.log.With(slog.String("group", p.group))}
+	main := &sink{topics: make(map[string]*route), tracer: c.tracer, log: c.log.With(slog.String("group", p.group))}
 	order, byTopic := p.topics()
 	for _, topic := range order {
 		main.topics[topic] = c.route(p, byTopic[topic])
@@ -118,6 +122,7 @@ func (c *Consumer) subscribe(drv driver.Driver, p *plan) error {
 }
 
 func (c *Consumer) newSubscription(drv driver.Driver, cfg driver.SubscriptionConfig, s *sink) error {
+	cfg.OnSendBack = sendBacks(c.tracer)
 	sub, err := drv.NewSubscription(cfg, s)
 	if err != nil {
 		err = fmt.Errorf("consumer group %q: %w", cfg.Group, err)
@@ -127,6 +132,7 @@ func (c *Consumer) newSubscription(drv driver.Driver, cfg driver.SubscriptionCon
 		return err
 	}
 	c.subs = append(c.subs, sub)
+	c.watch(cfg.Group, sub)
 	return nil
 }
 
@@ -166,6 +172,7 @@ func (c *Consumer) pool(p *plan, e *entry) *pool {
 		dlq:         e.dlq,
 		suspend:     p.suspension(e),
 		skipped:     skipped,
+		broadcast:   p.opts.broadcast,
 		tracer:      p.opts.tracer,
 		log:         c.log.With(slog.String("group", group), slog.String("handler", e.name)),
 	}
@@ -205,7 +212,7 @@ func (c *Consumer) Start(ctx context.Context) error {
 	case idle:
 	}
 	defer close(c.begun)
-	c.watchdog.Go(func() { watch(c.pools, c.unwatch) })
+	c.watchdog.Go(func() { watch(c.pools, c.calm) })
 	for _, sub := range c.subs {
 		if err := sub.Start(ctx); err != nil {
 			c.startErr = fmt.Errorf("start consumer group %q: %w", c.group, err)
@@ -268,8 +275,11 @@ func (c *Consumer) end(ctx, hurried context.Context, how func(driver.Subscriptio
 			k.stop()
 		}
 	}
-	close(c.unwatch)
+	close(c.calm)
 	c.watchdog.Wait()
+	for _, stop := range c.unwatch {
+		stop()
+	}
 	c.hurry()
 	close(c.closed)
 	return c.endErr

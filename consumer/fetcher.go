@@ -12,6 +12,7 @@ import (
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/retry"
+	"github.com/rocketkit/rocketkit/trace"
 )
 
 // Fetcher is a member of a group that has no handlers: the program fetches messages
@@ -29,6 +30,9 @@ type Fetcher struct {
 	policy          retry.Policy
 	strict          bool // delays of retries are not rounded
 	closed          chan struct{}
+	tracer          *trace.Tracer
+	topic           string // "" for several
+	unwatch         func() // ends what the metrics know of it
 
 	mu      sync.Mutex // guards the following
 	waiting []task     // in the order in which they came
@@ -52,6 +56,7 @@ func NewFetcher(drv driver.Driver, group string, subs []Subscription, opts ...Gr
 	f := &Fetcher{
 		group: group, shutdownTimeout: a.opts.shutdownTimeout.or(defaultShutdownTimeout), closed: make(chan struct{}),
 		fetched: make(map[*message.Delivery]task), more: make(chan struct{}),
+		tracer: a.opts.tracer, topic: only(a.filters),
 	}
 	cfg := a.common(group, a.opts.from)
 	cfg.Topics = a.filters
@@ -59,9 +64,11 @@ func NewFetcher(drv driver.Driver, group string, subs []Subscription, opts ...Gr
 	f.strict = a.opts.strictRetryDelay || f.policy.Strict()
 	cfg.ExactRetries = a.opts.exact(f.policy)
 	cfg.MaxRetries = atMost(f.policy.Retries())
+	cfg.OnSendBack = sendBacks(f.tracer)
 	if f.sub, err = drv.NewSubscription(cfg, f); err != nil {
 		return nil, fmt.Errorf("fetcher of group %q: %w", group, err)
 	}
+	f.unwatch = f.watch()
 	return f, nil
 }
 
@@ -105,10 +112,12 @@ func (f *Fetcher) Fetch(ctx context.Context, n int) ([]*message.Delivery, error)
 	if n < 1 {
 		return nil, fmt.Errorf("fetch %d messages of group %q: at least 1", n, f.group)
 	}
+	began := time.Now()
 	for {
 		ds, more, ending := f.take(n)
 		switch {
 		case len(ds) > 0:
+			f.tracer.Receive(ctx, trace.Received{Began: began, Group: f.group, Topic: f.topic, Deliveries: ds})
 			return ds, nil
 		case ending:
 			return nil, fmt.Errorf("fetch messages of group %q: %w", f.group, message.ErrClosed)
@@ -207,6 +216,8 @@ func (f *Fetcher) answer(v driver.Verdict, ds []*message.Delivery) error {
 			continue
 		case w.queue.Err() != nil:
 			errs = append(errs, fmt.Errorf("%w: %s", ErrRevoked, identify(d)))
+		default:
+			f.count(d, v)
 		}
 		w.settler.Settle(d, v)
 	}
@@ -228,7 +239,18 @@ func (f *Fetcher) Commit(ctx context.Context) error {
 	if !ok {
 		return fmt.Errorf("commit the offsets of group %q: %w by this driver; they are committed every 5 s, and by Drain", f.group, message.ErrUnsupported)
 	}
-	return c.Commit(ctx)
+	began := time.Now()
+	err := c.Commit(ctx)
+	f.tracer.Commit(ctx, trace.Settled{Began: began, Group: f.group, Queue: message.Queue{Topic: f.topic}, Err: err})
+	return err
+}
+
+// count counts a failed message, which the broker may not deliver again.
+func (f *Fetcher) count(d *message.Delivery, v driver.Verdict) {
+	if v.Action == driver.ActionRetry && d.ReconsumeTimes >= f.policy.Retries() {
+		v.Action = driver.ActionDeadLetter
+	}
+	count(f.tracer, d, v)
 }
 
 // Drain fetches no more, waits until everything that was fetched is answered, commits
@@ -275,6 +297,7 @@ func (f *Fetcher) end() (left int, more <-chan struct{}) {
 // leave gives what waits back and ends the subscription.
 func (f *Fetcher) leave(ctx context.Context) error {
 	err := f.sub.Stop(ctx)
+	f.unwatch()
 	f.mu.Lock()
 	waiting := f.waiting
 	f.waiting = nil

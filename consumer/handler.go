@@ -30,6 +30,7 @@ type handler struct {
 	disabled    bool          // takes no messages
 	dlq         bool          // takes the dead letters: nothing is dead-lettered again
 	suspend     time.Duration // of an ordered group: what a failure costs
+	broadcast   bool          // every member gets the message
 	skipped     *atomic.Int64 // of a broadcast group: counts what is passed over; nil elsewhere
 	pace        pacing.Pacer  // changes while messages are handled
 	killSwitch  *killSwitch   // nil: none
@@ -67,10 +68,7 @@ func (h *handler) process(t *task, s *slot) {
 		}
 		s.call.Store(nil)
 		b.finish()
-		if h.killSwitch != nil && t.queue.Err() == nil {
-			h.killSwitch.record(v)
-		}
-		t.settler.Settle(t.d, v)
+		h.settle(t, v)
 	}()
 	v = h.verdict(c)
 	known = true
@@ -109,9 +107,9 @@ func (h *handler) late(c *call) {
 // message.
 func (h *handler) verdict(c typedCall) driver.Verdict {
 	d := c.base().d
-	ctx, span := h.tracer.StartProcess(c, d)
+	ctx, span := h.tracer.StartProcess(c, d, h.broadcast)
 	err := errEnded
-	defer func() { span.End(err) }()
+	defer func() { span.EndProcess(1, err) }()
 	for immediate := 0; ; immediate++ {
 		if err = h.attempt(ctx, c); err == nil {
 			return driver.Verdict{Action: driver.ActionAck}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/trace"
 )
 
 // Puller reads the queues of one topic from where the program tells it to: for
@@ -25,6 +26,7 @@ type Puller struct {
 	filter driver.TopicFilter
 	from   Position // of a group without an offset
 	wait   time.Duration
+	tracer *trace.Tracer
 
 	mu        sync.Mutex // guards the following
 	positions map[message.Queue]int64
@@ -58,7 +60,7 @@ func NewPuller(drv driver.Driver, group string, sub Subscription, opts ...GroupO
 		return nil, cannot(drv, fmt.Sprintf("pull topic %q", sub.Topic))
 	}
 	return &Puller{
-		drv: pd, group: group, filter: a.filters[0], from: a.begin(), wait: a.pullWait(),
+		drv: pd, group: group, filter: a.filters[0], from: a.begin(), wait: a.pullWait(), tracer: a.opts.tracer,
 		positions: make(map[message.Queue]int64),
 	}, nil
 }
@@ -191,9 +193,11 @@ func (p *Puller) Pull(ctx context.Context, q message.Queue, n int) (Pulled, erro
 			return Pulled{}, err
 		}
 	}
+	began := time.Now()
 	got, err := p.drv.Pull(ctx, driver.PullRequest{
 		Group: p.group, Queue: q, Filter: p.filter, Offset: offset, Max: n, Wait: p.wait,
 	})
+	p.tracer.Receive(ctx, trace.Received{Began: began, Group: p.group, Topic: q.Topic, Deliveries: got.Messages, Err: err})
 	if err != nil {
 		return Pulled{}, err
 	}
@@ -208,7 +212,10 @@ func (p *Puller) Pull(ctx context.Context, q message.Queue, n int) (Pulled, erro
 func (p *Puller) Commit(ctx context.Context, queues ...message.Queue) error {
 	var errs []error
 	for q, offset := range p.toCommit(queues) {
-		if err := p.drv.CommitOffset(ctx, p.group, q, offset); err != nil {
+		began := time.Now()
+		err := p.drv.CommitOffset(ctx, p.group, q, offset)
+		p.tracer.Commit(ctx, trace.Settled{Began: began, Group: p.group, Queue: q, Err: err})
+		if err != nil {
 			errs = append(errs, fmt.Errorf("commit offset %d of group %q in queue %v: %w", offset, p.group, q, err))
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/trace"
 )
 
 // SimpleConsumer receives messages one request at a time, from brokers of 5.0 and
@@ -30,6 +31,7 @@ type SimpleConsumer struct {
 	wait      time.Duration
 	retries   int
 	log       *slog.Logger
+	tracer    *trace.Tracer
 	turn      atomic.Uint64 // whom to ask first
 }
 
@@ -60,7 +62,7 @@ func NewSimpleConsumer(drv driver.Driver, group string, subs []Subscription, opt
 	}
 	return &SimpleConsumer{
 		drv: pd, group: group, filters: a.filters, from: a.opts.from, invisible: a.opts.invisible.or(defaultInvisible),
-		wait: a.pullWait(), retries: a.opts.policy().Retries(), log: a.logger(),
+		wait: a.pullWait(), retries: a.opts.policy().Retries(), log: a.logger(), tracer: a.opts.tracer,
 	}, nil
 }
 
@@ -85,6 +87,14 @@ func (s *SimpleConsumer) Receive(ctx context.Context, n int) ([]*message.Deliver
 	if n < 1 || n > maxPop {
 		return nil, fmt.Errorf("receive %d messages of group %q: 1 to %d", n, s.group, maxPop)
 	}
+	began := time.Now()
+	ds, err := s.receive(ctx, n)
+	s.tracer.Receive(ctx, trace.Received{Began: began, Group: s.group, Topic: only(s.filters), Deliveries: ds, Err: err})
+	return ds, err
+}
+
+// receive asks the brokers in turn.
+func (s *SimpleConsumer) receive(ctx context.Context, n int) ([]*message.Delivery, error) {
 	targets, err := s.targets(ctx)
 	if err != nil {
 		return nil, err
@@ -192,7 +202,7 @@ func (s *SimpleConsumer) pop(ctx context.Context, at popTarget, n int, wait time
 			kept = append(kept, d)
 			continue
 		}
-		if err := s.drv.DeadLetterPopped(ctx, d); err != nil {
+		if err := s.giveUp(ctx, d); err != nil {
 			s.log.LogAttrs(ctx, slog.LevelWarn, "message not dead-lettered; it comes again", append(identity(d), slog.Any("error", err))...)
 		}
 	}
@@ -202,7 +212,12 @@ func (s *SimpleConsumer) pop(ctx context.Context, at popTarget, n int, wait time
 // Ack says that messages are done. One that was hidden no longer may have gone to
 // somebody else: it is acknowledged all the same, and the error is ErrRevoked.
 func (s *SimpleConsumer) Ack(ctx context.Context, ds ...*message.Delivery) error {
-	return s.each(ds, func(d *message.Delivery) error { return s.drv.AckPopped(ctx, d) })
+	return s.each(ds, func(d *message.Delivery) error {
+		began := time.Now()
+		err := s.drv.AckPopped(ctx, d)
+		s.tracer.Ack(ctx, trace.Settled{Began: began, Group: s.group, Delivery: d, Err: err})
+		return err
+	})
 }
 
 // Extend hides messages for that long from now on: longer, for more time to handle
@@ -216,7 +231,18 @@ func (s *SimpleConsumer) Extend(ctx context.Context, invisible time.Duration, ds
 
 // DeadLetter gives messages up: they go to the group's dead letters.
 func (s *SimpleConsumer) DeadLetter(ctx context.Context, ds ...*message.Delivery) error {
-	return s.each(ds, func(d *message.Delivery) error { return s.drv.DeadLetterPopped(ctx, d) })
+	return s.each(ds, func(d *message.Delivery) error { return s.giveUp(ctx, d) })
+}
+
+// giveUp dead-letters a message.
+func (s *SimpleConsumer) giveUp(ctx context.Context, d *message.Delivery) error {
+	began := time.Now()
+	err := s.drv.DeadLetterPopped(ctx, d)
+	s.tracer.Nack(ctx, trace.Settled{Began: began, Group: s.group, Delivery: d, Err: err})
+	if err == nil {
+		s.tracer.DeadLettered(d)
+	}
+	return err
 }
 
 // each answers messages and joins what failed.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/trace"
 )
 
 // sink hands the deliveries of one subscription to the pools of its handlers. It
@@ -14,6 +15,7 @@ import (
 type sink struct {
 	only   *pool // takes everything: the dead-letter handler's
 	topics map[string]*route
+	tracer *trace.Tracer
 	log    *slog.Logger // has group
 }
 
@@ -75,7 +77,7 @@ func (s *sink) unhandled(ctx context.Context, settler driver.Settler, ds []*mess
 		s.log.LogAttrs(ctx, slog.LevelError, "no handler takes the message", append(identity(d),
 			slog.String("tag", d.Tag), slog.String("next", "dead-letter queue "+message.DLQTopic(d.Group)),
 			slog.String("remedy", "register a handler for this topic and tag, or use another group"))...)
-		settler.Settle(d, driver.Verdict{Action: driver.ActionDeadLetter})
+		s.settle(settler, d, driver.Verdict{Action: driver.ActionDeadLetter})
 	}
 }
 
@@ -85,6 +87,12 @@ func (s *sink) postponed(ctx context.Context, settler driver.Settler, ds []*mess
 	for _, d := range ds {
 		s.log.LogAttrs(ctx, slog.LevelWarn, "the message's handler is disabled", append(identity(d),
 			slog.String("tag", d.Tag), slog.String("next", "delivered again later"))...)
-		settler.Settle(d, driver.Verdict{Action: driver.ActionRetry, MaxRetries: math.MaxInt32})
+		s.settle(settler, d, driver.Verdict{Action: driver.ActionRetry, MaxRetries: math.MaxInt32})
 	}
+}
+
+// settle says what becomes of a message that no handler saw, and counts it.
+func (s *sink) settle(settler driver.Settler, d *message.Delivery, v driver.Verdict) {
+	count(s.tracer, d, v)
+	settler.Settle(d, v)
 }

@@ -90,6 +90,12 @@ type SubscriptionConfig struct {
 	// rounded: a broker that is there and does not keep it makes Start fail with
 	// message.ErrUnsupported.
 	ExactRetries bool
+	// OnSendBack, when set, is told of each request that gives a settled message back to a
+	// broker, to be delivered again or to the dead letters: when it begins, and by done when
+	// it has its answer. server is the broker's "host:port", "" when there is none. Both may
+	// be called on a connection's reader, and must be quick. A driver that leaves such
+	// requests to others does not call it.
+	OnSendBack func(d *message.Delivery) (done func(server string, err error))
 }
 
 // Broadcast says where a broadcast group's offsets are kept: in the file

@@ -7,6 +7,7 @@ import (
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/trace"
 )
 
 // Outcome is what became of one message of a batch.
@@ -91,10 +92,11 @@ func (p *Producer) checkBatch(ms []*message.Message, out []Outcome) bool {
 
 // item is one message of a batch on its way.
 type item struct {
-	at     int // its index in the batch
-	out    driver.Outgoing
-	ctx    context.Context // what the interceptors made of the batch's
-	passed int             // interceptors
+	at      int // its index in the batch
+	out     driver.Outgoing
+	ctx     context.Context // what the interceptors made of the batch's
+	passed  int             // interceptors
+	created trace.Created
 }
 
 // part is one request of a batch.
@@ -108,9 +110,10 @@ func (p *Producer) sendParts(ctx context.Context, ms []*message.Message, out []O
 	items := make([]item, len(ms))
 	for i, m := range ms {
 		it := &items[i]
-		*it = item{at: i, out: driver.Outgoing{Message: m, ID: p.sender.NewID()}, ctx: ctx}
+		*it = item{at: i, out: driver.Outgoing{Message: m, ID: p.sender.NewID()}}
+		it.ctx, it.created = p.cfg.tracer.Create(ctx, m, it.out.ID, (*properties)(&it.out))
 		if len(p.cfg.interceptors) > 0 {
-			it.ctx, it.passed, out[i].Err = p.before(ctx, &it.out)
+			it.ctx, it.passed, out[i].Err = p.before(it.ctx, &it.out)
 		}
 	}
 	for _, pt := range p.parts(ctx, items, out) {
@@ -134,7 +137,6 @@ func (p *Producer) parts(ctx context.Context, items []item, out []Outcome) []*pa
 	var pt *part
 	filling := map[target]*part{}
 	queues := map[string][]message.Queue{}
-	traced := p.tracedSize(ctx)
 	for i := range items {
 		it := &items[i]
 		if out[it.at].Err != nil {
@@ -148,7 +150,7 @@ func (p *Producer) parts(ctx context.Context, items []item, out []Outcome) []*pa
 				continue
 			}
 		}
-		size := storedSize(&it.out) + traced
+		size := storedSize(&it.out)
 		if pt == nil || to != last {
 			pt, last = filling[to], to
 		}
@@ -194,39 +196,23 @@ func storedSize(o *driver.Outgoing) int {
 	return n
 }
 
-// tracedSize is what tracing adds to each message of a batch sent under ctx.
-func (p *Producer) tracedSize(ctx context.Context) int {
-	if p.cfg.tracer == nil {
-		return 0
-	}
-	const traceparent = 80 // not in ctx while the batch has no span
-	probe := driver.Outgoing{Message: &message.Message{}}
-	p.cfg.tracer.Inject(ctx, probe.Message, (*properties)(&probe))
-	n := traceparent
-	for _, e := range probe.Extra {
-		n += len(e.Name) + len(e.Value) + 2
-	}
-	return n
-}
-
 // sendPart sends one request and shares its outcome out. A single message
 // travels as such: it may be as large as allowed, which a batch's entry may not.
 func (p *Producer) sendPart(ctx context.Context, pt *part, out []Outcome) {
 	o := p.newOp()
+	o.parts = len(pt.items)
 	for _, it := range pt.items {
 		o.size += int64(len(it.out.Body))
 	}
 	if first := &pt.items[0].out; len(pt.items) == 1 {
 		o.kind, o.out.Message, o.out.ID, o.out.Extra = single, first.Message, first.ID, append(o.out.Extra, first.Extra...)
-		o.user, o.span = p.cfg.tracer.StartSend(ctx, o.out.Message, o.out.ID, (*properties)(&o.out))
 	} else {
 		o.kind, o.batch = batch, make([]*driver.Outgoing, len(pt.items))
-		o.user, o.span = p.cfg.tracer.StartBatch(ctx, first.Topic, len(pt.items))
 		for i, it := range pt.items {
-			p.cfg.tracer.Inject(o.user, it.out.Message, (*properties)(&it.out))
 			o.batch[i] = &it.out
 		}
 	}
+	o.user, o.span = p.startSpan(ctx, pt)
 	if o.err = p.admit(o.user, o); o.err == nil {
 		o.run()
 	}

@@ -87,6 +87,7 @@ func (p *Producer) end(ctx context.Context, how func() error, grace time.Duratio
 		}
 	}
 	defer close(p.closing.done)
+	defer p.unwatch()
 	p.closing.err = how()
 	if ctx.Err() != nil {
 		ctx, grace = context.WithoutCancel(ctx), stopGrace

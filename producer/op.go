@@ -39,6 +39,9 @@ type op struct {
 	ctx    *sendContext    // user, bounded
 	span   trace.Span
 	passed int // interceptors
+	// conversation is the correlation id of a request or reply.
+	conversation string
+	parts        int // messages of a SendBatch, 0 for others
 
 	attempts int
 	tried    []string // brokers, one for each attempt that reached one
@@ -319,6 +322,7 @@ func (o *op) again() (wait time.Duration, again bool) {
 			return 0, false
 		}
 	}
+	o.p.cfg.tracer.Resent(o.p.group, o.lead().Topic)
 	o.p.cfg.logger.Debug("sending again", "group", o.p.group, "topic", o.lead().Topic, "id", o.out.ID,
 		"broker", o.queue.Broker, "attempt", o.attempts, "after", wait, "error", o.err)
 	return wait, true
@@ -337,7 +341,7 @@ func (o *op) conclude() (message.SendResult, error) {
 			r, err = o.p.durable(r)
 		}
 	}
-	o.span.EndSend(r, o.receipt.Addr, err)
+	o.endSpan(r, err)
 	if o.passed > 0 && o.kind != batch {
 		o.p.after(o.user, &o.out, o.passed, r, err)
 	}

@@ -37,6 +37,7 @@ type core struct {
 	adjusting sync.Mutex
 
 	closing closing
+	unwatch func() // ends what the metrics know of it
 }
 
 // New makes a producer of a group over a driver. Every mistake in the options
@@ -79,6 +80,7 @@ func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
 		p.linger = newLinger(p)
 	}
 	p.closing.done = make(chan struct{})
+	p.unwatch = p.watch()
 	return p, nil
 }
 
@@ -226,7 +228,7 @@ func (p *Producer) open(ctx context.Context, o *op) error {
 	}
 	o.size = int64(len(m.Body))
 	o.out.ID = p.sender.NewID()
-	o.user, o.span = p.cfg.tracer.StartSend(ctx, m, o.out.ID, (*properties)(&o.out))
+	o.user, o.span = p.cfg.tracer.StartSend(ctx, m, (*properties)(&o.out))
 	if len(p.cfg.interceptors) > 0 {
 		var err error
 		if o.user, o.passed, err = p.before(o.user, &o.out); err != nil {

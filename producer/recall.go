@@ -3,6 +3,7 @@ package producer
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
@@ -24,5 +25,6 @@ func (p *Producer) Recall(ctx context.Context, topic, handle string) error {
 	defer p.flow.leave()
 	bounded := newSendContext(ctx, p.sends.sendTimeout)
 	defer bounded.end(context.Canceled)
-	return r.Recall(bounded, topic, handle)
+	began := time.Now()
+	return p.recalled(ctx, topic, began, r.Recall(bounded, topic, handle))
 }

@@ -42,7 +42,7 @@ func (p *Producer) Request(ctx context.Context, m *message.Message) (*message.De
 	reply, forget := r.AwaitReply(id)
 	defer forget()
 	sent, err := p.sync(ctx, single, m, func(o *op) {
-		o.alone = true
+		o.alone, o.conversation = true, id
 		o.out.Extra = append(o.out.Extra,
 			driver.Property{Name: driver.CorrelationProperty, Value: id},
 			driver.Property{Name: driver.ReplyToProperty, Value: r.ReplyTo()},
@@ -95,7 +95,7 @@ func (p *Producer) Reply(ctx context.Context, request *message.Delivery, body []
 	}
 	m := message.New(cluster+"_REPLY_TOPIC", body)
 	return p.sync(ctx, single, m, func(o *op) {
-		o.alone = true
+		o.alone, o.conversation = true, id
 		// The request's own broker: the requester is connected to it, if it lives.
 		o.sel = func(_ *message.Message, queues []message.Queue) int {
 			for i, q := range queues {

@@ -48,7 +48,9 @@ func (p *Producer) SendHalf(ctx context.Context, m *message.Message, extra []dri
 	o.local = func(_ context.Context, r driver.Receipt) driver.TxState {
 		o.localRan = true
 		o.receipt = r
-		return local(o.user, o.result())
+		half := o.result()
+		o.endSpan(half, nil) // local is not the sending
+		return local(o.user, half)
 	}
 	if o.err = p.open(ctx, o); o.err == nil {
 		o.run()

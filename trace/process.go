@@ -2,10 +2,8 @@ package trace
 
 import (
 	"context"
-	"strconv"
 
 	"go.opentelemetry.io/otel/attribute"
-	semconv "go.opentelemetry.io/otel/semconv/v1.39.0"
 	oteltrace "go.opentelemetry.io/otel/trace"
 
 	"github.com/rocketkit/rocketkit/message"
@@ -13,65 +11,80 @@ import (
 
 // StartProcess starts the span "process <topic>" of one handler run. The ctx
 // it returns carries the span and the sender's baggage. The caller ends the
-// span with the handler's error.
-func (t *Tracer) StartProcess(ctx context.Context, d *message.Delivery) (context.Context, Span) {
+// span with EndProcess. broadcast says that every member of the group gets the message.
+func (t *Tracer) StartProcess(ctx context.Context, d *message.Delivery, broadcast bool) (context.Context, Span) {
 	if t == nil {
 		return ctx, Span{}
 	}
-	outer := oteltrace.SpanContextFromContext(ctx)
-	extracted := t.propagator.Extract(ctx, deliveryCarrier{d})
-	created := oteltrace.SpanContextFromContext(extracted)
-
-	opts := append(make([]oteltrace.SpanStartOption, 0, 4), oteltrace.WithSpanKind(oteltrace.SpanKindConsumer))
-	if created.IsValid() && !created.Equal(outer) {
-		opts = append(opts, oteltrace.WithLinks(oteltrace.Link{SpanContext: created}))
-		if t.linkOnly {
-			opts = append(opts, oteltrace.WithNewRoot())
-		}
+	op := operation{name: opProcess, kind: oteltrace.SpanKindConsumer, topic: d.Topic, group: d.Group, host: d.StoreHost}
+	if t.propagator == nil {
+		return t.start(ctx, op)
 	}
-	return t.start(extracted, "process", d.Topic, deliveryAttributes(d), opts...)
+	ctx, opts := t.continues(ctx, d)
+	ctx, span := t.start(ctx, op, opts...)
+	if span.recording() {
+		span.span.SetAttributes(append(deliveryAttributes(d), consumptionModel(broadcast))...)
+	}
+	return ctx, span
+}
+
+// continues is the ctx that a message brings, with what links a span to the one that sent
+// it, and perhaps keeps it from being its child.
+func (t *Tracer) continues(ctx context.Context, d *message.Delivery) (context.Context, []oteltrace.SpanStartOption) {
+	outer := oteltrace.SpanContextFromContext(ctx)
+	ctx = t.propagator.Extract(ctx, deliveryCarrier{d})
+	created := oteltrace.SpanContextFromContext(ctx)
+	if !created.IsValid() || created.Equal(outer) {
+		return ctx, nil
+	}
+	opts := append(make([]oteltrace.SpanStartOption, 0, 2), oteltrace.WithLinks(oteltrace.Link{SpanContext: created}))
+	if t.linkOnly {
+		opts = append(opts, oteltrace.WithNewRoot())
+	}
+	return ctx, opts
+}
+
+// created is the context of what sent a message.
+func (t *Tracer) created(d *message.Delivery) oteltrace.SpanContext {
+	return oteltrace.SpanContextFromContext(t.propagator.Extract(context.Background(), deliveryCarrier{d}))
 }
 
 // StartProcessBatch starts the span "process <topic>" of one run of a batch handler, for
 // messages of one queue, at least one. It is linked to what sent each of them and
-// continues none of their traces. The caller ends it with the outcome of the run.
-func (t *Tracer) StartProcessBatch(ctx context.Context, ds []*message.Delivery) (context.Context, Span) {
+// continues none of their traces. The caller ends it with EndProcess.
+func (t *Tracer) StartProcessBatch(ctx context.Context, ds []*message.Delivery, broadcast bool) (context.Context, Span) {
 	if t == nil {
 		return ctx, Span{}
 	}
-	var links []oteltrace.Link
-	for _, d := range ds {
-		if created := oteltrace.SpanContextFromContext(t.propagator.Extract(context.Background(), deliveryCarrier{d})); created.IsValid() {
-			links = append(links, oteltrace.Link{SpanContext: created, Attributes: []attribute.KeyValue{semconv.MessagingMessageID(d.ID)}})
-		}
+	op := operation{name: opProcess, kind: oteltrace.SpanKindConsumer, topic: ds[0].Topic, group: ds[0].Group, host: ds[0].StoreHost}
+	if t.tracer == nil {
+		return t.start(ctx, op)
 	}
-	attrs := append(make([]attribute.KeyValue, 0, 16),
-		semconv.MessagingConsumerGroupName(ds[0].Group),
-		semconv.MessagingBatchMessageCount(len(ds)),
-		semconv.MessagingRocketMQConsumptionModelClustering,
-		partition(ds[0].Queue))
-	if host := ds[0].StoreHost; host.IsValid() {
-		attrs = append(attrs, serverAddress(host.Addr().String(), strconv.Itoa(int(host.Port())))...)
+	ctx, span := t.start(ctx, op, oteltrace.WithLinks(t.links(ds)...))
+	if span.recording() {
+		span.span.SetAttributes(batchCount(len(ds)), consumptionModel(broadcast), partition(ds[0].Queue))
 	}
-	return t.start(ctx, "process", ds[0].Topic, attrs, oteltrace.WithSpanKind(oteltrace.SpanKindConsumer), oteltrace.WithLinks(links...))
+	return ctx, span
 }
 
-func deliveryAttributes(d *message.Delivery) []attribute.KeyValue {
-	attrs := append(make([]attribute.KeyValue, 0, 16),
-		semconv.MessagingConsumerGroupName(d.Group),
-		semconv.MessagingMessageID(d.ID),
-		semconv.MessagingRocketMQConsumptionModelClustering,
-		partition(d.Queue))
-	if d.Tag != "" {
-		attrs = append(attrs, semconv.MessagingRocketMQMessageTag(d.Tag))
+func (t *Tracer) links(ds []*message.Delivery) []oteltrace.Link {
+	links := make([]oteltrace.Link, 0, len(ds))
+	for _, d := range ds {
+		links = appendLink(links, t.created(d), d.ID)
 	}
-	if keys := d.Keys(); len(keys) > 0 {
-		attrs = append(attrs, semconv.MessagingRocketMQMessageKeys(keys...))
+	return links
+}
+
+// EndProcess ends the run of a handler for some messages, with its error.
+func (s *Span) EndProcess(messages int, err error) {
+	if s.t == nil {
+		return
 	}
-	if d.StoreHost.IsValid() {
-		attrs = append(attrs, serverAddress(d.StoreHost.Addr().String(), strconv.Itoa(int(d.StoreHost.Port())))...)
+	took := s.end(err)
+	if m := s.t.metrics; m != nil {
+		m.processed(s.op, took, messages, err)
 	}
-	return attrs
+	*s = Span{}
 }
 
 // deliveryCarrier reads the context from a received message's properties.
@@ -88,4 +101,19 @@ func (c deliveryCarrier) Keys() []string {
 		keys = append(keys, k)
 	}
 	return keys
+}
+
+// attributesOf are those of a batch of messages that the program has received: what all
+// of them share.
+func attributesOf(ds []*message.Delivery) []attribute.KeyValue {
+	attrs := []attribute.KeyValue{batchCount(len(ds))}
+	for _, d := range ds {
+		if d.Queue != ds[0].Queue {
+			return attrs
+		}
+	}
+	if len(ds) > 0 {
+		attrs = append(attrs, partition(ds[0].Queue))
+	}
+	return attrs
 }

@@ -16,6 +16,7 @@ import (
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	oteltrace "go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 	"go.uber.org/goleak"
 
 	"github.com/rocketkit/rocketkit/message"
@@ -71,32 +72,45 @@ func TestSendSpanHasTheConventionsAttributes(t *testing.T) {
 			"messaging.system": "rocketmq", "messaging.rocketmq.namespace": "ns", "messaging.operation.name": "send",
 			"messaging.operation.type": "send", "messaging.destination.name": "orders", "messaging.message.id": "0A0B",
 			"messaging.rocketmq.message.type": "normal", "messaging.destination.partition.id": "broker-a-3",
-			"server.address": "127.0.0.1", "server.port": int64(10911),
+			"messaging.client.id": "me", "server.address": "127.0.0.1", "server.port": int64(10911),
+			"network.peer.address": "127.0.0.1", "network.peer.port": int64(10911),
 		}
 		for k, v := range more {
-			m[k] = v
+			if m[k] = v; v == nil {
+				delete(m, k)
+			}
 		}
 		return m
 	}
 	for name, tc := range map[string]struct {
 		opts []message.Option
 		want map[string]any
+		more func(*trace.Sent)
 	}{
-		"plain": {nil, nil},
+		"plain":        {},
+		"half message": {nil, map[string]any{"messaging.rocketmq.message.type": "transaction"}, func(s *trace.Sent) { s.Transaction = true }},
+		"request":      {nil, map[string]any{"messaging.message.conversation_id": "77"}, func(s *trace.Sent) { s.Conversation = "77" }},
+		"server by name": {nil, map[string]any{"server.address": "broker.example", "network.peer.address": nil, "network.peer.port": nil},
+			func(s *trace.Sent) { s.Addr = "broker.example:10911" }},
 		"tag and keys": {[]message.Option{message.Tag("paid"), message.Key("1", "2")},
-			map[string]any{"messaging.rocketmq.message.tag": "paid", "messaging.rocketmq.message.keys": []string{"1", "2"}}},
+			map[string]any{"messaging.rocketmq.message.tag": "paid", "messaging.rocketmq.message.keys": []string{"1", "2"}}, nil},
 		"ordered": {[]message.Option{message.ShardingKey("k")},
-			map[string]any{"messaging.rocketmq.message.group": "k", "messaging.rocketmq.message.type": "fifo"}},
+			map[string]any{"messaging.rocketmq.message.group": "k", "messaging.rocketmq.message.type": "fifo"}, nil},
 		"delay level": {[]message.Option{func(m *message.Message) { m.Delay.Level = 3 }},
-			map[string]any{"messaging.rocketmq.message.type": "delay", "messaging.rocketmq.message.delay_time_level": int64(3)}},
+			map[string]any{"messaging.rocketmq.message.type": "delay", "messaging.rocketmq.message.delay_time_level": int64(3)}, nil},
 		"delivery time": {[]message.Option{func(m *message.Message) { m.Delay.At = at }},
-			map[string]any{"messaging.rocketmq.message.type": "delay", "messaging.rocketmq.message.delivery_timestamp": at.UnixMilli()}},
+			map[string]any{"messaging.rocketmq.message.type": "delay", "messaging.rocketmq.message.delivery_timestamp": at.UnixMilli()}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			tr, rec := newTracer(t, trace.Options{Namespace: "ns"})
-			_, span := tr.StartSend(t.Context(), message.New("orders", []byte("b"), tc.opts...), "0A0B", propagation.MapCarrier{})
-			span.EndSend(message.SendResult{Queue: message.Queue{Topic: "orders", Broker: "broker-a", ID: 3}}, "127.0.0.1:10911", nil)
+			tr, rec := newTracer(t, trace.Options{Namespace: "ns", ClientID: "me"})
+			m := message.New("orders", []byte("b"), tc.opts...)
+			_, span := tr.StartSend(t.Context(), m, propagation.MapCarrier{})
+			sent := trace.Sent{Message: m, ID: "0A0B", Queue: message.Queue{Topic: "orders", Broker: "broker-a", ID: 3}, Addr: "127.0.0.1:10911"}
+			if tc.more != nil {
+				tc.more(&sent)
+			}
+			span.EndSend(&sent)
 			got := only(t, rec)
 			if got.Name() != "send orders" || got.SpanKind() != oteltrace.SpanKindProducer {
 				t.Errorf("span %q of kind %v", got.Name(), got.SpanKind())
@@ -111,21 +125,26 @@ func TestSendSpanHasTheConventionsAttributes(t *testing.T) {
 func TestFailedSpanNamesTheBrokersCode(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
-		err  error
-		want string
+		err    error
+		want   string
+		server any
 	}{
-		"refused": {fmt.Errorf("outer: %w", &message.BrokerError{Code: 2, Name: "SYSTEM_BUSY"}), "SYSTEM_BUSY"},
-		"other":   {errors.New("boom"), "_OTHER"},
+		"refused":   {fmt.Errorf("outer: %w", &message.BrokerError{Code: 2, Name: "SYSTEM_BUSY", Addr: "10.0.0.1:10911"}), "SYSTEM_BUSY", "10.0.0.1"},
+		"no answer": {&message.UnknownOutcomeError{Addr: "10.0.0.2:10911", Err: context.Canceled}, "_OTHER", "10.0.0.2"},
+		"other":     {errors.New("boom"), "_OTHER", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			tr, rec := newTracer(t, trace.Options{})
-			_, span := tr.StartSend(t.Context(), message.New("orders", nil), "1", propagation.MapCarrier{})
-			span.EndSend(message.SendResult{}, "", tc.err)
+			_, span := tr.StartSend(t.Context(), message.New("orders", nil), propagation.MapCarrier{})
+			span.EndSend(&trace.Sent{Message: message.New("orders", nil), Err: tc.err})
 			got := only(t, rec)
 			a := attributes(got)
 			if a["error.type"] != tc.want || got.Status().Code != codes.Error || got.Status().Description != tc.err.Error() {
 				t.Errorf("error.type %v, status %+v", a["error.type"], got.Status())
+			}
+			if a["server.address"] != tc.server {
+				t.Errorf("server %v, want %v", a["server.address"], tc.server)
 			}
 			if _, ok := a["messaging.destination.partition.id"]; ok {
 				t.Error("a failed send names a partition")
@@ -149,14 +168,14 @@ func TestContextTravelsFromSendToProcess(t *testing.T) {
 				t.Fatal(err)
 			}
 			props := propagation.MapCarrier{}
-			_, send := tr.StartSend(baggage.ContextWithBaggage(t.Context(), bag), message.New("orders", []byte("b")), "0A", props)
-			send.EndSend(message.SendResult{}, "", nil)
+			_, send := tr.StartSend(baggage.ContextWithBaggage(t.Context(), bag), message.New("orders", []byte("b")), props)
+			send.EndSend(&trace.Sent{Message: message.New("orders", []byte("b"))})
 
-			ctx, process := tr.StartProcess(t.Context(), delivery(props))
+			ctx, process := tr.StartProcess(t.Context(), delivery(props), false)
 			if got := baggage.FromContext(ctx).Member("tenant").Value(); got != "eu" {
 				t.Errorf("baggage %q", got)
 			}
-			process.End(nil)
+			process.EndProcess(1, nil)
 			sent, got := rec.Ended()[0], rec.Ended()[1]
 			if got.Name() != "process orders" || got.SpanKind() != oteltrace.SpanKindConsumer {
 				t.Errorf("span %q of kind %v", got.Name(), got.SpanKind())
@@ -173,7 +192,8 @@ func TestContextTravelsFromSendToProcess(t *testing.T) {
 				"messaging.operation.type": "process", "messaging.destination.name": "orders", "messaging.message.id": "0A",
 				"messaging.consumer.group.name": "shop", "messaging.rocketmq.consumption_model": "clustering",
 				"messaging.rocketmq.message.tag": "paid", "messaging.destination.partition.id": "broker-a-3",
-				"server.address": "10.0.0.1", "server.port": int64(10911),
+				"messaging.rocketmq.message.type": "normal",
+				"server.address":                  "10.0.0.1", "server.port": int64(10911),
 			}
 			if diff := cmp.Diff(want, a); diff != "" {
 				t.Errorf("attributes (-want +got):\n%s", diff)
@@ -188,9 +208,12 @@ func TestUsersOwnTraceContextIsKeptAndLinked(t *testing.T) {
 	own := "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	m := message.New("orders", []byte("b"), message.Property("traceparent", own))
 	props := propagation.MapCarrier{}
-	_, span := tr.StartSend(t.Context(), m, "0A", props)
-	span.EndSend(message.SendResult{}, "", nil)
-	tr.Inject(t.Context(), m, props)
+	_, span := tr.StartSend(t.Context(), m, props)
+	span.EndSend(&trace.Sent{Message: m})
+	_, created := tr.Create(t.Context(), m, "0A", props)
+	if created.Context.SpanID().String() != "b7ad6b7169203331" {
+		t.Errorf("of a batch: %+v", created)
+	}
 	if len(props) != 0 {
 		t.Errorf("injected %v over the user's context", props)
 	}
@@ -200,27 +223,11 @@ func TestUsersOwnTraceContextIsKeptAndLinked(t *testing.T) {
 	}
 }
 
-func TestBatchSpanCountsItsMessages(t *testing.T) {
-	t.Parallel()
-	tr, rec := newTracer(t, trace.Options{})
-	ctx, span := tr.StartBatch(t.Context(), "orders", 7)
-	props := propagation.MapCarrier{}
-	tr.Inject(ctx, message.New("orders", []byte("b")), props)
-	span.EndSend(message.SendResult{}, "", nil)
-	got := only(t, rec)
-	if n := attributes(got)["messaging.batch.message_count"]; n != int64(7) {
-		t.Errorf("message count %v", n)
-	}
-	if !strings.Contains(props["traceparent"], got.SpanContext().SpanID().String()) {
-		t.Errorf("injected %v, span %v", props, got.SpanContext().SpanID())
-	}
-}
-
 func TestMessageWithoutContextIsProcessedInItsOwnTrace(t *testing.T) {
 	t.Parallel()
 	tr, rec := newTracer(t, trace.Options{})
-	_, span := tr.StartProcess(t.Context(), delivery(nil))
-	span.End(nil)
+	_, span := tr.StartProcess(t.Context(), delivery(nil), false)
+	span.EndProcess(1, nil)
 	if got := only(t, rec); len(got.Links()) != 0 || got.Parent().IsValid() {
 		t.Errorf("links %+v, parent %+v", got.Links(), got.Parent())
 	}
@@ -232,16 +239,48 @@ func TestNilTracerDoesNothingAndAllocatesNothing(t *testing.T) {
 		t.Fatal("a tracer without a provider")
 	}
 	ctx, m, d := t.Context(), message.New("orders", []byte("b")), delivery(nil)
+	sent, settled := &trace.Sent{Message: m}, trace.Settled{Delivery: d}
 	allocs := testing.AllocsPerRun(100, func() {
-		c, span := tr.StartSend(ctx, m, "1", nil)
-		span.EndSend(message.SendResult{}, "", nil)
-		_, batch := tr.StartBatch(c, "orders", 2)
-		tr.Inject(c, m, nil)
-		batch.End(nil)
-		_, process := tr.StartProcess(c, d)
-		process.End(context.Canceled)
+		c, span := tr.StartSend(ctx, m, nil)
+		span.EndSend(sent)
+		c, created := tr.Create(c, m, "1", nil)
+		_, batch := tr.StartSendBatch(c, "orders", nil)
+		batch.EndSend(sent)
+		_, process := tr.StartProcess(c, d, false)
+		process.EndProcess(1, context.Canceled)
+		tr.Receive(c, trace.Received{})
+		tr.Ack(c, settled)
+		tr.Nack(c, settled)
+		tr.Commit(c, settled)
+		tr.Recall(c, created.ID, time.Time{}, nil)
+		tr.Resent("g", "orders")
+		tr.Retried(d)
+		tr.DeadLettered(d)
 	})
 	if allocs != 0 {
 		t.Errorf("%v allocations", allocs)
+	}
+}
+
+// A provider that makes nothing costs nothing, and what the caller's ctx has travels.
+func TestANoOpProviderPassesTheContextOn(t *testing.T) {
+	tr := trace.New(trace.Options{Provider: noop.NewTracerProvider()})
+	m, d := message.New("orders", []byte("b")), delivery(nil)
+	sent, none := &trace.Sent{Message: m}, propagation.MapCarrier{}
+	allocs := testing.AllocsPerRun(100, func() {
+		_, span := tr.StartSend(context.Background(), m, none)
+		span.EndSend(sent)
+		_, process := tr.StartProcess(context.Background(), d, false)
+		process.EndProcess(1, nil)
+	})
+	if allocs > 0 {
+		t.Errorf("%v allocations", allocs)
+	}
+	props := propagation.MapCarrier{}
+	ctx := oteltrace.ContextWithSpanContext(t.Context(), oteltrace.NewSpanContext(oteltrace.SpanContextConfig{TraceID: [16]byte{1}, SpanID: [8]byte{2}}))
+	tr.StartSend(ctx, m, props)
+	got, _ := tr.StartProcess(t.Context(), delivery(props), false)
+	if id := oteltrace.SpanContextFromContext(got).SpanID(); id != [8]byte{2} {
+		t.Errorf("the handler's ctx has span %v, properties %v", id, props)
 	}
 }

@@ -112,6 +112,7 @@ func (s *subscription) shareTopic(ctx context.Context, r *route) error {
 		taken++
 	}
 	if given+taken > 0 {
+		s.own()
 		s.c.log.Info("queues shared anew", "group", s.group, "topic", s.c.namespace.shown(r.topic), "members", len(ids), "queues", len(r.subscribe), "mine", len(mine), "given up", given, "taken on", taken)
 	}
 	return nil

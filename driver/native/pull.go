@@ -139,6 +139,7 @@ func (q *queue) answered(term int, r *pulled) {
 		return
 	}
 	p.suggested = r.header.SuggestBroker
+	q.progress.told(q.low(), r.header.MaxOffset)
 	advanced := r.header.NextBeginOffset > q.next
 	switch r.code {
 	case protocol.Success:

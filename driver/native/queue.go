@@ -35,6 +35,8 @@ type queue struct {
 	work    context.Context
 	endWork context.CancelFunc
 
+	progress progress
+
 	win  window
 	next int64 // the offset to pull
 	pull puller
@@ -161,6 +163,7 @@ func (q *queue) serve() (again bool) {
 			return false
 		}
 		next := q.duties()
+		q.progress.low.Store(q.low())
 		if q.ord != nil && q.ord.lock.lost {
 			return true
 		}

@@ -257,6 +257,10 @@ func retryProperties(d *message.Delivery, topic string, deliverAt int64) []byte 
 func (q *queue) tell(s *slot, code protocol.Code, h protocol.Header, body []byte, then func(*slot, error)) {
 	s.state = slotSettling
 	offset, d := s.offset, s.d
+	done := func(string, error) {}
+	if on := q.s.cfg.OnSendBack; on != nil {
+		done = on(d)
+	}
 	finish := func(err error) {
 		if s := q.win.find(offset); s != nil && s.d == d && s.state == slotSettling {
 			then(s, err)
@@ -264,6 +268,7 @@ func (q *queue) tell(s *slot, code protocol.Code, h protocol.Header, body []byte
 	}
 	b, err := q.s.c.master(q.mq)
 	if err != nil {
+		done("", err)
 		finish(err)
 		return
 	}
@@ -275,6 +280,7 @@ func (q *queue) tell(s *slot, code protocol.Code, h protocol.Header, body []byte
 				err = nil
 			}
 		}
+		done(b.addr, err)
 		q.post(func() { finish(err) })
 	}, body)
 }

@@ -51,6 +51,7 @@ type subscription struct {
 	// queues are those that this member owns, ending those that it gives up. These
 	// belong to the loop.
 	queues, ending map[message.Queue]*queue
+	taken          atomic.Pointer[[]*queue] // for Lag; nil before the first
 	complaints     seldom
 
 	mu      sync.Mutex // guards the following
