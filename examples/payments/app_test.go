@@ -15,11 +15,12 @@ import (
 	"time"
 
 	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
+	"github.com/rocketkit/rocketkit/rocketkittest"
 )
 
 func TestItSaysWhereEverythingIsAndWhatToTry(t *testing.T) {
 	t.Parallel()
-	elsewhere := rocketmq(t).NameServer()
+	elsewhere := rocketkittest.Start(t).NameServer()
 	for name, tc := range map[string]struct {
 		args []string
 		says []string
@@ -130,7 +131,7 @@ func TestAPortInUseIsNamedBeforeAnythingStarts(t *testing.T) {
 
 func TestItStartsBeforeItsServerDoes(t *testing.T) {
 	t.Parallel()
-	late := rocketmq(t)
+	late := rocketkittest.Start(t)
 	addr := late.NameServer()
 	if err := late.Close(t.Context()); err != nil {
 		t.Fatal(err)
@@ -158,14 +159,14 @@ func TestItStartsBeforeItsServerDoes(t *testing.T) {
 	if _, err := fmt.Sscan(port, &n); err != nil {
 		t.Fatal(err)
 	}
-	rocketmq(t, brokerlite.NameServerPort(n))
+	rocketkittest.Start(t, brokerlite.NameServerPort(n))
 	r.request(http.MethodGet, "/api/pay/pay_cb?text=now", "", "")
 	r.log.await(t, "msg=Hello rocketmq = now")
 }
 
 func TestAFailedSendIsAnsweredByItsKind(t *testing.T) {
 	t.Parallel()
-	b := rocketmq(t)
+	b := rocketkittest.Start(t)
 	r := start(t, settingsFor(t, t.TempDir(), "--name-servers", b.NameServer()))
 	const send = 310
 	for name, tc := range map[string]struct {
@@ -243,7 +244,7 @@ func lockDatabase(t *testing.T, s settings) (release func()) {
 // Requests that do not end, and a broker that does not answer, are cut off.
 func TestItEndsInTimeWhateverHangs(t *testing.T) {
 	t.Parallel()
-	b := rocketmq(t)
+	b := rocketkittest.Start(t)
 	s := settingsFor(t, t.TempDir(), "--name-servers", b.NameServer())
 	r := start(t, s)
 	r.request(http.MethodGet, "/api/pay/pay_cb?text=first", "", "")

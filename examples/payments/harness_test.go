@@ -241,18 +241,3 @@ func withClock(s settings) (settings, *brokerlite.ManualClock) {
 	s.broker = append(s.broker, brokerlite.WithClock(clock))
 	return s, clock
 }
-
-// rocketmq runs a server of the test's own.
-func rocketmq(t *testing.T, opts ...brokerlite.Option) *brokerlite.Broker {
-	t.Helper()
-	b, err := brokerlite.Start(t.Context(), append(opts, brokerlite.InMemory())...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := b.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return b
-}

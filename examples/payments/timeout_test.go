@@ -9,6 +9,7 @@ import (
 	"time"
 
 	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
+	"github.com/rocketkit/rocketkit/rocketkittest"
 )
 
 func TestAnOrderTimesOutInRealTime(t *testing.T) {
@@ -210,7 +211,7 @@ func TestALevelNeedsNoTimer(t *testing.T) {
 
 func TestTheServerIsWaitedForToBeAsked(t *testing.T) {
 	t.Parallel()
-	late := rocketmq(t)
+	late := rocketkittest.Start(t)
 	stop := late.Fault(brokerlite.Match{NameServer: true}, brokerlite.CloseConnection())
 	s := settingsFor(t, t.TempDir(), "--order-timeout", "47s", "--name-servers", late.NameServer())
 	log := newBook()

@@ -11,7 +11,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
+	"github.com/rocketkit/rocketkit/rocketkittest"
 )
 
 // runVariable makes the test binary be the program.
@@ -40,15 +40,7 @@ func quickstart(t *testing.T, nameServer string) (stdout, stderr string, err err
 
 func TestItSendsReceivesAndEnds(t *testing.T) {
 	t.Parallel()
-	elsewhere, err := brokerlite.Start(t.Context(), brokerlite.InMemory())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := elsewhere.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	elsewhere := rocketkittest.Start(t)
 	for name, tc := range map[string]struct{ nameServer, server string }{
 		"with a server of its own": {"", `Server:   runs in this process, name server 127\.0\.0\.1:\d+\n`},
 		"with NAMESRV_ADDR":        {elsewhere.NameServer(), ""},
@@ -68,12 +60,9 @@ func TestItSendsReceivesAndEnds(t *testing.T) {
 func TestItSaysThatNoServerIsThere(t *testing.T) {
 	t.Parallel()
 	// A port that was free a moment ago: nothing listens.
-	gone, err := brokerlite.Start(t.Context(), brokerlite.InMemory())
-	if err != nil {
-		t.Fatal(err)
-	}
+	gone := rocketkittest.Start(t)
 	addr := gone.NameServer()
-	if err := gone.Close(context.Background()); err != nil {
+	if err := gone.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	_, stderr, err := quickstart(t, addr)
