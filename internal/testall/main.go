@@ -197,6 +197,9 @@ func (r *report) line(line []byte, output map[string][]string) {
 			fmt.Fprintf(r.out, "ok    %6.1fs  %s\n", e.Elapsed, e.Package)
 		} else {
 			r.passed++
+			// The last words of a process are taken for those of the test that passed last.
+			own := e.Package + " "
+			output[own] = append(output[own], afterEnd(output[key])...)
 		}
 		delete(output, key)
 	case "skip":
@@ -218,6 +221,16 @@ func (r *report) line(line []byte, output map[string][]string) {
 			r.unended(e.Package, output)
 		}
 	}
+}
+
+// afterEnd is what follows the line that says that a test has passed.
+func afterEnd(output []string) []string {
+	for i, text := range output {
+		if strings.HasPrefix(strings.TrimLeft(text, " "), "--- PASS: ") {
+			return output[i+1:]
+		}
+	}
+	return nil
 }
 
 // unended prints what the tests said that a package did not end: its process has died

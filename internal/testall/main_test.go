@@ -14,10 +14,12 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const (
-	passes  = "func TestPasses(t *testing.T)  {}\n"
-	skips   = "func TestSkips(t *testing.T) { t.Skip(\"left out: no Java\") }\n"
-	fails   = "func TestFails(t *testing.T) { t.Error(\"two is not three\") }\n"
-	dies    = "import \"os\"\n\nfunc TestDies(t *testing.T) { println(\"last words\"); os.Exit(3) }\n"
+	passes = "func TestPasses(t *testing.T)  {}\n"
+	skips  = "func TestSkips(t *testing.T) { t.Skip(\"left out: no Java\") }\n"
+	fails  = "func TestFails(t *testing.T) { t.Error(\"two is not three\") }\n"
+	dies   = "import \"os\"\n\nfunc TestDies(t *testing.T) { println(\"last words\"); os.Exit(3) }\n"
+	panics = "import \"time\"\n\nfunc TestPasses(t *testing.T) { t.Parallel() }\n" +
+		"func TestPanics(t *testing.T) { t.Parallel(); go func() { time.Sleep(100 * time.Millisecond); panic(\"at the disco\") }(); select {} }\n"
 	noBuild = "func TestBroken(t *testing.T) { missing() }\n"
 )
 
@@ -53,6 +55,7 @@ func TestTheExitCodeSaysWhatBecameOfTheTests(t *testing.T) {
 		"one fails":                     {passes + fails, passes, nil, 1, []string{"two is not three", "FAILED:\n  example.com/m TestFails\n      m_test.go:6: two is not three\n"}},
 		"one fails in a module beneath": {passes, fails, nil, 1, []string{"example.com/m/peers TestFails", "two is not three"}},
 		"one ends the process":          {dies, passes, nil, 1, []string{"last words", "FAILED:\n  example.com/m\n"}},
+		"one panics after another":      {panics, passes, nil, 1, []string{"panic: at the disco", "FAILED:\n  example.com/m\n"}},
 		"one does not compile":          {noBuild, passes, nil, 1, []string{"undefined: missing", "example.com/m"}},
 	} {
 		t.Run(name, func(t *testing.T) {
