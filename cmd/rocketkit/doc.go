@@ -6,4 +6,5 @@
 //	rocketkit consume -t <topic> -g <group>
 //	rocketkit topic create|list|route|status
 //	rocketkit store check|repair <dir>
+//	rocketkit generate ./...               Go for the directives above handlers
 package main

@@ -42,7 +42,7 @@ func newRoot() *cobra.Command {
 	}
 	root.SetFlagErrorFunc(flagError)
 	root.SetHelpCommand(newHelp())
-	root.AddCommand(newServer(), newSend(), newConsume(), newTopic(), newDLQ(), newStore())
+	root.AddCommand(newServer(), newSend(), newConsume(), newTopic(), newDLQ(), newStore(), newGenerate())
 	return root
 }
 

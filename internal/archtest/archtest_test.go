@@ -42,6 +42,7 @@ var mayImport = map[string][]string{
 	"driver/clientgo":            {"driver", "message"},
 	"internal/protocol":          {},
 	"internal/setting":           {},
+	"internal/generate":          {"message", "internal/setting"},
 	"internal/remoting":          {"internal/protocol"},
 	"internal/remoting/memnet":   {},
 	"broker-lite":                {"broker-lite/internal/...", "internal/remoting", "internal/remoting/memnet", "internal/protocol"},

@@ -72,6 +72,16 @@ func elsewhere() map[string]string {
 	}
 }
 
+// Nearest returns the candidate that a mistyped name stands for, "" when there is none.
+func Nearest(name string, candidates ...string) string {
+	for _, c := range candidates {
+		if oneEdit(strings.ToLower(name), c) {
+			return c
+		}
+	}
+	return ""
+}
+
 // oneEdit reports whether a and b are equal or differ by one character that was
 // changed, left out, doubled or swapped with the next.
 func oneEdit(a, b string) bool {

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/rocketkit/rocketkit/internal/generate"
+)
+
+func newGenerate() *cobra.Command {
+	var check bool
+	cmd := &cobra.Command{
+		Use:   "generate [package]...",
+		Short: "Write Go for the directives above handlers",
+		Long: `Write Go for the directives above handlers, into a file rocketmq_gen.go for each
+package. Packages are named as for the Go command; without any, the one in this
+directory is meant.
+
+  //rocketmq:listener topic=orders tags="paid || refunded" concurrency=32
+  func (s *Service) OnPaid(ctx context.Context, p Payment) error
+
+  //rocketmq:dlq
+  func (s *Service) OnDead(ctx context.Context, d *message.Delivery) error
+
+  //rocketmq:transaction topic=orders group=pay_group name=order-paid
+  func (s *Checks) CheckPaid(ctx context.Context, d *message.Delivery) error
+
+  //rocketmq:wire
+
+A listener's keys are topic, tags, sql, concurrency, retries, codec, name, timeout,
+batch, batch_wait, rate_limit and kill_switch, as in the tags of consumer.Bind; values
+with spaces are quoted, and ${key:default} is looked up at the start. The file has a
+constructor for the handlers of each type, to be given to consumer.Mux.Add, and with
+the last directive, anywhere in the package, a provider set for google/wire.`,
+		Example: `  rocketkit generate ./...
+  rocketkit generate --check ./...      fails where a file is not up to date
+  //go:generate go run github.com/rocketkit/rocketkit/cmd/rocketkit generate`,
+		RunE: func(cmd *cobra.Command, patterns []string) error {
+			if len(patterns) == 0 {
+				patterns = []string{"."}
+			}
+			files, err := generate.Files(cmd.Context(), ".", patterns...)
+			var mistakes *generate.Mistakes
+			switch {
+			case errors.As(err, &mistakes):
+				return fmt.Errorf("nothing is written, since directives are wrong:\n%w", err)
+			case err != nil:
+				return err
+			}
+			if check {
+				return checkGenerated(files, patterns)
+			}
+			return writeGenerated(cmd, files)
+		},
+	}
+	cmd.Flags().BoolVar(&check, "check", false, "write nothing, and fail when a file is not up to date")
+	return cmd
+}
+
+// writeGenerated writes what has changed.
+func writeGenerated(cmd *cobra.Command, files []*generate.File) error {
+	for _, f := range files {
+		if !f.Stale() {
+			continue
+		}
+		if err := f.Write(); err != nil {
+			return err
+		}
+		done := "wrote"
+		if f.Want == nil {
+			done = "removed"
+		}
+		fmt.Fprintln(cmd.OutOrStdout(), done, f.Path)
+	}
+	return nil
+}
+
+// checkGenerated names the files that are not up to date.
+func checkGenerated(files []*generate.File, patterns []string) error {
+	var stale []string
+	for _, f := range files {
+		if f.Stale() {
+			stale = append(stale, f.Path)
+		}
+	}
+	if len(stale) == 0 {
+		return nil
+	}
+	return fmt.Errorf("not up to date: %s; run \"rocketkit generate %s\"", strings.Join(stale, ", "), strings.Join(patterns, " "))
+}
