@@ -30,6 +30,7 @@ type Client struct {
 	log    *slog.Logger
 	tracer *trace.Tracer
 	admins admins
+	traced messageTrace
 
 	closed chan struct{} // closed when the driver is
 	err    error         // final when closed is
@@ -68,7 +69,11 @@ func Open(ctx context.Context, cfg Config, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open with driver %s: %w", cfg.Driver, err)
 	}
-	c := &Client{cfg: cfg, driver: d, log: s.logger, tracer: s.tracer(cfg, d), closed: make(chan struct{}), admins: admins{cfg: dc, driver: d}}
+	traced, err := s.openMessageTrace(ctx, cfg, d, dc)
+	if err != nil {
+		return nil, errors.Join(err, d.Close(ctx))
+	}
+	c := &Client{cfg: cfg, driver: d, log: s.logger, tracer: s.tracer(cfg, d), traced: traced, closed: make(chan struct{}), admins: admins{cfg: dc, driver: d}}
 	return c, nil
 }
 
@@ -159,6 +164,9 @@ func (c *Client) Drain(ctx context.Context) error {
 		defer cancel()
 		ctx = grace
 	}
+	if err := c.traced.close(ctx); err != nil {
+		errs = append(errs, err)
+	}
 	if err := c.admins.close(ctx); err != nil {
 		errs = append(errs, err)
 	}
@@ -204,7 +212,7 @@ func (c *Client) Close() error {
 // producerOptions are what the configuration says of producers.
 func (c *Client) producerOptions() []producer.Option {
 	p := c.cfg.Producer
-	opts := []producer.Option{producer.Logger(c.log), producer.Tracer(c.tracer)}
+	opts := []producer.Option{producer.Logger(c.log), producer.Tracer(c.tracer), producer.MessageTrace(c.traced.tracer)}
 	add := func(set bool, o producer.Option) {
 		if set {
 			opts = append(opts, o)
@@ -251,7 +259,7 @@ func compression(p config.Producer) driver.Compression {
 
 // consumerOptions are what the configuration says of a consumer group.
 func (c *Client) consumerOptions(group string) []consumer.GroupOption {
-	opts := []consumer.GroupOption{consumer.Logger(c.log), consumer.Tracer(c.tracer)}
+	opts := []consumer.GroupOption{consumer.Logger(c.log), consumer.Tracer(c.tracer), consumer.MessageTrace(c.traced.tracer)}
 	cc, _ := c.cfg.ConsumerOf(group)
 	add := func(set bool, o consumer.GroupOption) {
 		if set {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/driver/native"
+	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/trace"
 )
 
@@ -24,7 +25,11 @@ type settings struct {
 	telemetry trace.Options
 	dial      func(ctx context.Context, network, address string) (net.Conn, error)
 	tls       *tls.Config
-	nils      int // options that are nil
+
+	messageTrace      bool
+	messageTraceTopic string
+
+	nils int // options that are nil
 }
 
 func newSettings(opts []Option) *settings {
@@ -85,6 +90,11 @@ func WithTLSConfig(cfg *tls.Config) Option { return func(s *settings) { s.tls = 
 func (s *settings) validate() error {
 	if s.nils > 0 {
 		return fmt.Errorf("open: %d of the options are nil; remove them", s.nils)
+	}
+	if s.messageTraceTopic != "" {
+		if err := message.CheckTopic(s.messageTraceTopic); err != nil {
+			return fmt.Errorf("open: WithMessageTrace: %w", err)
+		}
 	}
 	return nil
 }

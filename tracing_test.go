@@ -16,12 +16,12 @@ import (
 	"github.com/rocketkit/rocketkit/txn"
 )
 
-// With traces on, every way of sending sends, and the context of each send's span
-// arrives with its message.
+// With spans and RocketMQ's own message trace on, every way of sending sends, and the
+// context of each send's span arrives with its message.
 func TestFault17EveryWayOfSendingWorksWithTraces(t *testing.T) {
 	inCluster(t, func(t *testing.T, s cluster) {
 		rec := tracetest.NewSpanRecorder()
-		c := s.connect(rocketkit.WithTelemetry(trace.Options{Provider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))}))
+		c := s.connect(rocketkit.WithTelemetry(trace.Options{Provider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))}), rocketkit.WithMessageTrace(""))
 		kind := txn.NewKind("paid", "orders", func(context.Context, *message.Delivery) error { return nil })
 		plain, lingers, decides := newProducer(t, c, "plain"), newProducer(t, c, "lingers", producer.Linger(time.Millisecond)), newProducer(t, c, "decides", txn.Kinds(kind))
 		ways := map[string]func(m *message.Message) error{

@@ -178,8 +178,15 @@ type Handler struct {
 	Concurrency int   `key:"concurrency"`
 }
 
-// Telemetry configures what is told to OpenTelemetry.
+// Telemetry configures what is told to OpenTelemetry, and RocketMQ's own message trace.
 type Telemetry struct {
+	// MessageTrace writes RocketMQ's own message trace of what is sent and consumed, for
+	// mqadmin queryMsgTraceById and the dashboard. Nil leaves it to the program
+	// (rocketkit.WithMessageTrace), which does not unless it says so.
+	MessageTrace *bool `key:"message_trace"`
+	// MessageTraceTopic is where that goes; RMQ_SYS_TRACE_TOPIC by default. It has no
+	// namespace.
+	MessageTraceTopic string `key:"message_trace_topic"`
 	// Traces are made where the program gives a TracerProvider, unless this is
 	// false.
 	Traces *bool `key:"traces"`

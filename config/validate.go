@@ -30,6 +30,11 @@ func (c Config) Validate() error {
 	v.credentials(c.Credentials)
 	v.tls(c.TLS)
 	v.producer(c.Producer)
+	if t := c.Telemetry.MessageTraceTopic; t != "" {
+		if err := message.CheckTopic(t); err != nil {
+			v.mistake("telemetry: message_trace_topic: %w", err)
+		}
+	}
 	seen := map[string]bool{}
 	for i, cc := range c.Consumers {
 		at := fmt.Sprintf("consumers[%d]", i)

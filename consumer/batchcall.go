@@ -17,6 +17,7 @@ type batchCall struct {
 	tasks    []task
 	verdicts []driver.Verdict // by task
 	decided  []bool           // by task: its verdict is known
+	errs     []error          // by task: its failure; nil when nobody asks
 	failures int              // messages that the handler had an error for
 	first    error            // of the failures
 	ctx      context.Context  // the handler's: call, or derived from it
@@ -58,6 +59,9 @@ func (b *batchCall) run() {
 	ctx, span := b.h.tracer.StartProcessBatch(&b.call, b.deliveries(), b.h.broadcast)
 	b.ctx = ctx
 	defer func() { span.EndProcess(len(b.tasks), b.outcome()) }()
+	if b.h.messages != nil {
+		defer b.traced()()
+	}
 	pending := make([]int, len(b.tasks))
 	for i := range pending {
 		pending[i] = i
@@ -160,6 +164,9 @@ func (b *batchCall) judge(again []int, i, immediate int, err error) []int {
 	}
 	b.verdicts[i], b.decided[i] = v, true
 	if err != nil {
+		if b.errs != nil {
+			b.errs[i] = err
+		}
 		if b.failures++; b.first == nil {
 			b.first = err
 		}

@@ -174,6 +174,7 @@ func (c *Consumer) pool(p *plan, e *entry) *pool {
 		skipped:     skipped,
 		broadcast:   p.opts.broadcast,
 		tracer:      p.opts.tracer,
+		messages:    p.opts.messages,
 		log:         c.log.With(slog.String("group", group), slog.String("handler", e.name)),
 	}
 	if e.newBatch != nil {

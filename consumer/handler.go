@@ -39,6 +39,7 @@ type handler struct {
 	batchSize   int
 	batchWait   time.Duration
 	tracer      *trace.Tracer
+	messages    *trace.MessageTracer
 	log         *slog.Logger // has group and handler
 }
 
@@ -110,6 +111,10 @@ func (h *handler) verdict(c typedCall) driver.Verdict {
 	ctx, span := h.tracer.StartProcess(c, d, h.broadcast)
 	err := errEnded
 	defer func() { span.EndProcess(1, err) }()
+	if h.messages != nil {
+		run := h.messages.StartRun(h.group, d)
+		defer func() { h.endRun(&run, c.base(), d, err) }()
+	}
 	for immediate := 0; ; immediate++ {
 		if err = h.attempt(ctx, c); err == nil {
 			return driver.Verdict{Action: driver.ActionAck}

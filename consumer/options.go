@@ -109,6 +109,7 @@ type groupOptions struct {
 	offsetDir         choice[string]
 	logger            *slog.Logger
 	tracer            *trace.Tracer
+	messages          *trace.MessageTracer
 	overrides         []override
 	disabled          []string
 }

@@ -160,6 +160,8 @@ type Receipt struct {
 	TransactionID   string
 	RecallHandle    string
 	Addr            string // the broker's address
+	Region          string // what the broker says of itself for the message trace
+	Untraced        bool   // the broker has the message trace off (traceOn=false)
 }
 
 // Sender sends for one producer group.

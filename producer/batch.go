@@ -218,8 +218,8 @@ func (p *Producer) sendPart(ctx context.Context, pt *part, out []Outcome) {
 	}
 	r, err := o.conclude()
 	p.flow.vacate(o)
+	p.share(o, pt, r, err, out)
 	p.recycle(o)
-	p.share(pt, r, err, out)
 }
 
 func isRetryTopic(topic string) bool { return strings.HasPrefix(topic, message.RetryPrefix) }
@@ -235,7 +235,7 @@ func splitIDs(joined string, n int) []string {
 
 // share gives each message of a request its outcome: a broker stores them in
 // their order, at consecutive offsets.
-func (p *Producer) share(pt *part, r message.SendResult, err error, out []Outcome) {
+func (p *Producer) share(o *op, pt *part, r message.SendResult, err error, out []Outcome) {
 	offsetIDs := splitIDs(r.OffsetMessageID, len(pt.items))
 	for i, it := range pt.items {
 		each := Outcome{Err: err}
@@ -244,6 +244,9 @@ func (p *Producer) share(pt *part, r message.SendResult, err error, out []Outcom
 			each.Result.MessageID = it.out.ID
 			each.Result.QueueOffset = r.QueueOffset + int64(i)
 			each.Result.OffsetMessageID = offsetIDs[i]
+			if o.kind == batch { // else it is noted already
+				o.written(it.out.Message, each.Result)
+			}
 			each.Result, each.Err = p.durable(each.Result)
 		}
 		out[it.at] = each

@@ -204,6 +204,7 @@ type settings struct {
 	interceptors     []Interceptor
 	logger           *slog.Logger
 	tracer           *trace.Tracer
+	messages         *trace.MessageTracer
 	checkers         []Checker // one, or none without transactions
 	nils             int       // options that are nil
 }

@@ -51,7 +51,7 @@ func New(d driver.Driver, group string, opts ...Option) (*Producer, error) {
 	}
 	sc := driver.SenderConfig{Group: group, MaxMessageSize: cfg.maxMessageSize, Compression: cfg.packing(caps)}
 	for _, c := range cfg.checkers { // one, or none
-		sc.Check, sc.CheckTopics = guardedCheck(group, cfg.logger, c), c.Topics()
+		sc.Check, sc.CheckTopics = tracedCheck(group, cfg.messages, guardedCheck(group, cfg.logger, c)), c.Topics()
 	}
 	sender, err := d.NewSender(sc)
 	if err != nil {

@@ -2,6 +2,7 @@ package producer
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -26,5 +27,10 @@ func (p *Producer) Recall(ctx context.Context, topic, handle string) error {
 	bounded := newSendContext(ctx, p.sends.sendTimeout)
 	defer bounded.end(context.Canceled)
 	began := time.Now()
-	return p.recalled(ctx, topic, began, r.Recall(bounded, topic, handle))
+	err := r.Recall(bounded, topic, handle)
+	var refused *message.BrokerError
+	if err == nil || errors.As(err, &refused) {
+		p.cfg.messages.Recalled(p.group, topic, handle, err == nil)
+	}
+	return p.recalled(ctx, topic, began, err)
 }

@@ -72,6 +72,10 @@ func (o *op) attemptHalf(ctx context.Context) {
 	var r driver.Receipt
 	var err error
 	r, o.state, err = tx.SendTx(ctx, o.queue, &o.out, o.guardedLocal)
+	if err == nil && !o.localRan { // the driver has rolled it back
+		o.halfWritten(r)
+		o.decided(r, o.state)
+	}
 	o.settled(r, err)
 }
 
@@ -82,7 +86,9 @@ func (o *op) guardedLocal(ctx context.Context, r driver.Receipt) (state driver.T
 			o.p.cfg.logger.Error("local transaction panicked; the broker will ask", "group", o.p.group, "topic", o.out.Topic, "id", o.out.ID, "panic", p, "stack", string(debug.Stack()))
 			state = driver.TxUnknown
 		}
+		o.decided(r, state)
 	}()
+	o.halfWritten(r)
 	if o.p.sends.requireDurable && r.Status != message.SendOK {
 		o.localRan = true
 		return driver.TxRollback

@@ -84,6 +84,8 @@ func aliases() map[string]alias {
 		"producer.secret_key":                         {to: "credentials.secret_key"},
 		"producer.tls_enable":                         {to: "tls.enabled"},
 		"producer.namespace":                          {to: "namespace"},
+		"producer.enable_msg_trace":                   {to: "telemetry.message_trace"},
+		"producer.customized_trace_topic":             {to: "telemetry.message_trace_topic"},
 	}
 }
 
@@ -91,14 +93,12 @@ func aliases() map[string]alias {
 func foreign() map[string]string {
 	const listed = "consumers are a list here: consumers: [{group: …}]"
 	return map[string]string{
-		"access_channel":                  "it has no counterpart here; remove it",
-		"producer.retry_next_server":      "a retry always goes to another broker where there is one; remove it",
-		"producer.enable_msg_trace":       "RocketMQ's own message trace is not supported; give the client a TracerProvider instead",
-		"producer.customized_trace_topic": "RocketMQ's own message trace is not supported; give the client a TracerProvider instead",
-		"producer.instance_name":          "instance names are unique by themselves; remove it",
-		"consumer":                        listed,
-		"pull_consumer":                   listed,
-		"push_consumer":                   listed,
+		"access_channel":             "it has no counterpart here; remove it",
+		"producer.retry_next_server": "a retry always goes to another broker where there is one; remove it",
+		"producer.instance_name":     "instance names are unique by themselves; remove it",
+		"consumer":                   listed,
+		"pull_consumer":              listed,
+		"push_consumer":              listed,
 	}
 }
 

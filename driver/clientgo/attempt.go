@@ -70,6 +70,7 @@ func (a *attempt) receipt(r *primitive.SendResult) (driver.Receipt, error) {
 	return driver.Receipt{
 		Status: status, OffsetMessageID: r.OffsetMsgID, QueueID: r.MessageQueue.QueueId,
 		QueueOffset: r.QueueOffset, TransactionID: r.TransactionID, Addr: addrOf(r.OffsetMsgID),
+		Region: r.RegionID, Untraced: !r.TraceOn,
 	}, nil
 }
 

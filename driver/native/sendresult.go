@@ -27,6 +27,7 @@ func (o *sendOp) receipt(resp *protocol.Command) (driver.Receipt, error) {
 	return driver.Receipt{
 		Status: status, OffsetMessageID: h.MessageID, QueueID: int(h.QueueID), QueueOffset: h.QueueOffset,
 		TransactionID: h.TransactionID, RecallHandle: h.RecallHandle, Addr: o.b.addr,
+		Region: h.RegionID, Untraced: h.TraceOn == "false",
 	}, nil
 }
 

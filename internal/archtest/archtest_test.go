@@ -30,7 +30,7 @@ var mayImport = map[string][]string{
 	"txn":                        {"producer", "message", "codec", "driver", "trace"},
 	"delay":                      {"message", "driver", "trace"},
 	"retry":                      {"message"},
-	"trace":                      {"message"},
+	"trace":                      {"message", "internal/protocol"},
 	"admin":                      {"message", "internal/answer", "internal/compression", "internal/remoting", "internal/protocol"},
 	"dlq":                        {"message", "admin"},
 	"driver":                     {"message"},
