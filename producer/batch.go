@@ -36,7 +36,11 @@ func (p *Producer) SendBatch(ctx context.Context, ms []*message.Message) ([]Outc
 	if len(ms) == 0 {
 		return nil, fmt.Errorf("producer %s: %w: the batch is empty", p.group, message.ErrInvalidMessage)
 	}
-	out := make([]Outcome, len(ms))
+	return p.sendBatch(ctx, ms, make([]Outcome, len(ms)))
+}
+
+// sendBatch is SendBatch where some messages may have failed already, as out says.
+func (p *Producer) sendBatch(ctx context.Context, ms []*message.Message, out []Outcome) ([]Outcome, error) {
 	if p.checkBatch(ms, out) {
 		if !p.flow.begin() {
 			for i := range out {
@@ -64,7 +68,10 @@ func (p *Producer) SendBatch(ctx context.Context, ms []*message.Message) ([]Outc
 func (p *Producer) checkBatch(ms []*message.Message, out []Outcome) bool {
 	refused := -1
 	for i, m := range ms {
-		err := p.check(m)
+		err := out[i].Err
+		if err == nil {
+			err = p.check(m)
+		}
 		switch {
 		case err != nil:
 		case !m.Delay.IsZero():

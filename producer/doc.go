@@ -1,6 +1,8 @@
 // Package producer sends messages: synchronously, asynchronously, one way and
 // in batches, over any driver.
 //
+// A Publisher sends values of one type to one topic by way of a Producer.
+//
 // A Producer chooses the queue, tries again on another broker, avoids brokers
 // that failed, breaks the circuit to a broker that keeps failing, and bounds
 // what is in flight. A driver makes single attempts only.

@@ -151,6 +151,11 @@ func (p *Producer) SendOneway(ctx context.Context, m *message.Message) error {
 // another; broker-lite does not. Who needs the order there waits for each.
 // The message must not be changed before the callback.
 func (p *Producer) SendAsync(ctx context.Context, m *message.Message, cb Callback) {
+	p.sendAsync(ctx, m, nil, cb)
+}
+
+// sendAsync is SendAsync; a message that has failed already is not sent.
+func (p *Producer) sendAsync(ctx context.Context, m *message.Message, failed error, cb Callback) {
 	if cb == nil {
 		cb = p.logFailure
 	}
@@ -161,8 +166,11 @@ func (p *Producer) SendAsync(ctx context.Context, m *message.Message, cb Callbac
 		p.flow.refuse(o)
 		return
 	}
-	if err := p.open(ctx, o); err != nil {
-		o.err = err
+	if failed == nil {
+		failed = p.open(ctx, o)
+	}
+	if failed != nil {
+		o.err = failed
 		p.flow.finish(o)
 		return
 	}
