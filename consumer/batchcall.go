@@ -6,6 +6,7 @@ import (
 	"math"
 	"time"
 
+	"github.com/rocketkit/rocketkit/dedup"
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -18,9 +19,12 @@ type batchCall struct {
 	verdicts []driver.Verdict // by task
 	decided  []bool           // by task: its verdict is known
 	errs     []error          // by task: its failure; nil when nobody asks
-	failures int              // messages that the handler had an error for
-	first    error            // of the failures
-	ctx      context.Context  // the handler's: call, or derived from it
+	claims   []dedup.Claim    // by task, where there is a store
+	// elsewhere: the message is somebody else's; by task, where there is a store.
+	elsewhere []bool
+	failures  int             // messages that the handler had an error for
+	first     error           // of the failures
+	ctx       context.Context // the handler's: call, or derived from it
 }
 
 // processBatch takes the messages of a batch through the same stages as process does
@@ -45,6 +49,7 @@ func (h *handler) processBatch(ts []task, s *slot) {
 			recovered = recover()
 		}
 		b.lost(recovered)
+		b.unclaim()
 		s.call.Store(nil)
 		b.call.finish()
 		b.settle()
@@ -62,10 +67,7 @@ func (b *batchCall) run() {
 	if b.h.messages != nil {
 		defer b.traced()()
 	}
-	pending := make([]int, len(b.tasks))
-	for i := range pending {
-		pending[i] = i
-	}
+	pending := b.claim()
 	for immediate := 0; len(pending) > 0; immediate++ {
 		pending = b.round(pending, immediate)
 	}
@@ -164,14 +166,19 @@ func (b *batchCall) judge(again []int, i, immediate int, err error) []int {
 	}
 	b.verdicts[i], b.decided[i] = v, true
 	if err != nil {
-		if b.errs != nil {
-			b.errs[i] = err
-		}
-		if b.failures++; b.first == nil {
-			b.first = err
-		}
+		b.fail(i, err)
 	}
 	return again
+}
+
+// fail counts a message that failed.
+func (b *batchCall) fail(i int, err error) {
+	if b.errs != nil {
+		b.errs[i] = err
+	}
+	if b.failures++; b.first == nil {
+		b.first = err
+	}
 }
 
 // lost logs messages whose outcome is not known, which are retried.
@@ -186,6 +193,6 @@ func (b *batchCall) lost(recovered any) {
 // settle hands out the verdicts.
 func (b *batchCall) settle() {
 	for i := range b.tasks {
-		b.h.settle(&b.tasks[i], b.verdicts[i])
+		b.h.settle(&b.tasks[i], b.verdicts[i], b.elsewhere != nil && b.elsewhere[i])
 	}
 }

@@ -28,6 +28,8 @@ type call struct {
 
 	mu       sync.Mutex // guards the following
 	finished bool
+	// elsewhere: somebody else has claimed the message. Its worker owns it.
+	elsewhere bool
 	// batch is how many messages a batch has, of which d is the first; 0 for a single
 	// one. It is never changed, and stands where a bool leaves room: every message has a
 	// call, which a word more would put in the next size of allocations.

@@ -173,6 +173,7 @@ func (c *Consumer) pool(p *plan, e *entry) *pool {
 		suspend:     p.suspension(e),
 		skipped:     skipped,
 		broadcast:   p.opts.broadcast,
+		dedup:       e.dedup.over(g.dedup).value,
 		tracer:      p.opts.tracer,
 		messages:    p.opts.messages,
 		log:         c.log.With(slog.String("group", group), slog.String("handler", e.name)),

@@ -23,6 +23,7 @@
 //	recovery     a panic is an error with its stack, see PanicError
 //	time-out     the handler's ctx has the consume time-out as its deadline
 //	span         "process <topic>", when there is a Tracer
+//	duplicates   what the group has handled is acknowledged, see Deduplicate
 //	decoding     a failure is permanent, see DecodeError
 //	middleware   Mux.Use, the first is the outermost
 //	handler

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/rocketkit/rocketkit/dedup"
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/internal/pacing"
 	"github.com/rocketkit/rocketkit/message"
@@ -38,6 +39,7 @@ type handler struct {
 	batches     batchRunner   // nil: it takes single messages
 	batchSize   int
 	batchWait   time.Duration
+	dedup       deduplication // its store is nil: none
 	tracer      *trace.Tracer
 	messages    *trace.MessageTracer
 	log         *slog.Logger // has group and handler
@@ -47,8 +49,8 @@ type handler struct {
 var errEnded = errors.New("the handler ended its goroutine (runtime.Goexit, as testing.T.FailNow does)")
 
 // process takes one message through its fixed stages and settles it exactly
-// once: recovery, time-out, span, decoding, middleware, handler, classification,
-// immediate retries, verdict.
+// once: recovery, time-out, span, de-duplication, decoding, middleware, handler,
+// classification, immediate retries, verdict.
 func (h *handler) process(t *task, s *slot) {
 	if t.queue.Err() != nil {
 		t.settler.Settle(t.d, driver.Verdict{}) // revoked while it waited
@@ -69,7 +71,7 @@ func (h *handler) process(t *task, s *slot) {
 		}
 		s.call.Store(nil)
 		b.finish()
-		h.settle(t, v)
+		h.settle(t, v, b.elsewhere)
 	}()
 	v = h.verdict(c)
 	known = true
@@ -106,7 +108,7 @@ func (h *handler) late(c *call) {
 
 // verdict runs the handler, perhaps several times, and says what becomes of the
 // message.
-func (h *handler) verdict(c typedCall) driver.Verdict {
+func (h *handler) verdict(c typedCall) (v driver.Verdict) {
 	d := c.base().d
 	ctx, span := h.tracer.StartProcess(c, d, h.broadcast)
 	err := errEnded
@@ -115,6 +117,15 @@ func (h *handler) verdict(c typedCall) driver.Verdict {
 		run := h.messages.StartRun(h.group, d)
 		defer func() { h.endRun(&run, c.base(), d, err) }()
 	}
+	if h.dedup.store != nil {
+		var claim dedup.Claim
+		var mine bool
+		if claim, v, mine, err = h.claim(ctx, c.base(), d); !mine {
+			return v
+		}
+		err = errEnded
+		defer func() { h.unclaim(ctx, d, claim, v) }()
+	}
 	for immediate := 0; ; immediate++ {
 		if err = h.attempt(ctx, c); err == nil {
 			return driver.Verdict{Action: driver.ActionAck}
@@ -122,7 +133,8 @@ func (h *handler) verdict(c typedCall) driver.Verdict {
 		if c.Err() != nil {
 			immediate = math.MaxInt // nothing is tried with a ctx that has ended
 		}
-		if v, now := h.judge(c.base(), d, immediate, err); !now {
+		var now bool
+		if v, now = h.judge(c.base(), d, immediate, err); !now {
 			return v
 		}
 	}

@@ -72,6 +72,7 @@ type common struct {
 	maxRetries  choice[int] // wins over the policy's own number
 	codec       choice[codec.Codec]
 	timeout     choice[time.Duration]
+	dedup       choice[deduplication]
 }
 
 type handlerOptions struct {

@@ -143,12 +143,13 @@ func (p *plan) override() {
 		}
 		e.codec = over.codec.over(e.codec)
 		e.timeout = over.timeout.over(e.timeout)
+		e.dedup = over.dedup.over(e.dedup)
 		e.rate = over.rate.over(e.rate)
 		e.killSwitch = over.killSwitch.over(e.killSwitch)
 		e.batchSize = over.batchSize.over(e.batchSize)
 		e.batchWait = over.batchWait.over(e.batchWait)
 		if over.given.set || over.sql.set || len(over.tagExprs) > 0 {
-			p.mistake("ForHandler(%q) changes its name or subscription; only Concurrency, Retry, MaxRetries, Codec, Timeout, RateLimit, KillSwitch, BatchSize and BatchWait can be given afterwards", o.name)
+			p.mistake("ForHandler(%q) changes its name or subscription; only Concurrency, Retry, MaxRetries, Codec, Timeout, Deduplicate, RateLimit, KillSwitch, BatchSize and BatchWait can be given afterwards", o.name)
 		}
 	}
 	for _, name := range p.opts.disabled {

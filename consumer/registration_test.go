@@ -164,7 +164,7 @@ func TestEveryRegistrationMistakeNamesWhatWhereAndTheRemedy(t *testing.T) {
 			`Disable("refund") names no handler; did you mean "refunded"? registered are "paid", "refunded"`,
 		}},
 		{"options that come too late", "", []consumer.GroupOption{consumer.ForHandler("orders", consumer.Tags("x"))}, func(m *mux) { consumer.Handle(m, "orders", onText) },
-			[]string{`ForHandler("orders") changes its name or subscription; only Concurrency, Retry, MaxRetries, Codec, Timeout, RateLimit, KillSwitch, BatchSize and BatchWait can be given afterwards`}},
+			[]string{`ForHandler("orders") changes its name or subscription; only Concurrency, Retry, MaxRetries, Codec, Timeout, Deduplicate, RateLimit, KillSwitch, BatchSize and BatchWait can be given afterwards`}},
 		{"everything disabled", "", []consumer.GroupOption{consumer.Disable("orders")}, func(m *mux) { consumer.Handle(m, "orders", onText) },
 			[]string{`every handler is disabled; do not make the consumer`}},
 		{"strict delays on a driver that rounds", "", []consumer.GroupOption{consumer.StrictRetryDelay()}, func(m *mux) { consumer.Handle(m, "orders", onText) },

@@ -109,6 +109,7 @@ func (a *asked) checkHeeded(as without) {
 		{"Concurrency", o.concurrency.set, 0},
 		{"Codec", o.codec.set, 0},
 		{"Timeout", o.timeout.set, 0},
+		{"Deduplicate", o.dedup.set, 0},
 		{"Placeholders", o.texts.lookup != nil, 0},
 		{"Codecs", len(o.texts.codecs) > 0, 0},
 		{"ForHandler", len(o.overrides) > 0, 0},

@@ -9,10 +9,10 @@ import (
 	"github.com/rocketkit/rocketkit/trace"
 )
 
-// settle says what becomes of a message, and counts it, unless its queue is gone: then it
-// does not count.
-func (h *handler) settle(t *task, v driver.Verdict) {
-	if t.queue.Err() == nil {
+// settle says what becomes of a message, and counts it, unless its queue is gone, or the
+// message is elsewhere, with somebody who has claimed it: then it does not count.
+func (h *handler) settle(t *task, v driver.Verdict, elsewhere bool) {
+	if t.queue.Err() == nil && !elsewhere {
 		if h.killSwitch != nil {
 			h.killSwitch.record(v)
 		}

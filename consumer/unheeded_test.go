@@ -9,6 +9,7 @@ import (
 
 	"github.com/rocketkit/rocketkit/codec"
 	"github.com/rocketkit/rocketkit/consumer"
+	"github.com/rocketkit/rocketkit/dedup"
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/retry"
@@ -46,6 +47,7 @@ func TestOptionsOfOtherKindsOfConsumersAreRefused(t *testing.T) {
 		"Concurrency":         {consumer.Concurrency(3), ""},
 		"Codec":               {consumer.Codec(codec.JSON{}), ""},
 		"Timeout":             {consumer.Timeout(time.Second), ""},
+		"Deduplicate":         {consumer.Deduplicate(dedup.NewMemory()), ""},
 		"Placeholders":        {properties(), ""},
 		"Codecs":              {consumer.Codecs(cbor{}), ""},
 		"ForHandler":          {consumer.ForHandler("orders"), ""},

@@ -103,6 +103,7 @@ func (p *plan) checkCommon(label string, c *common) {
 	if n := c.maxRetries; n.set && n.value < 0 {
 		p.mistake("%sMaxRetries(%d): at least 0, which dead-letters the first failure", label, n.value)
 	}
+	p.checkDedup(label, c)
 	if c.retry.set {
 		if err := c.retry.value.Validate(); err != nil {
 			for _, err := range flatten(err) {

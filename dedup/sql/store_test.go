@@ -1,0 +1,122 @@
+package dedupsql_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	_ "modernc.org/sqlite" // the driver
+
+	"github.com/rocketkit/rocketkit/dedup"
+	"github.com/rocketkit/rocketkit/dedup/deduptest"
+	dedupsql "github.com/rocketkit/rocketkit/dedup/sql"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// sqlite opens a database of the test's own.
+func sqlite(t *testing.T) *sql.DB {
+	t.Helper()
+	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(t.TempDir(), "db"))+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return db
+}
+
+func made(t *testing.T, db *sql.DB, d dedupsql.Dialect, opts ...dedupsql.Option) *dedupsql.Store {
+	t.Helper()
+	s, err := dedupsql.New(db, d, opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second finds it there
+		if err := s.CreateTable(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return s
+}
+
+func TestSQLiteDoesWhatAStoreMust(t *testing.T) {
+	t.Parallel()
+	deduptest.Run(t, deduptest.Subject{New: func(t *testing.T) dedup.Store { return made(t, sqlite(t), dedupsql.SQLite) }})
+}
+
+func TestWhatIsOverIsDeletedOnTheWay(t *testing.T) {
+	t.Parallel()
+	db := sqlite(t)
+	s := made(t, db, dedupsql.SQLite, dedupsql.Table("seen"))
+	rows := func() (n int) {
+		if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM seen").Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	for i := range 3 {
+		if _, err := s.Claim(t.Context(), fmt.Sprint(i), time.Millisecond); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, deadline := 0, time.Now().Add(30*time.Second); rows() != 1; i++ {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d rows are left", rows())
+		}
+		if _, err := s.Claim(t.Context(), "mine", time.Hour); err != nil {
+			t.Fatal(err)
+		}
+		<-time.After(50 * time.Millisecond)
+	}
+}
+
+func TestEveryMistakeIsReported(t *testing.T) {
+	t.Parallel()
+	_, err := dedupsql.New(nil, 7, dedupsql.Table("a; DROP TABLE b"))
+	for _, want := range []string{"db is nil", "Dialect(7) is not known", `table "a; DROP TABLE b"`} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+	s, err := dedupsql.New(sqlite(t), dedupsql.SQLite)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Claim(t.Context(), strings.Repeat("x", 256), time.Hour); err == nil || !strings.Contains(err.Error(), "256 bytes, at most 255") {
+		t.Error(err)
+	}
+	if _, err := s.Claim(t.Context(), "a", time.Hour); err == nil || !strings.Contains(err.Error(), "rocketkit_dedup") {
+		t.Errorf("without a table: %v", err)
+	}
+}
+
+func ExampleNew() {
+	db, err := sql.Open("sqlite", ":memory:")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1) // each connection would have a memory of its own
+	store, err := dedupsql.New(db, dedupsql.SQLite)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	ctx := context.Background()
+	fmt.Println(store.CreateTable(ctx))
+	c, err := store.Claim(ctx, "pay/payments/o1", time.Minute) // as consumer.Deduplicate(store) does
+	fmt.Println(c.State, err)
+	// Output:
+	// <nil>
+	// claimed <nil>
+}
