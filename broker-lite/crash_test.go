@@ -16,9 +16,6 @@ import (
 // crashSeeds is how many workloads TestWhatIsAcknowledgedSurvivesEveryPowerCut plays.
 var crashSeeds = flag.Uint64("crash-seeds", crashSeedsByDefault, "workloads after whose every file operation the power is cut")
 
-// crashOps is how many operations a workload has.
-const crashOps = 60
-
 // Two of three workloads run with synchronous flush and lose power; the third runs
 // with asynchronous flush, and its process is killed. What is acknowledged must be
 // there afterwards in both.

@@ -2,4 +2,8 @@
 
 package brokerlite
 
-const crashSeedsByDefault = 3
+const (
+	crashSeedsByDefault = 3
+	// crashOps is how many operations a workload has.
+	crashOps = 60
+)

@@ -2,5 +2,9 @@
 
 package brokerlite
 
-// crashSeedsByDefault: the race detector makes each cost a minute.
-const crashSeedsByDefault = 1
+// The race detector makes 60 operations cost a minute, since the broker recovers after
+// each change of a file. Races need no long history.
+const (
+	crashSeedsByDefault = 1
+	crashOps            = 20
+)

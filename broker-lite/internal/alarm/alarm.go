@@ -68,6 +68,10 @@ func (a *Alarm) loop() {
 	defer close(a.done)
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	// A timer whose time is up when it is asked crashes Go's race detector in a synctest
+	// bubble now and then (Go 1.26: two threads use the bubble's race context).
+	past := make(chan time.Time)
+	close(past)
 	var last time.Time // when ring was called last
 	for {
 		at := a.peek()
@@ -75,8 +79,12 @@ func (a *Alarm) loop() {
 			at = earliest
 		}
 		var due <-chan time.Time
-		if !at.IsZero() {
-			timer.Reset(a.sleep(at))
+		switch d := a.sleep(at); {
+		case at.IsZero():
+		case d <= 0:
+			due = past
+		default:
+			timer.Reset(d)
 			due = timer.C
 		}
 		select {
