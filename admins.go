@@ -16,7 +16,7 @@ import (
 // callers share them, and they end with the client. Names are those of the wire: in a
 // namespace they are what message.WithNamespace makes of them.
 func (c *Client) Admin() (*admin.Client, error) {
-	if err := c.open(); err != nil {
+	if _, err := c.open(); err != nil {
 		return nil, err
 	}
 	return c.admins.get()

@@ -12,7 +12,6 @@ import (
 	"github.com/rocketkit/rocketkit/config"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/driver"
-	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/producer"
 	"github.com/rocketkit/rocketkit/trace"
 )
@@ -25,9 +24,11 @@ type Config = config.Config
 // consumers made with it. Any number of clients may be open. It is safe for
 // concurrent use.
 type Client struct {
-	cfg    Config
+	cfg    Config // as it was opened with
 	driver driver.Driver
 	log    *slog.Logger
+	level  *slog.LevelVar // of log
+	chosen func(driver string) string
 	tracer *trace.Tracer
 	admins admins
 	traced messageTrace
@@ -35,9 +36,12 @@ type Client struct {
 	closed chan struct{} // closed when the driver is
 	err    error         // final when closed is
 
+	reloading sync.Mutex // one Reload at a time; held while members are adjusted
+
 	mu      sync.Mutex // guards the following
 	closing bool
-	members []member // what was made, in order
+	now     *Config // as it was reloaded; what it points to is not changed
+	members []made  // in order
 }
 
 // member is a producer or consumer.
@@ -46,17 +50,25 @@ type member interface {
 	Closed() <-chan struct{}
 }
 
+// made is a member and how it takes another configuration; nil: not at all.
+type made struct {
+	member
+	adjust func(from, to *Config) error
+}
+
 // Open makes a client. It does not wait for the network: servers may start
 // later. Without name servers in cfg, NAMESRV_ADDR gives them. Every mistake in
 // cfg and opts is reported, joined; a driver that the program does not link is a
 // *DriverError.
 func Open(ctx context.Context, cfg Config, opts ...Option) (*Client, error) {
 	s := newSettings(opts)
+	level := s.levels()
 	cfg.Driver = s.chosen(cfg.Driver)
 	cfg = cfg.WithDefaults()
 	if err := errors.Join(s.validate(), cfg.Validate()); err != nil {
 		return nil, err
 	}
+	setLevel(level, cfg.LogLevel)
 	factory, err := s.factory(cfg.Driver)
 	if err != nil {
 		return nil, err
@@ -73,7 +85,7 @@ func Open(ctx context.Context, cfg Config, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.Close(ctx))
 	}
-	c := &Client{cfg: cfg, driver: d, log: s.logger, tracer: s.tracer(cfg, d), traced: traced, closed: make(chan struct{}), admins: admins{cfg: dc, driver: d}}
+	c := &Client{cfg: cfg, now: &cfg, driver: d, log: s.logger, level: level, chosen: s.chosen, tracer: s.tracer(cfg, d), traced: traced, closed: make(chan struct{}), admins: admins{cfg: dc, driver: d}}
 	return c, nil
 }
 
@@ -87,8 +99,10 @@ func (c *Client) NewProducer(group string, opts ...producer.Option) (*producer.P
 	if group == "" {
 		group = c.cfg.Producer.Group
 	}
-	return adopt(c, func() (*producer.Producer, error) {
-		return producer.New(c.driver, group, append(c.producerOptions(), opts...)...)
+	return adopt(c, func(cfg *Config) (*producer.Producer, error) {
+		return producer.New(c.driver, group, append(c.producerOptions(cfg), opts...)...)
+	}, func(p *producer.Producer, _, to *Config) error {
+		return p.Adjust(append(c.producerOptions(to), opts...)...)
 	})
 }
 
@@ -100,34 +114,62 @@ func (c *Client) NewConsumer(mux *consumer.Mux, opts ...consumer.GroupOption) (*
 	if mux == nil {
 		return nil, errors.New("new consumer: the mux is nil; make one with consumer.NewMux")
 	}
-	return adopt(c, func() (*consumer.Consumer, error) {
-		return consumer.New(c.driver, mux, append(c.consumerOptions(mux.Group()), opts...)...)
+	group := mux.Group()
+	return adopt(c, func(cfg *Config) (*consumer.Consumer, error) {
+		made, err := consumer.New(c.driver, mux, append(c.consumerOptions(cfg, group), opts...)...)
+		if err != nil {
+			return nil, err
+		}
+		return made, pauseAsSaid(made, nil, pausedHandlers(cfg, group))
+	}, func(made *consumer.Consumer, from, to *Config) error {
+		if err := made.Adjust(append(c.consumerOptions(to, group), opts...)...); err != nil {
+			return err
+		}
+		return pauseAsSaid(made, pausedHandlers(from, group), pausedHandlers(to, group))
 	})
 }
 
-// adopt makes a member of the client.
-func adopt[M member](c *Client, newMember func() (M, error)) (M, error) {
+// adopt makes a member of the client by the configuration as it is now. adjust, unless
+// it is nil, is told of each that is reloaded.
+func adopt[M member](c *Client, newMember func(*Config) (M, error), adjust func(m M, from, to *Config) error) (M, error) {
 	var none M
-	if err := c.open(); err != nil {
-		return none, err
-	}
-	m, err := newMember()
-	if err != nil {
-		return none, err
-	}
-	c.mu.Lock()
-	if c.closing { // meanwhile
-		c.mu.Unlock()
+	for {
+		cfg, err := c.open()
+		if err != nil {
+			return none, err
+		}
+		m, err := newMember(cfg)
+		if err != nil {
+			return none, err
+		}
+		one := made{member: m}
+		if adjust != nil {
+			one.adjust = func(from, to *Config) error { return adjust(m, from, to) }
+		}
+		if c.keep(one, cfg) {
+			return m, nil
+		}
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		defer cancel()
-		return none, errors.Join(fmt.Errorf("client: %w", message.ErrClosed), m.Drain(ctx))
+		err = m.Drain(ctx)
+		cancel()
+		if err != nil {
+			return none, err
+		}
 	}
-	c.members = append(slices.DeleteFunc(c.members, isClosed), m)
-	c.mu.Unlock()
-	return m, nil
 }
 
-func isClosed(m member) bool {
+// keep adds a member, unless the client has been closed meanwhile or reloaded.
+func (c *Client) keep(m made, cfg *Config) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closing || c.now != cfg {
+		return false
+	}
+	c.members = append(slices.DeleteFunc(c.members, isClosed), m)
+	return true
+}
+
+func isClosed(m made) bool {
 	select {
 	case <-m.Closed():
 		return true
@@ -183,7 +225,7 @@ const driverGrace = time.Second
 
 // drainInTurn drains members, the latest first. When ctx ends those that are left
 // are cut off at once, not each after the other's last moment.
-func drainInTurn(ctx context.Context, members []member) []error {
+func drainInTurn(ctx context.Context, members []made) []error {
 	errs := make([]error, len(members))
 	var wg sync.WaitGroup
 	for i, m := range slices.Backward(members) {
@@ -207,86 +249,4 @@ func (c *Client) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), DrainTimeout)
 	defer cancel()
 	return c.Drain(ctx)
-}
-
-// producerOptions are what the configuration says of producers.
-func (c *Client) producerOptions() []producer.Option {
-	p := c.cfg.Producer
-	opts := []producer.Option{producer.Logger(c.log), producer.Tracer(c.tracer), producer.MessageTrace(c.traced.tracer)}
-	add := func(set bool, o producer.Option) {
-		if set {
-			opts = append(opts, o)
-		}
-	}
-	add(p.SendTimeout > 0, producer.SendTimeout(p.SendTimeout))
-	if p.Retries != nil {
-		opts = append(opts, producer.Retries(*p.Retries))
-	}
-	add(p.RetryUnknownOutcome, producer.RetryUnknownOutcome())
-	add(p.MaxMessageSize > 0, producer.MaxMessageSize(int(p.MaxMessageSize)))
-	add(p.Compression == "none", producer.NoCompression())
-	add(p.Compression != "none" && (p.Compression != "" || p.CompressOver > 0), producer.Compress(compression(p)))
-	add(p.MaxInFlight > 0, producer.MaxInFlight(p.MaxInFlight))
-	add(p.MaxInFlightBytes > 0, producer.MaxInFlightBytes(int64(p.MaxInFlightBytes)))
-	add(p.FailFast, producer.FailFast())
-	add(p.AvoidSlow, producer.AvoidSlow())
-	add(p.Linger > 0, producer.Linger(p.Linger))
-	add(p.BatchBytes > 0, producer.BatchBytes(int(p.BatchBytes)))
-	add(p.RateLimit > 0, producer.RateLimit(p.RateLimit))
-	add(p.RequireDurable, producer.RequireDurable())
-	if p.RetryAsync != nil {
-		opts = append(opts, producer.RetryAsync(*p.RetryAsync))
-	}
-	if b := p.Breaker; b.Enabled != nil && !*b.Enabled {
-		return append(opts, producer.NoBreaker())
-	}
-	return append(opts, producer.Breaker(producer.BreakerSettings{Failures: p.Breaker.Failures, OpenFor: p.Breaker.OpenFor}))
-}
-
-// compression is what the configuration, which has been validated, says of it.
-func compression(p config.Producer) driver.Compression {
-	c := driver.Compression{Over: 4 << 10}
-	if p.CompressOver > 0 {
-		c.Over = int(p.CompressOver)
-	}
-	for k := range driver.Zstd + 1 {
-		if k.String() == p.Compression {
-			c.Kind = k
-		}
-	}
-	return c
-}
-
-// consumerOptions are what the configuration says of a consumer group.
-func (c *Client) consumerOptions(group string) []consumer.GroupOption {
-	opts := []consumer.GroupOption{consumer.Logger(c.log), consumer.Tracer(c.tracer), consumer.MessageTrace(c.traced.tracer)}
-	cc, _ := c.cfg.ConsumerOf(group)
-	add := func(set bool, o consumer.GroupOption) {
-		if set {
-			opts = append(opts, o)
-		}
-	}
-	add(cc.From == "last", consumer.From(consumer.Last))
-	add(cc.From == "first", consumer.From(consumer.First))
-	if t, err := time.Parse(time.RFC3339, cc.From); err == nil {
-		opts = append(opts, consumer.FromTime(t))
-	}
-	add(cc.Concurrency > 0, consumer.Concurrency(cc.Concurrency))
-	add(cc.PullBatch > 0, consumer.PullBatch(cc.PullBatch))
-	add(cc.Model == "broadcasting", consumer.Broadcast())
-	add(cc.Instance != "", consumer.Instance(cc.Instance))
-	add(cc.OffsetDir != "", consumer.OffsetDir(cc.OffsetDir))
-	add(cc.Order == "queue", consumer.Ordered())
-	add(cc.Order == "sharding_key", consumer.OrderedBy((*message.Delivery).ShardingKey))
-	add(cc.Suspend > 0, consumer.Suspend(cc.Suspend))
-	if cc.MaxRetries != nil {
-		opts = append(opts, consumer.MaxRetries(*cc.MaxRetries))
-	}
-	add(cc.ConsumeTimeout > 0, consumer.Timeout(cc.ConsumeTimeout))
-	add(cc.ShutdownTimeout > 0, consumer.ShutdownTimeout(cc.ShutdownTimeout))
-	for _, h := range cc.Handlers {
-		add(h.Enabled != nil && !*h.Enabled, consumer.Disable(h.Name))
-		add(h.Concurrency > 0, consumer.ForHandler(h.Name, consumer.Concurrency(h.Concurrency)))
-	}
-	return opts
 }

@@ -11,36 +11,39 @@ import (
 // Start lets it receive; it ends with the client, or earlier with its own Drain or
 // Stop. What is configured for the group is the default of opts.
 func (c *Client) NewFetcher(group string, subs []consumer.Subscription, opts ...consumer.GroupOption) (*consumer.Fetcher, error) {
-	return adopt(c, func() (*consumer.Fetcher, error) {
-		return consumer.NewFetcher(c.driver, group, subs, append(c.consumerOptions(group), opts...)...)
-	})
+	return adopt(c, func(cfg *Config) (*consumer.Fetcher, error) {
+		return consumer.NewFetcher(c.driver, group, subs, append(c.consumerOptions(cfg, group), opts...)...)
+	}, nil)
 }
 
 // NewPuller makes a reader of one topic's queues, from where the program tells it to.
 // It needs no end of its own. What is configured for the group is the default of opts.
 func (c *Client) NewPuller(group string, sub consumer.Subscription, opts ...consumer.GroupOption) (*consumer.Puller, error) {
-	if err := c.open(); err != nil {
+	cfg, err := c.open()
+	if err != nil {
 		return nil, err
 	}
-	return consumer.NewPuller(c.driver, group, sub, append(c.consumerOptions(group), opts...)...)
+	return consumer.NewPuller(c.driver, group, sub, append(c.consumerOptions(cfg, group), opts...)...)
 }
 
 // NewSimpleConsumer makes a consumer that receives messages one request at a time,
 // from brokers of 5.0 and later. It needs no end of its own. What is configured for
 // the group is the default of opts.
 func (c *Client) NewSimpleConsumer(group string, subs []consumer.Subscription, opts ...consumer.GroupOption) (*consumer.SimpleConsumer, error) {
-	if err := c.open(); err != nil {
+	cfg, err := c.open()
+	if err != nil {
 		return nil, err
 	}
-	return consumer.NewSimpleConsumer(c.driver, group, subs, append(c.consumerOptions(group), opts...)...)
+	return consumer.NewSimpleConsumer(c.driver, group, subs, append(c.consumerOptions(cfg, group), opts...)...)
 }
 
-// open is message.ErrClosed when the client is not.
-func (c *Client) open() error {
+// open is the configuration as it is now, and message.ErrClosed when the client is not
+// open.
+func (c *Client) open() (*Config, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {
-		return fmt.Errorf("client: %w", message.ErrClosed)
+		return nil, fmt.Errorf("client: %w", message.ErrClosed)
 	}
-	return nil
+	return c.now, nil
 }

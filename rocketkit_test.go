@@ -216,13 +216,16 @@ func TestTheDriverIsToldWhatIsConfigured(t *testing.T) {
 	cfg := base()
 	cfg.Credentials = config.Credentials{AccessKey: "ak", SecretKeyFile: write("secret", "sk\n"), SecurityToken: "st"}
 	cfg.TLS = config.TLS{Enabled: true, ServerName: "broker.example"}
-	log := slog.New(slog.DiscardHandler)
-	_, a := open(t, cfg, rocketkit.WithLogger(log), rocketkit.WithLogger(nil))
+	var said strings.Builder
+	_, a := open(t, cfg, rocketkit.WithLogger(slog.New(slog.NewTextHandler(&said, nil))), rocketkit.WithLogger(nil))
 	if want := (driver.Credentials{AccessKey: "ak", SecretKey: "sk", SecurityToken: "st"}); a.cfg.Credentials != want {
 		t.Errorf("credentials %#v", a.cfg.Credentials)
 	}
-	if a.cfg.TLS == nil || a.cfg.TLS.ServerName != "broker.example" || a.cfg.TLS.MinVersion != tls.VersionTLS12 || a.cfg.TLS.InsecureSkipVerify || a.cfg.Logger != log {
+	if a.cfg.TLS == nil || a.cfg.TLS.ServerName != "broker.example" || a.cfg.TLS.MinVersion != tls.VersionTLS12 || a.cfg.TLS.InsecureSkipVerify {
 		t.Errorf("config %+v", a.cfg)
+	}
+	if a.cfg.Logger.Info("hello"); !strings.Contains(said.String(), "hello") {
+		t.Error("the driver's logger is not the client's")
 	}
 	own := &tls.Config{MinVersion: tls.VersionTLS13}
 	if _, a = open(t, cfg, rocketkit.WithTLSConfig(own)); a.cfg.TLS != own {
@@ -322,7 +325,8 @@ func TestConsumersAreMadeAsConfigured(t *testing.T) {
 	t.Parallel()
 	cfg := base()
 	cfg.Consumers = []config.Consumer{{
-		Group: "shop", From: "first", Concurrency: 5, PullBatch: 16, MaxRetries: ptr(3), ConsumeTimeout: time.Minute, ShutdownTimeout: time.Second,
+		Group: "shop", From: "first", Concurrency: 5, PullBatch: 16, MaxRetries: ptr(3), ConsumeTimeout: time.Minute, ShutdownTimeout: time.Second, MaxUnsettled: 50, MaxUnsettledBytes: 1 << 10, MaxSpan: 60,
+		Backoff: config.Backoff{Base: time.Second}, StrictRetryDelay: true,
 		Handlers: []config.Handler{{Name: "paid", Concurrency: 7}, {Name: "refund", Enabled: ptr(false)}},
 	}}
 	c, a := open(t, cfg)
@@ -333,7 +337,7 @@ func TestConsumersAreMadeAsConfigured(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := a.subs[0]
-	if got.From != driver.FromFirst || got.PullBatch != 16 || got.MaxRetries != 3 || len(got.Topics) != 1 || got.Topics[0].Topic != "orders" {
+	if got.From != driver.FromFirst || got.PullBatch != 16 || got.MaxRetries != 3 || got.MaxUnsettled != 50 || got.MaxUnsettledBytes != 1<<10 || got.MaxSpan != 60 || !got.ExactRetries || len(got.Topics) != 1 || got.Topics[0].Topic != "orders" {
 		t.Errorf("the driver was told %+v", got)
 	}
 	if got = a.subs[1]; got.From != driver.FromLast || got.PullBatch != 2 || len(got.Topics) != 2 {

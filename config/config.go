@@ -35,15 +35,18 @@ type Config struct {
 	Producer    Producer    `key:"producer"`
 	Consumers   []Consumer  `key:"consumers"`
 	Telemetry   Telemetry   `key:"telemetry"`
+	// LogLevel is the least level that the client logs, "debug", "info", "warn" or
+	// "error", of what its logger takes; everything by default.
+	LogLevel string `key:"log_level" reload:"now"`
 }
 
 // Credentials sign requests where the server's ACL asks for it.
 type Credentials struct {
 	AccessKey string `key:"access_key"`
-	SecretKey string `key:"secret_key"`
+	SecretKey string `key:"secret_key" secret:"true"`
 	// SecretKeyFile is a file that holds the secret key, instead of SecretKey.
 	SecretKeyFile string `key:"secret_key_file"`
-	SecurityToken string `key:"security_token"`
+	SecurityToken string `key:"security_token" secret:"true"`
 }
 
 // String hides the secrets.
@@ -86,6 +89,8 @@ type Producer struct {
 	Group string `key:"group"`
 	// SendTimeout bounds a send with all its attempts; 3s by default.
 	SendTimeout time.Duration `key:"send_timeout"`
+	// AttemptTimeout bounds each attempt; by default one may use all of SendTimeout.
+	AttemptTimeout time.Duration `key:"attempt_timeout"`
 	// Retries is how often a failed send is tried again; nil means 2.
 	Retries *int `key:"retries"`
 	// RetryAsync is nil for the default, true: asynchronous sends are tried again
@@ -112,12 +117,17 @@ type Producer struct {
 	MaxInFlightBytes Size `key:"max_in_flight_bytes"`
 	// FailFast fails a send that finds no place in flight instead of waiting.
 	FailFast bool `key:"fail_fast"`
+	// FaultAvoidance keeps messages away from brokers that failed; nil is the default,
+	// true.
+	FaultAvoidance *bool `key:"fault_avoidance"`
+	// StableKeys moves few sharding keys when brokers come and go (producer.StableKeys).
+	StableKeys bool `key:"stable_keys"`
 	// AvoidSlow keeps messages away from brokers that answer late, and asks those that
 	// failed whether they answer (Java's sendLatencyFaultEnable).
 	AvoidSlow bool `key:"avoid_slow"`
 	// RateLimit is how many messages a second may be sent; without limit by
 	// default.
-	RateLimit float64 `key:"rate_limit"`
+	RateLimit float64 `key:"rate_limit" reload:"now"`
 	// RequireDurable makes errors of results that say that a message is stored
 	// less safely than the broker is configured to store.
 	RequireDurable bool    `key:"require_durable"`
@@ -157,9 +167,19 @@ type Consumer struct {
 	From string `key:"from"`
 	// Concurrency is how many messages each handler works on at once; 20 by
 	// default.
-	Concurrency int `key:"concurrency"`
+	Concurrency int `key:"concurrency" reload:"now"`
 	// PullBatch is the most messages in one pull; 32 by default.
 	PullBatch int `key:"pull_batch"`
+	// MaxUnsettled, MaxUnsettledBytes and MaxSpan are when pulling from a queue pauses:
+	// with so many messages at work, 1000 by default, so many bytes of bodies, 100MiB by
+	// default, or offsets between the first and the last of them, 2000 by default.
+	MaxUnsettled      int  `key:"max_unsettled"`
+	MaxUnsettledBytes Size `key:"max_unsettled_bytes"`
+	MaxSpan           int  `key:"max_span"`
+	// Backoff has other delays than RocketMQ's levels.
+	Backoff Backoff `key:"backoff"`
+	// StrictRetryDelay refuses to round such delays up to levels.
+	StrictRetryDelay bool `key:"strict_retry_delay"`
 	// MaxRetries is how often a failed message is delivered again before it is
 	// dead-lettered; nil leaves it to the handlers, 16 by default.
 	MaxRetries *int `key:"max_retries"`
@@ -173,9 +193,50 @@ type Consumer struct {
 // Handler configures one handler of a group, by its name.
 type Handler struct {
 	Name string `key:"name"`
-	// Enabled is nil for the default, true.
-	Enabled     *bool `key:"enabled"`
-	Concurrency int   `key:"concurrency"`
+	// Enabled is nil for the default, true. One that is not is left out of the group's
+	// subscription, so that all members must agree.
+	Enabled *bool `key:"enabled"`
+	// Paused holds the handler: its messages wait. See consumer.Consumer.Pause.
+	Paused bool `key:"paused" reload:"now"`
+	// Concurrency, MaxRetries, Backoff and ConsumeTimeout are the group's by default.
+	Concurrency    int           `key:"concurrency" reload:"now"`
+	MaxRetries     *int          `key:"max_retries"`
+	Backoff        Backoff       `key:"backoff"`
+	ConsumeTimeout time.Duration `key:"consume_timeout"`
+	// RateLimit is how many messages a second it begins; without limit by default.
+	RateLimit float64 `key:"rate_limit" reload:"now"`
+	// BatchSize is the most messages in a call of a batch handler, 32 by default, and
+	// BatchWait how long one waits for others; 0s, the default, takes what is there.
+	BatchSize  int           `key:"batch_size"`
+	BatchWait  time.Duration `key:"batch_wait"`
+	KillSwitch KillSwitch    `key:"kill_switch"`
+}
+
+// Backoff are growing delays of retries, see retry.Backoff.
+type Backoff struct {
+	// Base is the first delay; without it there is no back-off.
+	Base time.Duration `key:"base"`
+	// Factor is what each delay is multiplied with for the next; 2 by default.
+	Factor float64 `key:"factor"`
+	// Max is the longest; 2h by default.
+	Max time.Duration `key:"max"`
+	// Jitter is the share of each delay of which up to all is taken off at random, 0 to
+	// 1; 0 by default.
+	Jitter float64 `key:"jitter"`
+}
+
+// KillSwitch pauses a handler for a while when its messages fail, see
+// consumer.KillSwitch.
+type KillSwitch struct {
+	Enabled bool `key:"enabled"`
+	// Ratio of failed messages that pauses it; 0.5 by default.
+	Ratio float64 `key:"ratio"`
+	// AtLeast so many messages were handled within the Window; 20 by default.
+	AtLeast int `key:"at_least"`
+	// Window is how long is counted; 1m by default.
+	Window time.Duration `key:"window"`
+	// PauseFor is how long it is paused; 1m by default.
+	PauseFor time.Duration `key:"pause_for"`
 }
 
 // Telemetry configures what is told to OpenTelemetry, and RocketMQ's own message trace.

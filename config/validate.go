@@ -3,6 +3,7 @@ package config
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/url"
 	"time"
@@ -27,6 +28,8 @@ func (c Config) Validate() error {
 	if err := message.CheckNamespace(c.Namespace); err != nil {
 		v.mistake("namespace: %w", err)
 	}
+	var level slog.Level
+	v.check(c.LogLevel == "" || level.UnmarshalText([]byte(c.LogLevel)) == nil, "log_level: %q; want debug, info, warn or error", c.LogLevel)
 	v.credentials(c.Credentials)
 	v.tls(c.TLS)
 	v.producer(c.Producer)
@@ -87,6 +90,7 @@ func (v *validator) producer(p Producer) {
 		}
 	}
 	v.duration("producer.send_timeout", p.SendTimeout)
+	v.duration("producer.attempt_timeout", p.AttemptTimeout)
 	if p.Retries != nil {
 		v.notNegative("producer.retries", *p.Retries)
 	}
@@ -128,6 +132,10 @@ func (v *validator) consumer(at string, c Consumer) {
 	}
 	v.notNegative(at+".concurrency", c.Concurrency)
 	v.notNegative(at+".pull_batch", c.PullBatch)
+	v.notNegative(at+".max_unsettled", c.MaxUnsettled)
+	v.check(c.MaxUnsettledBytes >= 0, "%s.max_unsettled_bytes is negative", at)
+	v.notNegative(at+".max_span", c.MaxSpan)
+	v.backoff(at, c.Backoff)
 	if c.MaxRetries != nil {
 		v.notNegative(at+".max_retries", *c.MaxRetries)
 	}
@@ -138,6 +146,32 @@ func (v *validator) consumer(at string, c Consumer) {
 		v.check(h.Name != "", "%s.handlers[%d]: name is missing", at, i)
 		v.check(h.Name == "" || !seen[h.Name], "%s.handlers: %q is configured twice", at, h.Name)
 		seen[h.Name] = true
-		v.notNegative(fmt.Sprintf("%s.handlers[%d].concurrency", at, i), h.Concurrency)
+		v.handler(fmt.Sprintf("%s.handlers[%d]", at, i), h)
 	}
+}
+
+func (v *validator) handler(at string, h Handler) {
+	v.notNegative(at+".concurrency", h.Concurrency)
+	if h.MaxRetries != nil {
+		v.notNegative(at+".max_retries", *h.MaxRetries)
+	}
+	v.backoff(at, h.Backoff)
+	v.duration(at+".consume_timeout", h.ConsumeTimeout)
+	v.check(h.RateLimit >= 0, "%s.rate_limit: %v is negative", at, h.RateLimit)
+	v.notNegative(at+".batch_size", h.BatchSize)
+	v.duration(at+".batch_wait", h.BatchWait)
+	k := h.KillSwitch
+	v.check(k.Enabled || k == KillSwitch{}, "%s.kill_switch: enabled is false, so that the other keys would do nothing", at)
+	v.check(k.Ratio >= 0 && k.Ratio <= 1, "%s.kill_switch.ratio: %v is not within 0 and 1", at, k.Ratio)
+	v.notNegative(at+".kill_switch.at_least", k.AtLeast)
+	v.duration(at+".kill_switch.window", k.Window)
+	v.duration(at+".kill_switch.pause_for", k.PauseFor)
+}
+
+func (v *validator) backoff(at string, b Backoff) {
+	v.duration(at+".backoff.base", b.Base)
+	v.check(b.Base > 0 || b == Backoff{}, "%s.backoff: base is missing, without which the other keys do nothing", at)
+	v.check(b.Factor == 0 || b.Factor >= 1, "%s.backoff.factor: %v is less than 1", at, b.Factor)
+	v.check(b.Max == 0 || b.Max >= b.Base, "%s.backoff.max: %s is less than base", at, b.Max)
+	v.check(b.Jitter >= 0 && b.Jitter <= 1, "%s.backoff.jitter: %v is not within 0 and 1", at, b.Jitter)
 }

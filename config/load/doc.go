@@ -16,4 +16,11 @@
 //
 // Durations have a unit (3s, 500ms); sizes may have one (4MiB); lists of
 // addresses may be one text ("a:9876;b:9876").
+//
+// A Watcher loads the files anew when they change and hands the configuration to a
+// client's Reload, which takes log_level, rate_limit, concurrency and paused while the
+// program runs, and says of all other keys that they need a restart:
+//
+//	watcher := load.NewWatcher(client.Reload, load.File("app.yaml"), load.Logger(slog.Default()))
+//	err := rocketkit.Run(ctx, client, consumer, watcher)
 package load

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -20,6 +21,7 @@ type Option func(*sources)
 type sources struct {
 	files   []source
 	environ []string
+	logger  *slog.Logger // a Watcher's
 }
 
 type source struct {
@@ -47,14 +49,20 @@ func Environ(environ []string) Option {
 	return func(s *sources) { s.environ = append([]string{}, environ...) }
 }
 
+// gather is what opts say.
+func gather(opts []Option) sources {
+	src := sources{environ: os.Environ(), logger: slog.New(slog.DiscardHandler)}
+	for _, o := range opts {
+		o(&src)
+	}
+	return src
+}
+
 // Load reads the configuration. Every mistake in it is reported, joined; what is
 // merely missing is left to config.Config.Validate, so that an application can
 // fill it in.
 func Load(opts ...Option) (config.Config, error) {
-	src := sources{environ: os.Environ()}
-	for _, o := range opts {
-		o(&src)
-	}
+	src := gather(opts)
 	tree := map[string]any{}
 	var errs []error
 	for _, f := range src.files {

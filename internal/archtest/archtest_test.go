@@ -67,7 +67,7 @@ var mayImport = map[string][]string{
 // sdkMustNotLink are import path prefixes that a program which imports only the
 // root, producer and consumer must not link.
 var sdkMustNotLink = []string{
-	"github.com/spf13/viper", "github.com/spf13/cobra", "github.com/google/wire",
+	"github.com/spf13/viper", "github.com/fsnotify/fsnotify", "github.com/spf13/cobra", "github.com/google/wire",
 	"github.com/apache/rocketmq-client-go", "database/sql", "modernc.org/sqlite", "google.golang.org/protobuf",
 	"go.opentelemetry.io/otel/sdk", "go.opentelemetry.io/otel/exporters",
 	module + "/broker-lite", module + "/driver/clientgo",
