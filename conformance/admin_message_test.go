@@ -97,5 +97,6 @@ func adminMessageRows() []adminRow {
 				r.says(out, `^Pub traced_p 127.0.0.1 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d 7ms success`, `^Sub traced_c 127.0.0.1 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d 5ms success`)
 			},
 		},
+		tracedRow(),
 	}
 }
