@@ -49,7 +49,8 @@ type Settled struct {
 	Group string
 	// Delivery is the message; nil for a commit.
 	Delivery *message.Delivery
-	// Queue is that of a commit, zero for all of the group's.
+	// Queue is that of a commit; without a broker for all of the topic's, and without a
+	// topic for all of the group's.
 	Queue message.Queue
 	// Server is the broker's "host:port", "" when it is not known: it is that where the
 	// message was stored then.
@@ -99,7 +100,7 @@ func (t *Tracer) settle(ctx context.Context, name string, r Settled) {
 		switch {
 		case d != nil:
 			attrs = append(attrs, deliveryAttributes(d)...)
-		case r.Queue != message.Queue{}:
+		case r.Queue.Broker != "":
 			attrs = append(attrs, partition(r.Queue))
 		}
 		s.span.SetAttributes(append(attrs, op.peerAttributes()...)...)

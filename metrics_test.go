@@ -1,0 +1,223 @@
+package rocketkit_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/attribute"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+
+	"github.com/rocketkit/rocketkit"
+	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
+	"github.com/rocketkit/rocketkit/consumer"
+	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/trace"
+)
+
+// series are the metrics of a scope: each with its attributes, and what it says, which is
+// the count of a histogram.
+type series map[string]int64
+
+// reading collects what r has; port stands for the broker's.
+func reading(t *testing.T, r *sdkmetric.ManualReader, port int) (series, map[string]metricdata.Metrics) {
+	t.Helper()
+	var rm metricdata.ResourceMetrics
+	if err := r.Collect(t.Context(), &rm); err != nil {
+		t.Fatal(err)
+	}
+	all, byName := series{}, map[string]metricdata.Metrics{}
+	for _, scope := range rm.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			byName[m.Name] = m
+			switch data := m.Data.(type) {
+			case metricdata.Sum[int64]:
+				for _, p := range data.DataPoints {
+					all[m.Name+labels(p.Attributes, port)] += p.Value
+				}
+			case metricdata.Histogram[float64]:
+				for _, p := range data.DataPoints {
+					all[m.Name+labels(p.Attributes, port)] += int64(p.Count)
+				}
+			default:
+				t.Errorf("%s is a %T", m.Name, m.Data)
+			}
+		}
+	}
+	return all, byName
+}
+
+func labels(set attribute.Set, port int) string {
+	var parts []string
+	for _, kv := range set.ToSlice() {
+		name, value := string(kv.Key), kv.Value.Emit()
+		switch name {
+		case "messaging.system", "messaging.operation.name":
+			continue // see the test of units
+		case "messaging.destination.partition.id":
+			value = value[:strings.LastIndexByte(value, '-')+1] + "0"
+		case "server.port":
+			if value == fmt.Sprint(port) {
+				value = "0"
+			}
+		}
+		name = strings.TrimPrefix(name, "messaging.")
+		parts = append(parts, name+"="+value)
+	}
+	slices.Sort(parts)
+	op, _ := set.Value("messaging.operation.name")
+	return strings.TrimSpace(" "+op.AsString()) + "{" + strings.Join(parts, " ") + "}"
+}
+
+func TestMetricsCountWhatIsSentAndConsumed(t *testing.T) {
+	inCluster(t, func(t *testing.T, s cluster) {
+		r, rec := sdkmetric.NewManualReader(), tracetest.NewSpanRecorder()
+		o := telemetry{s, s.connect(rocketkit.WithTelemetry(trace.Options{
+			Provider:      sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec)),
+			MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(r)),
+		})), rec}
+		p := newProducer(t, o.Client, "pay")
+		same := message.ShardingKey("k")
+		for range 2 {
+			if _, err := p.Send(t.Context(), message.New("orders", []byte("b"), same)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := p.SendBatch(t.Context(), []*message.Message{message.New("orders", []byte("b"), same), message.New("orders", []byte("b"), same)}); err != nil {
+			t.Fatal(err)
+		}
+		refuse := s.Fault(brokerlite.Match{Code: 310}, brokerlite.Answer(2, "busy"))
+		if _, err := p.Send(t.Context(), message.New("orders", []byte("b"), same)); err == nil {
+			t.Error("it was sent")
+		}
+		refuse()
+
+		proceed := make(chan struct{})
+		mux := consumer.NewMux("shop", consumer.From(consumer.First), consumer.MaxRetries(1), consumer.Concurrency(1))
+		consumer.Handle(mux, "orders", func(ctx context.Context, _ string) error {
+			if d := message.DeliveryFrom(ctx); d.QueueOffset == 0 && d.ReconsumeTimes == 0 {
+				<-proceed
+				return errors.New("boom")
+			} else if d.ReconsumeTimes == 1 {
+				return errors.New("boom")
+			}
+			return nil
+		}, consumer.Name("ship"))
+		c, err := o.NewConsumer(mux)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		got, _ := reading(t, r, o.port())
+		for name, want := range map[string]int64{
+			"rocketkit.consumer.in_flight{consumer.group.name=shop rocketkit.handler.name=ship}":                                           4,
+			"rocketkit.consumer.lag{consumer.group.name=shop destination.name=orders destination.partition.id=broker-a-0}":                 4,
+			"rocketkit.producer.in_flight{rocketkit.producer.group=pay}":                                                                   0,
+			"rocketkit.producer.breaker.state{rocketkit.breaker.state=closed rocketkit.broker.name=broker-a rocketkit.producer.group=pay}": 1,
+		} {
+			if n, ok := got[name]; n != want || !ok {
+				t.Errorf("while the handler waits %s is %d, want %d", name, n, want)
+			}
+		}
+		close(proceed)
+		time.Sleep(time.Minute) // the retry, and the dead letter
+		synctest.Wait()
+		got, _ = reading(t, r, o.port())
+		const server = " server.address=127.0.0.1 server.port=0"
+		want := series{
+			"messaging.client.operation.durationsend{destination.name=orders operation.type=send" + server + "}":                              3,
+			"messaging.client.operation.durationsend{destination.name=orders error.type=SYSTEM_BUSY operation.type=send" + server + "}":       1,
+			"messaging.client.operation.durationnack{consumer.group.name=shop destination.name=orders operation.type=settle" + server + "}":   2,
+			"messaging.client.sent.messagessend{destination.name=orders" + server + "}":                                                       4,
+			"messaging.client.sent.messagessend{destination.name=orders error.type=SYSTEM_BUSY" + server + "}":                                1,
+			"messaging.client.consumed.messagesprocess{consumer.group.name=shop destination.name=orders" + server + "}":                       3,
+			"messaging.client.consumed.messagesprocess{consumer.group.name=shop destination.name=orders error.type=_OTHER" + server + "}":     2,
+			"messaging.process.durationprocess{consumer.group.name=shop destination.name=orders" + server + "}":                               3,
+			"messaging.process.durationprocess{consumer.group.name=shop destination.name=orders error.type=_OTHER" + server + "}":             2,
+			"rocketkit.producer.in_flight{rocketkit.producer.group=pay}":                                                                      0,
+			"rocketkit.producer.retries{destination.name=orders rocketkit.producer.group=pay}":                                                2,
+			"rocketkit.producer.breaker.state{rocketkit.breaker.state=closed rocketkit.broker.name=broker-a rocketkit.producer.group=pay}":    1,
+			"rocketkit.producer.breaker.state{rocketkit.breaker.state=half_open rocketkit.broker.name=broker-a rocketkit.producer.group=pay}": 0,
+			"rocketkit.producer.breaker.state{rocketkit.breaker.state=open rocketkit.broker.name=broker-a rocketkit.producer.group=pay}":      0,
+			"rocketkit.consumer.in_flight{consumer.group.name=shop rocketkit.handler.name=ship}":                                              0,
+			"rocketkit.consumer.lag{consumer.group.name=shop destination.name=orders destination.partition.id=broker-a-0}":                    0,
+			"rocketkit.consumer.lag{consumer.group.name=shop destination.name=%RETRY%shop destination.partition.id=broker-a-0}":               0,
+			"rocketkit.consumer.retries{consumer.group.name=shop destination.name=orders}":                                                    1,
+			"rocketkit.consumer.dead_letters{consumer.group.name=shop destination.name=orders}":                                               1,
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("metrics (-want +got):\n%s", diff)
+		}
+		if err := errors.Join(c.Drain(t.Context()), p.Close()); err != nil {
+			t.Fatal(err)
+		}
+		got, byName := reading(t, r, o.port())
+		for name := range got {
+			if strings.HasPrefix(name, "rocketkit.consumer.lag") || strings.Contains(name, "in_flight") {
+				t.Errorf("%s is told after the end", name)
+			}
+		}
+		instruments(t, byName)
+		sameDurations(t, byName["messaging.client.operation.duration"], rec.Ended(), "send", "nack")
+		sameDurations(t, byName["messaging.process.duration"], rec.Ended(), "process")
+	})
+}
+
+// instruments checks what is not of a single series.
+func instruments(t *testing.T, byName map[string]metricdata.Metrics) {
+	t.Helper()
+	units := map[string]string{}
+	for name, m := range byName {
+		units[name] = m.Unit
+		h, ok := m.Data.(metricdata.Histogram[float64])
+		if !ok {
+			continue
+		}
+		for _, p := range h.DataPoints {
+			if diff := cmp.Diff([]float64{0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1, 2.5, 5, 7.5, 10}, p.Bounds); diff != "" {
+				t.Errorf("boundaries of %s (-want +got):\n%s", name, diff)
+			}
+			if system, _ := p.Attributes.Value("messaging.system"); system.AsString() != "rocketmq" {
+				t.Errorf("%s is of the system %q", name, system.AsString())
+			}
+		}
+	}
+	want := map[string]string{
+		"messaging.client.operation.duration": "s", "messaging.process.duration": "s",
+		"messaging.client.sent.messages": "{message}", "messaging.client.consumed.messages": "{message}",
+		"rocketkit.producer.retries": "{attempt}", "rocketkit.consumer.retries": "{message}", "rocketkit.consumer.dead_letters": "{message}",
+	}
+	if diff := cmp.Diff(want, units); diff != "" {
+		t.Errorf("units (-want +got):\n%s", diff)
+	}
+}
+
+// sameDurations checks that a histogram has the spans' durations.
+func sameDurations(t *testing.T, m metricdata.Metrics, spans []sdktrace.ReadOnlySpan, operations ...string) {
+	t.Helper()
+	var want, got float64
+	for _, s := range spans {
+		if op, _, _ := strings.Cut(s.Name(), " "); slices.Contains(operations, op) {
+			want += s.EndTime().Sub(s.StartTime()).Seconds()
+		}
+	}
+	for _, p := range m.Data.(metricdata.Histogram[float64]).DataPoints {
+		got += p.Sum
+	}
+	if d := want - got; d > 1e-6 || d < -1e-6 || want == 0 {
+		t.Errorf("%s has %f s, the spans have %f s", m.Name, got, want)
+	}
+}
