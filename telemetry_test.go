@@ -45,7 +45,7 @@ type telemetry struct {
 	rec *tracetest.SpanRecorder
 }
 
-func (s cluster) traced(o trace.Options, opts ...rocketkit.Option) telemetry {
+func (s cluster) observed(o trace.Options, opts ...rocketkit.Option) telemetry {
 	rec := tracetest.NewSpanRecorder()
 	o.Provider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))
 	return telemetry{s, s.connect(append(opts, rocketkit.WithTelemetry(o))...), rec}
@@ -238,7 +238,7 @@ func TestSpansOfEveryKindOfSend(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inCluster(t, func(t *testing.T, s cluster) {
-				o := s.traced(trace.Options{})
+				o := s.observed(trace.Options{})
 				if err := tc.send(o, newProducer(t, o.Client, "pay", tc.opts...)); err != nil {
 					t.Error(err)
 				}
@@ -389,7 +389,7 @@ func TestSpansOfEveryKindOfConsumption(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			inCluster(t, func(t *testing.T, s cluster) {
-				o := s.traced(trace.Options{LinkOnly: tc.link})
+				o := s.observed(trace.Options{LinkOnly: tc.link})
 				if _, err := newProducer(t, o.Client, "pay").Send(t.Context(), message.New("orders", []byte("b"), tc.opts...)); err != nil {
 					t.Fatal(err)
 				}
