@@ -7,71 +7,55 @@ import (
 	"io"
 	"log/slog"
 	"math"
-	"net/http"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"github.com/rocketkit/rocketkit"
 	"github.com/rocketkit/rocketkit/consumer"
-	"github.com/rocketkit/rocketkit/retry"
+	"github.com/rocketkit/rocketkit/wireset"
 )
-
-// service is one of the two services.
-type service interface {
-	routes(mux *http.ServeMux)
-	// ready waits until the service can start.
-	ready(ctx context.Context) error
-	receiver() *consumer.Consumer
-}
-
-// bothServices, onlyPay and onlyOrders are what a process may run.
-func bothServices(o *orderService, p *payService) []service { return []service{o, p} }
-func onlyPay(p *payService) []service                       { return []service{p} }
-func onlyOrders(o *orderService) []service                  { return []service{o} }
 
 // app is everything that runs in the process. It is a rocketkit.Runner: Run would
 // give each of its parts 30 s to end, and together they have 5 s.
 type app struct {
-	settings settings
-	cluster  cluster
-	client   *rocketkit.Client
-	services []service
-	server   *server
-	log      *slog.Logger
+	settings  settings
+	server    *server // first, so that its port is taken before anything else is started
+	cluster   cluster
+	client    *rocketkit.Client
+	consumers wireset.Consumers
+	orders    *orderService
+	log       *slog.Logger
 }
 
-func newApp(s settings, srv *server, services []service, c cluster, client *rocketkit.Client, log *slog.Logger) *app {
-	return &app{settings: s, cluster: c, client: client, services: services, server: srv, log: log}
-}
-
-// newMux makes the Mux of a consumer group. --retries wins over the file where it
-// is given, by the options, which are for Client.NewConsumer.
-func newMux(group string, s settings, from consumer.GroupOption) (*consumer.Mux, []consumer.GroupOption) {
-	retries := consumer.Retry(retry.Levels(s.retries))
-	mux := consumer.NewMux(group, from, retries)
-	if s.retriesGiven {
-		return mux, []consumer.GroupOption{retries}
+// muxes are the consumer groups of the services that run in this process.
+func muxes(s settings, pay payServiceListeners, orders orderServiceListeners) (all []*consumer.Mux) {
+	if s.runs(servicePay) {
+		mux := consumer.NewMux("pay_consumer_group")
+		mux.Add(pay...)
+		all = append(all, mux)
 	}
-	return mux, nil
+	if s.runs(serviceOrderTimeout) {
+		// From the first: a time-out that was due before this group's first start counts.
+		mux := consumer.NewMux("order_timeout_consumer_group", consumer.From(consumer.First))
+		mux.Add(orders...)
+		all = append(all, mux)
+	}
+	return all
 }
 
-// inject makes the app that the settings ask for. The returned function ends what
-// was opened for it.
-func inject(ctx context.Context, s settings, log *slog.Logger) (*app, func(), error) {
-	switch s.service {
-	case servicePay:
-		return injectPay(ctx, s, log)
-	case serviceOrderTimeout:
-		return injectOrderTimeout(ctx, s, log)
+// groupOptions win over the configuration: --retries does where it is given.
+func groupOptions(s settings) []consumer.GroupOption {
+	if !s.retriesGiven {
+		return nil
 	}
-	return injectAll(ctx, s, log)
+	return []consumer.GroupOption{consumer.MaxRetries(s.retries)}
 }
 
 // run serves until ctx ends, and then finishes what has begun.
 func (a *app) run(ctx context.Context, out io.Writer) error {
-	for _, s := range a.services {
-		if err := s.ready(ctx); ctx.Err() != nil {
+	if a.settings.runs(serviceOrderTimeout) {
+		if err := a.orders.ready(ctx); ctx.Err() != nil {
 			return nil // ended before it began
 		} else if err != nil {
 			return err
@@ -92,10 +76,8 @@ const drainTimeout = 2 * time.Second
 
 // Start implements rocketkit.Runner.
 func (a *app) Start(ctx context.Context) error {
-	for _, s := range a.services {
-		if err := s.receiver().Start(ctx); err != nil {
-			return err
-		}
+	if err := a.consumers.Start(ctx); err != nil {
+		return err
 	}
 	return a.server.Start(ctx)
 }

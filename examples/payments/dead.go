@@ -21,6 +21,8 @@ type deadPayment struct {
 }
 
 // onDead writes a dead letter down. Its group is pay_consumer_group_dlq.
+//
+//rocketmq:dlq
 func (p *payService) onDead(ctx context.Context, d *message.Delivery) error {
 	dead := deadPayment{
 		ID: d.ID, Tag: d.Tag, Keys: strings.Join(d.Keys(), " "), Body: string(d.Body),

@@ -37,7 +37,8 @@
 //
 // # Where to look
 //
-// pay.go sends and consumes payments, timeout.go times orders out, app.go puts
-// everything together and wire.go says what needs what. After a change of wire.go
-// run go generate.
+// pay.go sends and consumes payments, timeout.go times orders out, and the lines
+// //rocketmq: above their handlers say of what. payments.yaml has the configuration,
+// app.go starts and ends everything and wire.go says what it is made of. After a change
+// of wire.go or a handler run go generate.
 package main

@@ -33,10 +33,13 @@ func listen(ctx context.Context, s settings) (net.Listener, func(), error) {
 	return l, func() { _ = l.Close() }, nil // closed already when it was served
 }
 
-func newServer(l net.Listener, services []service, log *slog.Logger) *server {
+func newServer(l net.Listener, s settings, pay *payService, orders *orderService, log *slog.Logger) *server {
 	mux := http.NewServeMux()
-	for _, s := range services {
-		s.routes(mux)
+	if s.runs(servicePay) {
+		pay.routes(mux)
+	}
+	if s.runs(serviceOrderTimeout) {
+		orders.routes(mux)
 	}
 	return &server{l: l, log: log, served: make(chan error, 1), http: http.Server{
 		Handler:           http.MaxBytesHandler(inJSON(mux), maxRequestBody),

@@ -12,7 +12,10 @@ import (
 	"syscall"
 )
 
-// The second line removes wire's own, which would write its tools into go.mod.
+//rocketmq:wire
+
+// The last line removes wire's own, which would write its tools into go.mod.
+//go:generate go run github.com/rocketkit/rocketkit/cmd/rocketkit generate
 //go:generate go run github.com/google/wire/cmd/wire@v0.7.0
 //go:generate sh -c "sed -i.bak '/go:generate/d' wire_gen.go && rm wire_gen.go.bak"
 

@@ -10,19 +10,13 @@ import (
 	"strings"
 	"time"
 
-	"github.com/rocketkit/rocketkit"
-	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/delay"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/producer"
 )
 
-// What the pay service is called in RocketMQ.
-const (
-	payGroup         = "pay_group"
-	payConsumerGroup = "pay_consumer_group"
-	payTopic         = "pay_test_topic"
-)
+// payTopic is the topic of payments.
+const payTopic = "pay_test_topic"
 
 const (
 	defaultTag = "tag1"
@@ -30,7 +24,7 @@ const (
 	greeting   = "Hello rocketmq = "
 	// failing is the text of payments whose consumption fails.
 	failing = "fail"
-	// sendTimeout bounds a send with its retries.
+	// sendTimeout bounds a send with its retries; payments.yaml has it, too.
 	sendTimeout = 10 * time.Second
 	// payDelay is the delay level of /api/pay/delay: 5 s.
 	payDelay = 2
@@ -38,42 +32,13 @@ const (
 
 // payService sends payments, consumes them, and keeps the dead ones.
 type payService struct {
+	settings settings
 	db       *database
 	log      *slog.Logger
 	producer *producer.Producer
-	consumer *consumer.Consumer
-	maxBody  int // bytes; 0 is the client's own limit
 }
 
-// payHandlers are the consumers of payments, with what they subscribe to.
-type payHandlers struct {
-	Payment consumer.Func[string] `topic:"pay_test_topic" tags:"*"`
-}
-
-func newPayService(s settings, client *rocketkit.Client, db *database, log *slog.Logger) (*payService, error) {
-	p := &payService{db: db, log: log, maxBody: int(s.client.Producer.MaxMessageSize)}
-	var err error
-	if p.producer, err = client.NewProducer(payGroup); err != nil {
-		return nil, err
-	}
-	mux, opts := newMux(payConsumerGroup, s, consumer.From(consumer.Last))
-	if err := consumer.Bind(mux, payHandlers{Payment: p.onPayment}); err != nil {
-		return nil, err
-	}
-	consumer.HandleDLQ(mux, p.onDead)
-	if p.consumer, err = client.NewConsumer(mux, opts...); err != nil {
-		return nil, err
-	}
-	return p, nil
-}
-
-// ready implements service.
-func (p *payService) ready(context.Context) error { return nil }
-
-// receiver implements service.
-func (p *payService) receiver() *consumer.Consumer { return p.consumer }
-
-// routes implements service.
+// routes are what it serves.
 func (p *payService) routes(mux *http.ServeMux) {
 	mux.HandleFunc("/api/pay/pay_cb", p.payCallback)
 	mux.HandleFunc("/api/pay/async", p.payAsync)
@@ -194,11 +159,13 @@ func (p *payService) payment(r *http.Request, opts ...message.Option) (*message.
 	}
 	opts = append(opts, message.Tag(or("tag", defaultTag)), message.Key(or("order", defaultKey)))
 	m := message.New(payTopic, []byte(greeting+r.Form.Get("text")), opts...)
-	return m, m.Validate(p.maxBody)
+	return m, m.Validate(int(p.settings.client.Producer.MaxMessageSize))
 }
 
 // onPayment consumes a payment. Its key may be the id of an order, which is paid
 // then. It may be called more than once for one payment.
+//
+//rocketmq:listener topic=pay_test_topic
 func (p *payService) onPayment(ctx context.Context, body string) error {
 	d := message.DeliveryFrom(ctx)
 	p.log.Info(fmt.Sprintf("topic=%s, tags=%s, keys=%s, msg=%s", d.Topic, d.Tag, strings.Join(d.Keys(), " "), body))

@@ -44,34 +44,15 @@ func openCluster(ctx context.Context, s settings, log *slog.Logger) (cluster, fu
 	return cluster{nameServers: []string{b.NameServer()}, embedded: true}, end, nil
 }
 
-// openClient opens the one client of the process. The returned function closes it,
-// where app.Drain has not.
-func openClient(ctx context.Context, s settings, c cluster, log *slog.Logger) (*rocketkit.Client, func(), error) {
-	client, err := rocketkit.Open(ctx, clientConfig(s, c), rocketkit.WithLogger(warnings(log)))
-	if err != nil {
-		return nil, nil, err
-	}
-	closeClient := func() {
-		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
-		defer cancel()
-		_ = client.Drain(ctx) // app.Drain has said it; without it nothing had begun
-	}
-	return client, closeClient, nil
+// clientConfig is what the configuration says, of this cluster.
+func clientConfig(s settings, c cluster) config.Config {
+	s.client.NameServers = c.nameServers
+	return s.client
 }
 
-// clientConfig is what the file and the environment say, with this service's own
-// defaults.
-func clientConfig(s settings, c cluster) config.Config {
-	cfg := s.client
-	cfg.NameServers = c.nameServers
-	if cfg.Producer.Retries == nil {
-		cfg.Producer.Retries = new(int)
-		*cfg.Producer.Retries = 3
-	}
-	if cfg.Producer.SendTimeout == 0 {
-		cfg.Producer.SendTimeout = sendTimeout
-	}
-	return cfg
+// clientOptions let the client say what is worth a warning.
+func clientOptions(log *slog.Logger) []rocketkit.Option {
+	return []rocketkit.Option{rocketkit.WithLogger(warnings(log))}
 }
 
 // unreachable says why no name server can be reached, nil when one can. The client

@@ -1,6 +1,7 @@
 package main
 
 import (
+	_ "embed"
 	"errors"
 	"flag"
 	"fmt"
@@ -25,6 +26,11 @@ const (
 
 // minOrderTimeout leaves an order time to be written down before it ends.
 const minOrderTimeout = 100 * time.Millisecond
+
+// defaults are this service's own configuration.
+//
+//go:embed payments.yaml
+var defaults []byte
 
 // settings are what flags, the environment and a file say. They are not changed
 // once they are read.
@@ -87,7 +93,7 @@ func readSettings(args, environ []string, help io.Writer) (settings, error) {
 	}
 	fs.Visit(func(f *flag.Flag) { s.retriesGiven = s.retriesGiven || f.Name == "retries" })
 
-	opts := []load.Option{load.Environ(environ)}
+	opts := []load.Option{load.Environ(environ), load.Data("payments.yaml", "yaml", defaults)}
 	if file != "" {
 		opts = append(opts, load.File(file))
 	}

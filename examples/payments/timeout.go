@@ -9,20 +9,14 @@ import (
 	"net/http"
 	"time"
 
-	"github.com/rocketkit/rocketkit"
-	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/delay"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/producer"
 	"github.com/rocketkit/rocketkit/retry"
 )
 
-// What the order-timeout service is called in RocketMQ.
-const (
-	orderGroup        = "order_group"
-	timeoutConsumer   = "order_timeout_consumer_group"
-	orderTimeoutTopic = "order_timeout_topic"
-)
+// orderTimeoutTopic is the topic of orders' time-outs.
+const orderTimeoutTopic = "order_timeout_topic"
 
 // probeTag marks the message that asks whether the server has timer messages.
 const probeTag = "probe"
@@ -30,37 +24,21 @@ const probeTag = "probe"
 // orderService makes orders and closes those that nobody pays: the message of an
 // order's time-out is sent with the order and delivered when its time is over.
 type orderService struct {
+	settings settings
 	db       *database
 	log      *slog.Logger
 	producer *producer.Producer
-	consumer *consumer.Consumer
-	timeout  time.Duration
-	delay    message.Option
-	ask      time.Duration // see settings.askTimeout
 }
 
-func newOrderService(s settings, client *rocketkit.Client, db *database, log *slog.Logger) (*orderService, error) {
-	o := &orderService{db: db, log: log, timeout: s.orderTimeout, delay: delay.After(s.orderTimeout), ask: s.askTimeout}
-	if level, ok := delay.LevelFor(s.orderTimeout); ok {
-		o.delay = delay.Level(level) // every server has levels
+// delay lets a message be delivered when an order's time is over.
+func (o *orderService) delay() message.Option {
+	if level, ok := delay.LevelFor(o.settings.orderTimeout); ok {
+		return delay.Level(level) // every server has levels
 	}
-	var err error
-	if o.producer, err = client.NewProducer(orderGroup); err != nil {
-		return nil, err
-	}
-	// From the first: a time-out that was due before this group's first start counts.
-	mux, opts := newMux(timeoutConsumer, s, consumer.From(consumer.First))
-	consumer.Handle(mux, orderTimeoutTopic, o.onTimeout)
-	if o.consumer, err = client.NewConsumer(mux, opts...); err != nil {
-		return nil, err
-	}
-	return o, nil
+	return delay.After(o.settings.orderTimeout)
 }
 
-// receiver implements service.
-func (o *orderService) receiver() *consumer.Consumer { return o.consumer }
-
-// routes implements service.
+// routes are what it serves.
 func (o *orderService) routes(mux *http.ServeMux) {
 	mux.HandleFunc("POST /api/orders", o.create)
 	mux.HandleFunc("GET /api/orders/{id}", o.get)
@@ -74,16 +52,16 @@ const slowest = 30 * time.Second
 // harm, but an order without a time-out would stay unpaid for ever.
 func (o *orderService) create(w http.ResponseWriter, r *http.Request) {
 	id := rand.Text()
-	if _, err := o.producer.Send(r.Context(), message.New(orderTimeoutTopic, []byte(id), message.Key(id), o.delay)); err != nil {
+	if _, err := o.producer.Send(r.Context(), message.New(orderTimeoutTopic, []byte(id), message.Key(id), o.delay())); err != nil {
 		writeFailure(w, fmt.Errorf("the order's time-out cannot be sent: %w", err))
 		return
 	}
 	now := time.Now()
-	if err := o.db.addOrder(r.Context(), order{ID: id, Status: unpaid, Created: now, Closes: now.Add(o.timeout)}); err != nil {
+	if err := o.db.addOrder(r.Context(), order{ID: id, Status: unpaid, Created: now, Closes: now.Add(o.settings.orderTimeout)}); err != nil {
 		writeFailure(w, err)
 		return
 	}
-	o.log.Info("order is made", "order", id, "closes", o.timeout)
+	o.log.Info("order is made", "order", id, "closes", o.settings.orderTimeout)
 	w.Header().Set("Location", "/api/orders/"+id)
 	writeJSON(w, http.StatusCreated, map[string]string{"id": id})
 }
@@ -98,6 +76,8 @@ func (o *orderService) get(w http.ResponseWriter, r *http.Request) {
 }
 
 // onTimeout closes an order that is still unpaid.
+//
+//rocketmq:listener topic=order_timeout_topic
 func (o *orderService) onTimeout(ctx context.Context, _ string) error {
 	d := message.DeliveryFrom(ctx)
 	if d.Tag == probeTag {
@@ -108,14 +88,14 @@ func (o *orderService) onTimeout(ctx context.Context, _ string) error {
 	}
 	id := d.Keys()[0]
 	switch status, changed, err := o.db.settle(ctx, id, closed); {
-	case errors.Is(err, errNoOrder) && d.ReconsumeTimes == 0 && o.timeout < slowest:
+	case errors.Is(err, errNoOrder) && d.ReconsumeTimes == 0 && o.settings.orderTimeout < slowest:
 		return err // the order may be being made just now, see create: look again later
 	case errors.Is(err, errNoOrder):
 		return retry.Skip(err) // it was never made, see create
 	case err != nil:
 		return err
 	case changed:
-		o.log.Info("order is closed: nobody has paid it in time", "order", id, "timeout", o.timeout)
+		o.log.Info("order is closed: nobody has paid it in time", "order", id, "timeout", o.settings.orderTimeout)
 	default:
 		o.log.Info("order has not timed out", "order", id, "status", status)
 	}
@@ -128,22 +108,22 @@ const (
 	askPause   = time.Second
 )
 
-// ready implements service: a time-out that is no delay level needs a server with
-// timer messages. No request says whether a server has them and how far ahead, so
-// a message with just that delay is sent, which onTimeout passes over. A server
+// ready waits until the service can start: a time-out that is no delay level needs a
+// server with timer messages. No request says whether a server has them and how far
+// ahead, so a message with just that delay is sent, which onTimeout passes over. A server
 // that cannot be reached yet is waited for.
 func (o *orderService) ready(ctx context.Context) error {
-	if _, ok := delay.LevelFor(o.timeout); ok {
+	if _, ok := delay.LevelFor(o.settings.orderTimeout); ok {
 		return nil
 	}
 	refuse := func(why string, err error) error {
-		return fmt.Errorf("--order-timeout %v is not one of RocketMQ's delay levels, and %s; nearest are %s: %w", o.timeout, why, delay.Describe(o.timeout), err)
+		return fmt.Errorf("--order-timeout %v is not one of RocketMQ's delay levels, and %s; nearest are %s: %w", o.settings.orderTimeout, why, delay.Describe(o.settings.orderTimeout), err)
 	}
-	limit, cancel := context.WithTimeout(ctx, o.ask)
+	limit, cancel := context.WithTimeout(ctx, o.settings.askTimeout)
 	defer cancel()
 	var awaiting error // why there is no answer yet
 	for {
-		_, err := o.producer.Send(limit, message.New(orderTimeoutTopic, []byte("Are there timer messages?"), message.Tag(probeTag), o.delay))
+		_, err := o.producer.Send(limit, message.New(orderTimeoutTopic, []byte("Are there timer messages?"), message.Tag(probeTag), o.delay()))
 		switch {
 		case err == nil:
 			return nil
@@ -154,11 +134,11 @@ func (o *orderService) ready(ctx context.Context) error {
 		case awaiting == nil || !errors.Is(err, context.DeadlineExceeded):
 			return refuse("asking the server whether it can keep it failed", err)
 		}
-		o.log.Warn("waiting for the server, to ask whether it can keep --order-timeout", "orderTimeout", o.timeout, "error", err)
+		o.log.Warn("waiting for the server, to ask whether it can keep --order-timeout", "orderTimeout", o.settings.orderTimeout, "error", err)
 		select {
 		case <-time.After(askPause):
 		case <-limit.Done():
-			return refuse(fmt.Sprintf("no server said within %v whether it can keep it", o.ask), awaiting)
+			return refuse(fmt.Sprintf("no server said within %v whether it can keep it", o.settings.askTimeout), awaiting)
 		}
 	}
 }

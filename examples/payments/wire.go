@@ -7,16 +7,11 @@ import (
 	"log/slog"
 
 	"github.com/google/wire"
+
+	"github.com/rocketkit/rocketkit/wireset"
 )
 
-func injectAll(ctx context.Context, s settings, log *slog.Logger) (*app, func(), error) {
-	panic(wire.Build(listen, openDatabase, openCluster, openClient, newPayService, newOrderService, bothServices, newServer, newApp))
-}
-
-func injectPay(ctx context.Context, s settings, log *slog.Logger) (*app, func(), error) {
-	panic(wire.Build(listen, openDatabase, openCluster, openClient, newPayService, onlyPay, newServer, newApp))
-}
-
-func injectOrderTimeout(ctx context.Context, s settings, log *slog.Logger) (*app, func(), error) {
-	panic(wire.Build(listen, openDatabase, openCluster, openClient, newOrderService, onlyOrders, newServer, newApp))
+func inject(ctx context.Context, s settings, log *slog.Logger) (*app, func(), error) {
+	panic(wire.Build(wireset.Set, RocketMQSet, listen, openDatabase, openCluster, clientConfig, clientOptions, muxes, groupOptions,
+		wire.Struct(new(payService), "*"), wire.Struct(new(orderService), "*"), newServer, wire.Struct(new(app), "*")))
 }

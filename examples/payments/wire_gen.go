@@ -7,39 +7,43 @@ package main
 
 import (
 	"context"
+	"github.com/rocketkit/rocketkit/wireset"
 	"log/slog"
 )
 
 import (
+	_ "embed"
 	_ "modernc.org/sqlite"
 )
 
 // Injectors from wire.go:
 
-func injectAll(ctx context.Context, s settings, log *slog.Logger) (*app, func(), error) {
+func inject(ctx context.Context, s settings, log *slog.Logger) (*app, func(), error) {
 	listener, cleanup, err := listen(ctx, s)
 	if err != nil {
 		return nil, nil, err
 	}
-	mainCluster, cleanup2, err := openCluster(ctx, s, log)
+	mainDatabase, cleanup2, err := openDatabase(ctx, s, log)
 	if err != nil {
 		cleanup()
 		return nil, nil, err
 	}
-	client, cleanup3, err := openClient(ctx, s, mainCluster, log)
+	mainCluster, cleanup3, err := openCluster(ctx, s, log)
 	if err != nil {
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	mainDatabase, cleanup4, err := openDatabase(ctx, s, log)
+	config := clientConfig(s, mainCluster)
+	v := clientOptions(log)
+	client, cleanup4, err := wireset.NewClient(ctx, config, log, v...)
 	if err != nil {
 		cleanup3()
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	mainOrderService, err := newOrderService(s, client, mainDatabase, log)
+	producer, err := wireset.NewProducer(client)
 	if err != nil {
 		cleanup4()
 		cleanup3()
@@ -47,7 +51,24 @@ func injectAll(ctx context.Context, s settings, log *slog.Logger) (*app, func(),
 		cleanup()
 		return nil, nil, err
 	}
-	mainPayService, err := newPayService(s, client, mainDatabase, log)
+	mainPayService := &payService{
+		settings: s,
+		db:       mainDatabase,
+		log:      log,
+		producer: producer,
+	}
+	mainOrderService := &orderService{
+		settings: s,
+		db:       mainDatabase,
+		log:      log,
+		producer: producer,
+	}
+	mainServer := newServer(listener, s, mainPayService, mainOrderService, log)
+	mainPayServiceListeners := newPayServiceListeners(mainPayService)
+	mainOrderServiceListeners := newOrderServiceListeners(mainOrderService)
+	v2 := muxes(s, mainPayServiceListeners, mainOrderServiceListeners)
+	v3 := groupOptions(s)
+	consumers, err := wireset.NewConsumers(client, v2, v3...)
 	if err != nil {
 		cleanup4()
 		cleanup3()
@@ -55,93 +76,15 @@ func injectAll(ctx context.Context, s settings, log *slog.Logger) (*app, func(),
 		cleanup()
 		return nil, nil, err
 	}
-	v := bothServices(mainOrderService, mainPayService)
-	mainServer := newServer(listener, v, log)
-	mainApp := newApp(s, mainServer, v, mainCluster, client, log)
-	return mainApp, func() {
-		cleanup4()
-		cleanup3()
-		cleanup2()
-		cleanup()
-	}, nil
-}
-
-func injectPay(ctx context.Context, s settings, log *slog.Logger) (*app, func(), error) {
-	listener, cleanup, err := listen(ctx, s)
-	if err != nil {
-		return nil, nil, err
+	mainApp := &app{
+		settings:  s,
+		server:    mainServer,
+		cluster:   mainCluster,
+		client:    client,
+		consumers: consumers,
+		orders:    mainOrderService,
+		log:       log,
 	}
-	mainCluster, cleanup2, err := openCluster(ctx, s, log)
-	if err != nil {
-		cleanup()
-		return nil, nil, err
-	}
-	client, cleanup3, err := openClient(ctx, s, mainCluster, log)
-	if err != nil {
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
-	mainDatabase, cleanup4, err := openDatabase(ctx, s, log)
-	if err != nil {
-		cleanup3()
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
-	mainPayService, err := newPayService(s, client, mainDatabase, log)
-	if err != nil {
-		cleanup4()
-		cleanup3()
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
-	v := onlyPay(mainPayService)
-	mainServer := newServer(listener, v, log)
-	mainApp := newApp(s, mainServer, v, mainCluster, client, log)
-	return mainApp, func() {
-		cleanup4()
-		cleanup3()
-		cleanup2()
-		cleanup()
-	}, nil
-}
-
-func injectOrderTimeout(ctx context.Context, s settings, log *slog.Logger) (*app, func(), error) {
-	listener, cleanup, err := listen(ctx, s)
-	if err != nil {
-		return nil, nil, err
-	}
-	mainCluster, cleanup2, err := openCluster(ctx, s, log)
-	if err != nil {
-		cleanup()
-		return nil, nil, err
-	}
-	client, cleanup3, err := openClient(ctx, s, mainCluster, log)
-	if err != nil {
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
-	mainDatabase, cleanup4, err := openDatabase(ctx, s, log)
-	if err != nil {
-		cleanup3()
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
-	mainOrderService, err := newOrderService(s, client, mainDatabase, log)
-	if err != nil {
-		cleanup4()
-		cleanup3()
-		cleanup2()
-		cleanup()
-		return nil, nil, err
-	}
-	v := onlyOrders(mainOrderService)
-	mainServer := newServer(listener, v, log)
-	mainApp := newApp(s, mainServer, v, mainCluster, client, log)
 	return mainApp, func() {
 		cleanup4()
 		cleanup3()
