@@ -1,0 +1,2 @@
+// Package sampletest runs samples in tests.
+package sampletest
