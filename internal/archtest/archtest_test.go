@@ -27,6 +27,7 @@ var mayImport = map[string][]string{
 	"codec/protobuf":             {"codec"},
 	"producer":                   {"message", "codec", "driver", "trace", "internal/pacing"},
 	"consumer":                   {"message", "codec", "dedup", "driver", "retry", "trace", "internal/setting", "internal/nearest", "internal/pacing"},
+	"outbox":                     {"dedup", "internal/dialect", "message"},
 	"txn":                        {"producer", "message", "codec", "driver", "trace"},
 	"delay":                      {"message", "driver", "trace"},
 	"wireset":                    {"", "producer", "consumer"},
