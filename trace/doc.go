@@ -62,4 +62,37 @@
 // The up-down counters are read when metrics are collected; several producers or consumers
 // of one group in a process add up. Lag is what the last pull told; driver/clientgo does not
 // know it. In a namespace all metrics have messaging.rocketmq.namespace too.
+//
+// # RocketMQ's own message trace
+//
+// It has nothing to do with OpenTelemetry: clients write what they did with a message into
+// messages of a topic, RMQ_SYS_TRACE_TOPIC unless another is named, where mqadmin
+// queryMsgTraceById, the dashboard and admin.Client.Trace find it by the message's id or
+// keys. Brokers have that topic with traceTopicEnable=true; with traceOn=false they ask for
+// no trace. It is off unless rocketkit.WithMessageTrace or the configuration's
+// telemetry.message_trace says otherwise.
+//
+//	Pub             a send that a broker has answered, with its status; a oneway one; each
+//	                message of a batch or of Linger; a half message
+//	EndTransaction  what was decided about a half message, by its producer or when asked
+//	Recall          a timer message that was called back, or that a broker refused to
+//	SubBefore       a run of a handler begins, for each of its messages
+//	SubAfter        it has ended: SUCCESS (also retry.Skip), FAILED (an error), EXCEPTION (a
+//	                panic), TIME_OUT (the consume time-out is over, whatever it returned),
+//	                RETURNNULL (it ended its goroutine)
+//
+// The records are byte for byte those of Java's client 5.4.0, which 4.9 writes too but for
+// Recall, and carry names without the namespace. Otherwise than Java's, oneway sends have a
+// Pub; the messages of a batch have one each, found by their own ids, instead of one for all;
+// timer messages are of the type Delay_Msg; recalls need no further switch; and messages
+// without a region, which are those of 4.9 brokers and of batches, are traced when they are
+// consumed. A send without an answer has no record. Pullers, Fetchers and SimpleConsumers
+// write none, and neither do messages to the trace topic itself.
+//
+// A record waits up to a second for others. One goroutine of the client sends them, by a
+// producer of its own in the group _INNER_TRACE_PRODUCER-rocketkit, with the client's
+// credentials and without its namespace. No send or handler waits for it: what finds no room
+// in a buffer of about 2.5 MiB, or cannot be sent, is dropped and logged, once a minute at
+// most; after a failure it pauses for 1 s, doubled up to a minute. The client's Drain sends
+// the rest.
 package trace

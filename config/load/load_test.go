@@ -34,7 +34,7 @@ func full() config.Config {
 				Handlers: []config.Handler{{Name: "paid", Enabled: ptr(true), Concurrency: 32}, {Name: "refund"}}},
 			{Group: "other"},
 		},
-		Telemetry: config.Telemetry{Traces: ptr(true)},
+		Telemetry: config.Telemetry{Traces: ptr(true), MessageTrace: ptr(true), MessageTraceTopic: "OUR_TRACE"},
 	}
 }
 
@@ -71,7 +71,7 @@ rocketmq:
       consume_timeout: 15m
       handlers: [{name: paid, enabled: true, concurrency: 32}, {name: refund}]
     - {group: other}
-  telemetry: {traces: true}
+  telemetry: {traces: true, message_trace: true, message_trace_topic: OUR_TRACE}
 server: {port: 8080}
 `
 
@@ -121,13 +121,15 @@ name = "refund"
 group = "other"
 [telemetry]
 traces = true
+message-trace = true
+message-trace-topic = "OUR_TRACE"
 `
 
 const fullJSON = `{"rocketmq": {"name-server": "ns1:9876;ns2:9876", "driver": "rocketmq-client-go", "vip_channel": true,
  "producer": {"namespace": "shop", "avoid_slow": true, "access-key": "ak", "secret-key": "sk", "tls-enable": true, "group": "pay_group", "send-message-timeout": 10000,
   "retry-times-when-send-failed": 0, "retry-times-when-send-async-failed": 0, "max-message-size": 1048576, "max_in_flight": 64, "fail_fast": true,
   "compression": "zstd", "compress-message-body-threshold": 2048, "retry_async": false, "rate-limit": 2.5, "linger": "5ms", "batch-bytes": "64KiB", "require-durable": true,
-  "breaker": {"enabled": false, "open_for": "500ms"}},
+  "enable-msg-trace": true, "customized-trace-topic": "OUR_TRACE", "breaker": {"enabled": false, "open_for": "500ms"}},
  "tls": {"ca_file": "/ca.pem"},
  "consumers": [{"group": "pay_consumer_group", "model": "clustering", "from": "last", "concurrency": 20, "max_retries": 16, "consume_timeout": "15m",
   "handlers": [{"name": "paid", "enabled": true, "concurrency": 32}, {"name": "refund"}]}, {"group": "other"}],
@@ -172,6 +174,8 @@ rocketmq.consumers[0].handlers[0].concurrency=32
 rocketmq.consumers[0].handlers[1].name=refund
 rocketmq.consumers[1].group=other
 rocketmq.telemetry.traces=true
+rocketmq.producer.enable-msg-trace=true
+rocketmq.producer.customized-trace-topic=OUR_TRACE
 ! not ours
 server.port=8080
 `
