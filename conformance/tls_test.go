@@ -23,7 +23,7 @@ const (
 	tlsVerified = "Java client, mutual TLS"
 	tlsTestMode = "Java client, TLS in test mode"
 	vipClient   = "Java client, VIP channel"
-	tlsSDK      = "SDK by TLS on Apache"
+	tlsSDK      = "SDK by mutual TLS on Apache"
 	aclSDK      = "SDK on Apache with ACL 2.0"
 	aclAdmin    = "mqadmin with an access key"
 )
@@ -36,7 +36,7 @@ func tlsRows() []row {
 		{tlsVerified, "broker-lite with tls.server.mode=enforcing and client certificates required; each side verifies the other: " + cases},
 		{tlsTestMode, "broker-lite with both kinds of clients on one port; the client verifies nothing, its default: " + cases},
 		{vipClient, "broker-lite with a fixed port, com.rocketmq.sendMessageWithVIPChannel=true: " + cases},
-		{tlsSDK, "Apache's server in its TLS test mode, whose certificate nobody can verify; the SDK sends and receives"},
+		{tlsSDK, "Apache's name server and broker with client certificates required; each side verifies the other: the SDK sends and receives with its certificate and its CA, and without either of them an error says what is missing"},
 	}
 }
 
@@ -132,7 +132,8 @@ func freePort(t *testing.T) int {
 func TestSDKByTLSOnApache(t *testing.T) {
 	apache.Require(t)
 	javaVersions(t, "by TLS", func(t *testing.T, version string) {
-		o := apache.Options{Version: version, JVM: []string{"-Dtls.server.mode=enforcing", "-Dtls.enable=true"}}
+		ca := testcert.New(t)
+		o := mutualTLS(t, ca, version)
 		keys := config.Credentials{}
 		if version == apache.V5 {
 			keys = superUser
@@ -140,26 +141,48 @@ func TestSDKByTLSOnApache(t *testing.T) {
 		}
 		a := startApacheWith(t, o)
 		s := &stand{T: t, leg: legNamed("broker-lite"), c: testCase{name: "tls " + strings.ReplaceAll(version, ".", "")}, log: newLog(t)}
-		as := func(s *stand, keys config.Credentials) *rocketkit.Client {
-			return s.openConfig(rocketkit.Config{NameServers: []string{a.NameServer()}, Credentials: keys},
-				rocketkit.WithTLSConfig(&tls.Config{InsecureSkipVerify: true})) // it signs itself anew at each start
+		cert, key := testcert.Files(t, ca.Client())
+		ours := config.TLS{Enabled: true, CAFile: ca.File(), CertFile: cert, KeyFile: key}
+		as := func(s *stand, keys config.Credentials, by config.TLS) *rocketkit.Client {
+			return s.openConfig(rocketkit.Config{NameServers: []string{a.NameServer()}, Credentials: keys, TLS: by})
 		}
 		results.track(t, tlsTable, version, tlsSDK)
-		client, topic := as(s, keys), "by-tls"
+		client, topic := as(s, keys, ours), "by-tls"
 		sent := s.send(s.producer(client), message.New(topic, []byte("x")))
 		in := s.receive(client, topic)
 		if in.ids(1)[sent.MessageID] == nil {
 			t.Error("it did not arrive")
 		}
+		for remedy, by := range map[string]config.TLS{"client certificate": {Enabled: true, CAFile: ca.File()}, "trust the CA": {Enabled: true, CertFile: cert, KeyFile: key}} {
+			_, err := s.producer(as(s, keys, by)).Send(s.soon(), message.New(topic, []byte("refused")))
+			if err == nil || !strings.Contains(err.Error(), remedy) {
+				t.Errorf("error %v, want the remedy %q", err, remedy)
+			}
+		}
 		if version == apache.V5 {
 			results.track(t, tlsTable, version, aclSDK)
-			encrypted := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}}
+			encrypted := tls.Dialer{Config: &tls.Config{RootCAs: ca.Pool(), Certificates: []tls.Certificate{ca.Client()}}}
 			s.server = &server{nameServers: []string{a.NameServer()}, broker: a.BrokerAddr(), dial: encrypted.DialContext}
-			refusedByACLTwo(s, topic, func(keys config.Credentials) *rocketkit.Client { return as(s, keys) })
+			refusedByACLTwo(s, topic, func(keys config.Credentials) *rocketkit.Client { return as(s, keys, ours) })
 			s.sendAll(s.producer(client), topic, "last")
 			if got := in.bodies(1); got[0] != "last" { // the refused ones are not stored
 				t.Errorf("got %q", got)
 			}
 		}
 	})
+}
+
+// mutualTLS has Apache's broker take TLS only, and both its servers clients with a
+// certificate of the CA only. The name server is asked without TLS whether it is ready.
+func mutualTLS(t *testing.T, ca *testcert.CA, version string) apache.Options {
+	cert, key := testcert.Files(t, ca.Server())
+	clientCert, clientKey := testcert.Files(t, ca.Client())
+	flags := []string{
+		"-Dtls.test.mode.enable=false", "-Dtls.server.need.client.auth=require", "-Dtls.server.authClient=true",
+		"-Dtls.server.certPath=" + cert, "-Dtls.server.keyPath=" + key, "-Dtls.server.trustCertPath=" + ca.File(),
+	}
+	return apache.Options{Version: version, NameServerJVM: flags, JVM: append([]string{
+		"-Dtls.server.mode=enforcing", "-Dtls.enable=true", "-Dtls.client.authServer=true",
+		"-Dtls.client.certPath=" + clientCert, "-Dtls.client.keyPath=" + clientKey, "-Dtls.client.trustCertPath=" + ca.File(),
+	}, flags...)}
 }

@@ -52,6 +52,7 @@ func (s *Server) launchNameServer(classpath string, port int) (*process, error) 
 		conf["bindAddress"] = "127.0.0.1"
 	}
 	jvm := append(opens(), "-Xms256m", "-Xmx256m", "-XX:TieredStopAtLevel=1")
+	jvm = append(jvm, s.opts.NameServerJVM...)
 	return s.launch("namesrv", jvm, classpath, "org.apache.rocketmq.namesrv.NamesrvStartup", conf)
 }
 

@@ -44,8 +44,9 @@ type Options struct {
 	// half message and its scan interval; Apache's own are 6 s and 30 s (4.9:
 	// 60 s).
 	TransactionCheck time.Duration
-	// JVM holds further flags of the broker's JVM, such as "-Xmx2g".
-	JVM []string
+	// JVM holds further flags of the broker's JVM, such as "-Xmx2g", and NameServerJVM of
+	// the name server's.
+	JVM, NameServerJVM []string
 	// StartTimeout bounds the start of each attempt; 60 s unless set.
 	StartTimeout time.Duration
 	// Log is told what starts and stops; nil discards.
