@@ -23,4 +23,12 @@
 //
 // Only Abort rolls back, locally and in a check. Any other error leaves the
 // transaction open, since it may have happened after all, and the broker asks.
+//
+// # Behind a proxy
+//
+// The remoting port of RocketMQ 5.4.0's proxy loses what was decided: the broker does
+// not hear of it, and asks after its transactionTimeOut. The check decides every
+// transaction there, which is late by that much, and must come to what the local
+// transaction has decided: one that answers with an error until it knows is right there
+// too, one that takes a row that is not there yet for a roll-back is not.
 package txn
