@@ -83,7 +83,10 @@ func oneTarget(at []Target) Target {
 }
 
 // DeleteTopic deletes a topic with its messages from the brokers of a target, the
-// only cluster unless one is given, and its route from the name servers.
+// only cluster unless one is given, and its route from the name servers. From one broker
+// (Target.Broker) it deletes the topic only: name servers forget the topic of a whole
+// cluster, so that clients go on trying that broker, in vain. CreateTopic there with a
+// Perm of Read keeps producers away before.
 func (c *Client) DeleteTopic(ctx context.Context, topic string, at ...Target) error {
 	if err := message.CheckTopic(topic); err != nil {
 		return err

@@ -17,7 +17,7 @@ func cases() []testCase {
 	for i := range admin {
 		admin[i].needs |= admins
 	}
-	return slices.Concat(sdkCases(), limitCases(), placementCases(), handlerCases(), admin, dlqCases(), messageTraceCases())
+	return slices.Concat(sdkCases(), limitCases(), placementCases(), handlerCases(), admin, dlqCases(), messageTraceCases(), roomCases())
 }
 
 // sdkCases are those of producers and consumers.

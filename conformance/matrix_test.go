@@ -101,7 +101,7 @@ func tables() ([]table, error) {
 	goNames, err2 := clientGoCases()
 	clientGo := table{title: clientGoTable, columns: peers.ClientGoVersions(), about: "The cases of conformance/peers/clientgo.", rows: rowsOf(goNames)}
 	kill := table{title: killTable, columns: []string{"broker-lite"}, about: "`rocketkit server` is killed with SIGKILL under load and started again on its directory: 3 rounds here, 50 with `make soak`. Members of a group come and go for 10 s here and for 60 s there.", rows: []row{{killCase, killAbout}, {membersCase, membersAbout}}}
-	cluster := table{title: clusterTable, columns: []string{apache.V5, apache.V4}, about: "A name server and a broker of each kind.", rows: []row{{clusterCase, clusterAbout}}}
+	cluster := table{title: clusterTable, columns: []string{apache.V5, apache.V4}, about: "A name server and a broker of each kind.", rows: clusterRows()}
 	secure := table{title: tlsTable, columns: []string{apache.V5, apache.V4}, about: "The Java client, the tools or the server are Apache's of the column.", rows: tlsRows()}
 	for _, err := range []error{err, err2} {
 		if err != nil {

@@ -14,7 +14,7 @@ import (
 
 // otherBroker: what one broker cannot take goes to the other.
 func otherBroker(s *stand) {
-	b := s.secondBroker()
+	b := s.secondBroker("broker-b")
 	n, topic := s.network(), s.topicOnBoth(b)
 	p := s.producer(s.openAt(s.server.nameServers, s.dialOptions(n.Dial)...), producer.Retries(2))
 	per := map[string]int{}
@@ -35,7 +35,7 @@ func otherBroker(s *stand) {
 
 // deadHost: a dial that hangs holds up nobody who sends elsewhere.
 func deadHost(s *stand) {
-	b := s.secondBroker()
+	b := s.secondBroker("broker-b")
 	n, topic := s.network(), s.topicOnBoth(b)
 	release := n.stall(b.Addr())
 	defer release()
@@ -56,11 +56,11 @@ func deadHost(s *stand) {
 	}
 }
 
-// secondBroker joins the case's own server.
-func (s *stand) secondBroker() *brokerlite.Broker {
+// secondBroker, of that name, joins the case's own server.
+func (s *stand) secondBroker(name string) *brokerlite.Broker {
 	s.Helper()
 	opts := []brokerlite.Option{
-		brokerlite.WithLogger(s.log), brokerlite.WithRole(brokerlite.RoleBroker), brokerlite.Name("broker-b", "DefaultCluster"),
+		brokerlite.WithLogger(s.log), brokerlite.WithRole(brokerlite.RoleBroker), brokerlite.Name(name, "DefaultCluster"),
 		brokerlite.NameServers(s.server.nameServers...),
 	}
 	if s.server.net != nil {

@@ -20,6 +20,7 @@
 //	fetch                     yes             yes, but for Commit
 //	pull, POP, request/reply  yes             no
 //	recall of timer messages  yes             no
+//	reads from a slave        yes             no: it asks only masters where a group is
 //	name servers by endpoint  yes             no: the answer is kept in a file that all clients share
 //	exact retry delays        yes             no: rounded up to a level, and logged
 //	dead letters              yes             yes
