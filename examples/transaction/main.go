@@ -14,7 +14,7 @@ import (
 	"github.com/rocketkit/rocketkit/txn"
 )
 
-func main() { sample.Main(run, brokerlite.TransactionChecks(time.Second, time.Second)) }
+func main() { sample.Main(run, sample.Server(brokerlite.TransactionChecks(time.Second, time.Second))) }
 
 var errCrash = errors.New("the process crashed")
 

@@ -19,18 +19,35 @@ type Say func(format string, args ...any)
 // Run is a sample. It returns when it is done, or when ctx has ended.
 type Run func(ctx context.Context, client *rocketkit.Client, say Say) error
 
-// Main runs a sample until it is done or Ctrl-C ends it, and exits with 1 when it fails. opts are
-// for the server, when it runs here.
-func Main(run Run, opts ...brokerlite.Option) {
+// Option adds something to what a sample runs with.
+type Option func(*setup)
+
+type setup struct {
+	server []brokerlite.Option
+	client []rocketkit.Option
+}
+
+// Server is for the server, when it runs here.
+func Server(opts ...brokerlite.Option) Option { return func(s *setup) { s.server = opts } }
+
+// Client is for the client.
+func Client(opts ...rocketkit.Option) Option { return func(s *setup) { s.client = opts } }
+
+// Main runs a sample until it is done or Ctrl-C ends it, and exits with 1 when it fails.
+func Main(run Run, opts ...Option) {
 	Members(1, func(ctx context.Context, clients []*rocketkit.Client, say Say) error {
 		return run(ctx, clients[0], say)
 	}, opts...)
 }
 
 // Members is Main for a sample with n clients, which in production are n processes.
-func Members(n int, run func(ctx context.Context, clients []*rocketkit.Client, say Say) error, opts ...brokerlite.Option) {
+func Members(n int, run func(ctx context.Context, clients []*rocketkit.Client, say Say) error, opts ...Option) {
+	var with setup
+	for _, o := range opts {
+		o(&with)
+	}
 	ctx, done := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := start(ctx, n, run, opts)
+	err := start(ctx, n, run, with)
 	if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 		err = nil // Ctrl-C
 	}
@@ -41,7 +58,7 @@ func Members(n int, run func(ctx context.Context, clients []*rocketkit.Client, s
 	}
 }
 
-func start(ctx context.Context, n int, run func(context.Context, []*rocketkit.Client, Say) error, opts []brokerlite.Option) (err error) {
+func start(ctx context.Context, n int, run func(context.Context, []*rocketkit.Client, Say) error, with setup) (err error) {
 	var ends []func() error
 	defer func() {
 		for _, end := range slices.Backward(ends) {
@@ -52,7 +69,7 @@ func start(ctx context.Context, n int, run func(context.Context, []*rocketkit.Cl
 	if addr := os.Getenv("NAMESRV_ADDR"); addr != "" {
 		say("RocketMQ: at %s", addr)
 	} else {
-		server, err := brokerlite.Start(ctx, append([]brokerlite.Option{brokerlite.InMemory()}, opts...)...)
+		server, err := brokerlite.Start(ctx, append([]brokerlite.Option{brokerlite.InMemory()}, with.server...)...)
 		if err != nil {
 			return err
 		}
@@ -62,7 +79,7 @@ func start(ctx context.Context, n int, run func(context.Context, []*rocketkit.Cl
 	}
 	clients := make([]*rocketkit.Client, n)
 	for i := range clients {
-		if clients[i], err = rocketkit.Open(ctx, cfg); err != nil {
+		if clients[i], err = rocketkit.Open(ctx, cfg, with.client...); err != nil {
 			return err
 		}
 		ends = append(ends, clients[i].Close) // drains producers and consumers
