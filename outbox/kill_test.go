@@ -16,6 +16,7 @@ import (
 	"github.com/rocketkit/rocketkit"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/dedup"
+	"github.com/rocketkit/rocketkit/internal/testdb"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/outbox"
 )
@@ -34,7 +35,7 @@ func relayUntilKilled() int {
 }
 
 func relayFor(ctx context.Context, file, nameServer string) error {
-	db, err := openSQLite(file)
+	db, err := sql.Open("sqlite", testdb.SQLite(file))
 	if err != nil {
 		return err
 	}
@@ -63,10 +64,7 @@ func relayFor(ctx context.Context, file, nameServer string) error {
 func TestKilledRelaysLoseNothing(t *testing.T) {
 	t.Parallel()
 	file := filepath.Join(t.TempDir(), "db")
-	w := newWorld(t, func(t *testing.T) (*sql.DB, *outbox.Outbox) {
-		db, err := openSQLite(file)
-		return opened(t, db, err, outbox.SQLite)
-	})
+	w := newWorld(t, testdb.Use(t, "sqlite", testdb.SQLite(file)), outbox.SQLite)
 	const keys, each = 4, 150
 	var mu sync.Mutex
 	arrived, handled := make(map[string][]int), make(map[string]int)

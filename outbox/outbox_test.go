@@ -15,12 +15,12 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
-	_ "modernc.org/sqlite" // the driver
 
 	"github.com/rocketkit/rocketkit"
 	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/dedup"
+	"github.com/rocketkit/rocketkit/internal/testdb"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/outbox"
 	"github.com/rocketkit/rocketkit/producer"
@@ -43,30 +43,26 @@ type world struct {
 	send   *producer.Producer
 }
 
-// openSQLite opens a database in a file.
-func openSQLite(file string) (*sql.DB, error) {
-	return sql.Open("sqlite", "file:"+filepath.ToSlash(file)+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)&_txlock=immediate")
-}
-
 // onEach runs a check on a table of its own in every database that there is.
 func onEach(t *testing.T, check func(w *world)) {
 	t.Helper()
-	for name, open := range databases() {
-		t.Run(name, func(t *testing.T) {
+	for _, d := range testdb.All() {
+		t.Run(d.Dialect.String(), func(t *testing.T) {
 			t.Parallel()
-			check(newWorld(t, open))
+			check(newWorld(t, d.Open(t), d.Dialect))
 		})
 	}
 }
 
-func newWorld(t *testing.T, open func(*testing.T) (*sql.DB, *outbox.Outbox)) *world {
+func newWorld(t *testing.T, db *sql.DB, d outbox.Dialect) *world {
 	t.Helper()
-	w := &world{T: t}
-	w.db, w.box = open(t)
+	w := &world{T: t, db: db}
+	var err error
+	w.box, err = outbox.New(d, outbox.Table("box"))
+	w.no(err)
 	for range 2 { // the second finds the tables there
 		w.no(w.box.CreateTable(t.Context(), w.db))
 	}
-	var err error
 	w.broker, err = brokerlite.Start(t.Context(), brokerlite.InMemory())
 	w.no(err)
 	w.client, err = rocketkit.Open(t.Context(), rocketkit.Config{NameServers: []string{w.broker.NameServer()}})
@@ -74,7 +70,7 @@ func newWorld(t *testing.T, open func(*testing.T) (*sql.DB, *outbox.Outbox)) *wo
 	w.send, err = w.client.NewProducer("shop")
 	w.no(err)
 	t.Cleanup(func() {
-		if err := errors.Join(w.client.Close(), w.broker.Close(context.Background()), w.db.Close()); err != nil {
+		if err := errors.Join(w.client.Close(), w.broker.Close(context.Background())); err != nil {
 			t.Error(err)
 		}
 	})
@@ -417,9 +413,7 @@ func TestMistakesAreReportedTogether(t *testing.T) {
 	wants(t, err)
 	_, err = box.NewRelay(nil, nil, outbox.Batch(0), outbox.Concurrency(0), outbox.Poll(0), outbox.Lease(0), outbox.Retention(-1), outbox.Backoff(0, 0), outbox.MaxAttempts(-1))
 	wants(t, err, "db is nil", "sender is nil", "Batch(0)", "Concurrency(0)", "Poll(0s)", "Lease(0s)", "Retention(-1ns)", "Backoff(0s, 0s)", "MaxAttempts(-1)")
-	db, err := openSQLite(filepath.Join(t.TempDir(), "db"))
-	wants(t, err)
-	defer db.Close()
+	db := testdb.Use(t, "sqlite", testdb.SQLite(filepath.Join(t.TempDir(), "db")))
 	err = box.Add(t.Context(), db, nil, message.New("orders", nil), message.New("", []byte("x")), text("fits", ""))
 	wants(t, err, "message 1 is nil", "empty message body", "invalid topic")
 	r, err := box.NewRelay(db, outboxSender(nil))

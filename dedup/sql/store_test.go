@@ -10,28 +10,18 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	_ "modernc.org/sqlite" // the driver
 
 	"github.com/rocketkit/rocketkit/dedup"
 	"github.com/rocketkit/rocketkit/dedup/deduptest"
 	dedupsql "github.com/rocketkit/rocketkit/dedup/sql"
+	"github.com/rocketkit/rocketkit/internal/testdb"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// sqlite opens a database of the test's own.
 func sqlite(t *testing.T) *sql.DB {
 	t.Helper()
-	db, err := sql.Open("sqlite", "file:"+filepath.ToSlash(filepath.Join(t.TempDir(), "db"))+"?_pragma=busy_timeout(10000)&_pragma=journal_mode(WAL)&_pragma=synchronous(OFF)")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := db.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return db
+	return testdb.Use(t, "sqlite", testdb.SQLite(filepath.Join(t.TempDir(), "db")))
 }
 
 func made(t *testing.T, db *sql.DB, d dedupsql.Dialect, opts ...dedupsql.Option) *dedupsql.Store {
@@ -48,15 +38,30 @@ func made(t *testing.T, db *sql.DB, d dedupsql.Dialect, opts ...dedupsql.Option)
 	return s
 }
 
-func TestSQLiteDoesWhatAStoreMust(t *testing.T) {
+func TestEveryDatabaseDoesWhatAStoreMust(t *testing.T) {
 	t.Parallel()
-	deduptest.Run(t, deduptest.Subject{New: func(t *testing.T) dedup.Store { return made(t, sqlite(t), dedupsql.SQLite) }})
+	for _, d := range testdb.All() {
+		t.Run(d.Dialect.String(), func(t *testing.T) {
+			t.Parallel()
+			deduptest.Run(t, deduptest.Subject{New: func(t *testing.T) dedup.Store { return made(t, d.Open(t), d.Dialect) }})
+		})
+	}
 }
 
-func TestWhatIsOverIsDeletedOnTheWay(t *testing.T) {
+// What is forgotten is deleted by claims of others.
+func TestWhatIsOverIsDeletedInEveryDatabase(t *testing.T) {
 	t.Parallel()
-	db := sqlite(t)
-	s := made(t, db, dedupsql.SQLite, dedupsql.Table("seen"))
+	for _, d := range testdb.All() {
+		t.Run(d.Dialect.String(), func(t *testing.T) {
+			t.Parallel()
+			overAndDeleted(t, d.Open(t), d.Dialect)
+		})
+	}
+}
+
+func overAndDeleted(t *testing.T, db *sql.DB, d dedupsql.Dialect) {
+	t.Helper()
+	s := made(t, db, d, dedupsql.Table("seen"))
 	rows := func() (n int) {
 		if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM seen").Scan(&n); err != nil {
 			t.Fatal(err)

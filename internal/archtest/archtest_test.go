@@ -64,6 +64,7 @@ var mayImport = map[string][]string{
 	"internal/archtest":          {},
 	"internal/testall":           {},
 	"internal/testcert":          {},
+	"internal/testdb":            {"internal/dialect"},
 }
 
 // sdkMustNotLink are import path prefixes that a program which imports only the

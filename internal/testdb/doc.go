@@ -1,0 +1,3 @@
+// Package testdb opens databases for tests: SQLite always, and PostgreSQL and MySQL where
+// the environment names a server.
+package testdb
