@@ -37,7 +37,8 @@ constructor for the handlers of each type, to be given to consumer.Mux.Add, and 
 the last directive, anywhere in the package, a provider set for google/wire.`,
 		Example: `  rocketkit generate ./...
   rocketkit generate --check ./...      fails where a file is not up to date
-  //go:generate go run github.com/rocketkit/rocketkit/cmd/rocketkit generate`,
+  go get -tool github.com/rocketkit/rocketkit/cmd/rocketkit
+  //go:generate go tool rocketkit generate`,
 		RunE: func(cmd *cobra.Command, patterns []string) error {
 			if len(patterns) == 0 {
 				patterns = []string{"."}

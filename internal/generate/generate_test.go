@@ -138,25 +138,22 @@ func TestAFileOfSomebodyElseIsLeftAlone(t *testing.T) {
 	}
 }
 
-// A package may need what is not generated yet, and be imported by another that does.
+// A package may need what is not generated yet, and so may those that it imports.
 func TestPackagesThatDoNotCompileYetAreRead(t *testing.T) {
 	t.Parallel()
 	dir := shop(t, map[string]string{
-		"shop.go":        strings.Replace(handler, "string", "order.Order", 1) + "\nvar _ = NewListeners()\n\nvar _ = order.NewListeners()\n",
+		"shop.go":        "package shop\n\nimport (\n\t\"context\"\n\n\t\"example.com/shop/stock\"\n)\n\nvar _ = NewListeners()\n\n//rocketmq:listener topic=a\nfunc On(context.Context, stock.Order) error { return nil }\n",
+		"stock/stock.go": "package stock\n\nimport \"example.com/shop/order\"\n\ntype Order = order.Order\n\nvar _ = order.NewListeners()\n",
 		"order/order.go": "package order\n\nimport \"context\"\n\ntype Order struct{}\n\n//rocketmq:listener topic=a\nfunc On(context.Context, Order) error { _ = NewListeners(); return nil }\n",
 	})
-	shopGo := filepath.Join(dir, "shop.go")
-	text, err := os.ReadFile(shopGo)
-	if err != nil {
-		t.Fatal(err)
-	}
-	put(t, dir, "shop.go", strings.Replace(string(text), "import \"context\"", "import (\n\t\"context\"\n\n\t\"example.com/shop/order\"\n)", 1))
 	files, err := generate.Files(t.Context(), dir, "./...")
 	if err != nil || len(files) != 2 {
 		t.Fatalf("%v, %v", files, err)
 	}
-	if want := "consumer.Listener[order.Order]"; !strings.Contains(string(files[1].Want), want) {
-		t.Errorf("%s has no %s", files[1].Want, want)
+	for i, want := range []string{"consumer.Listener[Order]", "consumer.Listener[stock.Order]"} {
+		if !strings.Contains(string(files[i].Want), want) {
+			t.Errorf("%s has no %s", files[i].Want, want)
+		}
 	}
 }
 
@@ -169,6 +166,10 @@ func TestWhatCannotBeReadIsAnError(t *testing.T) {
 	put(t, dir, "shop.go", strings.Replace(handler, "string", "Order", 1))
 	if _, err := generate.Files(t.Context(), dir, "./..."); err == nil || err.Error() != "shop.go:5: OnOrder does not compile: undefined: Order" {
 		t.Errorf("a type that is not there: %v", err)
+	}
+	put(t, dir, "shop.go", "package shop\n\nimport (\n\t\"context\"\n\n\t\"example.com/none\"\n)\n\n//rocketmq:listener topic=orders\nfunc On(context.Context, []none.Order) error { return nil }\n")
+	if _, err := generate.Files(t.Context(), dir, "./..."); err == nil || !strings.HasPrefix(err.Error(), "shop.go:9: On does not compile: could not import example.com/none") {
+		t.Errorf("an import that is not there: %v", err)
 	}
 	if _, err := generate.Files(t.Context(), dir, "./none"); err == nil || !strings.Contains(err.Error(), "none") {
 		t.Errorf("no such package: %v", err)

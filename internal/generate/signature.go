@@ -3,6 +3,7 @@ package generate
 import (
 	"go/ast"
 	"go/types"
+	"strings"
 )
 
 // signature checks that a function can be what its directive says. It returns whose it is
@@ -20,11 +21,9 @@ func (r *reader) signature(fn *ast.FuncDecl, directive string) (*owner, types.Ty
 		return nil, nil
 	}
 	sig := obj.Signature()
-	for _, err := range r.errs {
-		if err.Pos >= fn.Pos() && err.Pos < fn.Type.End() {
-			r.mistake("%s does not compile: %s", name, err.Msg)
-			return nil, nil
-		}
+	if why := r.broken(fn, sig); why != "" {
+		r.mistake("%s does not compile: %s", name, why)
+		return nil, nil
 	}
 	if sig.TypeParams() != nil || sig.RecvTypeParams() != nil {
 		r.mistake("%s is generic; write a function of a certain type that calls it", name)
@@ -56,6 +55,20 @@ func (r *reader) signature(fn *ast.FuncDecl, directive string) (*owner, types.Ty
 	o := r.owner(named.Obj().Name())
 	o.pointer = o.pointer || pointer
 	return o, param
+}
+
+// broken says why a function's types are not known, "" when they are. Types of a package
+// that cannot be imported have no errors of their own.
+func (r *reader) broken(fn *ast.FuncDecl, sig *types.Signature) string {
+	for _, err := range r.errs {
+		if err.Pos >= fn.Pos() && err.Pos < fn.Type.End() {
+			return err.Msg
+		}
+	}
+	if strings.Contains(types.TypeString(sig, nil), types.Typ[types.Invalid].String()) && len(r.errs) > 0 {
+		return r.errs[0].Msg
+	}
+	return ""
 }
 
 // unnamed is a signature without its receiver and the names of its parameters.
