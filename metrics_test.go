@@ -221,3 +221,32 @@ func sameDurations(t *testing.T, m metricdata.Metrics, spans []sdktrace.ReadOnly
 		t.Errorf("%s has %f s, the spans have %f s", m.Name, got, want)
 	}
 }
+
+func TestTracesAndMetricsAreSwitchedOffByTheConfiguration(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		traces, metrics *bool
+		spans, told     bool
+	}{
+		"by default":  {nil, nil, true, true},
+		"both on":     {ptr(true), ptr(true), true, true},
+		"no traces":   {ptr(false), nil, false, true},
+		"no metrics":  {nil, ptr(false), true, false},
+		"neither one": {ptr(false), ptr(false), false, false},
+	} {
+		rec, r := tracetest.NewSpanRecorder(), sdkmetric.NewManualReader()
+		cfg := base()
+		cfg.Telemetry.Traces, cfg.Telemetry.Metrics = tc.traces, tc.metrics
+		c, _ := open(t, cfg, rocketkit.WithTelemetry(trace.Options{
+			Provider:      sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec)),
+			MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(r)),
+		}))
+		if _, err := newProducer(t, c, "pay_group").Send(t.Context(), message.New("orders", []byte("b"))); err != nil {
+			t.Error(err)
+		}
+		all, _ := reading(t, r, 0)
+		if spans, told := len(rec.Ended()) > 0, len(all) > 0; spans != tc.spans || told != tc.told {
+			t.Errorf("%s: spans %v, metrics %v", name, spans, all)
+		}
+	}
+}

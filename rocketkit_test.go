@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	sdktrace "go.opentelemetry.io/otel/sdk/trace"
-	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.uber.org/goleak"
 
 	"github.com/rocketkit/rocketkit"
@@ -25,7 +23,6 @@ import (
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/producer"
-	"github.com/rocketkit/rocketkit/trace"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -390,29 +387,6 @@ func TestConsumersAreOrderedAndBroadcastAsConfigured(t *testing.T) {
 	}
 	if got := a.subs[3]; got.Ordered || got.Broadcast != nil {
 		t.Errorf("to one: the driver was told %+v", got)
-	}
-}
-
-func TestTracesAreMadeWhereAProviderIsGiven(t *testing.T) {
-	t.Parallel()
-	for name, tc := range map[string]struct {
-		traces *bool
-		want   int
-	}{"by default": {nil, 1}, "switched on": {ptr(true), 1}, "switched off": {ptr(false), 0}} {
-		rec := tracetest.NewSpanRecorder()
-		cfg := base()
-		cfg.Telemetry.Traces = tc.traces
-		c, _ := open(t, cfg, rocketkit.WithTelemetry(trace.Options{Provider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))}))
-		p, err := c.NewProducer("pay_group")
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := p.Send(t.Context(), message.New("orders", []byte("b"))); err != nil {
-			t.Error(err)
-		}
-		if n := len(rec.Ended()); n != tc.want {
-			t.Errorf("%s: %d spans", name, n)
-		}
 	}
 }
 

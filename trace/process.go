@@ -31,6 +31,9 @@ func (t *Tracer) StartProcess(ctx context.Context, d *message.Delivery, broadcas
 // continues is the ctx that a message brings, with what links a span to the one that sent
 // it, and perhaps keeps it from being its child.
 func (t *Tracer) continues(ctx context.Context, d *message.Delivery) (context.Context, []oteltrace.SpanStartOption) {
+	if t.w3c && !carries(d) {
+		return ctx, nil
+	}
 	outer := oteltrace.SpanContextFromContext(ctx)
 	ctx = t.propagator.Extract(ctx, deliveryCarrier{d})
 	created := oteltrace.SpanContextFromContext(ctx)
@@ -42,6 +45,17 @@ func (t *Tracer) continues(ctx context.Context, d *message.Delivery) (context.Co
 		opts = append(opts, oteltrace.WithNewRoot())
 	}
 	return ctx, opts
+}
+
+// carries reports that a message may bring a W3C context: most of those of programs without
+// tracing do not, which is found out here in one go.
+func carries(d *message.Delivery) bool {
+	for k := range d.Properties() {
+		if k == traceparent || k == "baggage" {
+			return true
+		}
+	}
+	return false
 }
 
 // created is the context of what sent a message.

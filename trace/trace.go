@@ -41,6 +41,7 @@ type Options struct {
 type Tracer struct {
 	tracer     oteltrace.Tracer              // nil: no spans
 	propagator propagation.TextMapPropagator // nil: no context travels
+	w3c        bool                          // propagator is the default
 	linkOnly   bool
 	common     []attribute.KeyValue // of every span
 	starts     *cache[operation, starting]
@@ -59,7 +60,7 @@ func New(o Options) *Tracer {
 	t.starts = newCache(t.starting)
 	if o.Provider != nil {
 		t.propagator = o.Propagator
-		if t.propagator == nil {
+		if t.w3c = t.propagator == nil; t.w3c {
 			t.propagator = propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{})
 		}
 		if _, none := o.Provider.(noop.TracerProvider); !none { // it would only pass the context on, as is done without it
@@ -104,6 +105,9 @@ type Span struct {
 
 // start starts an operation.
 func (t *Tracer) start(ctx context.Context, op operation, more ...oteltrace.SpanStartOption) (context.Context, Span) {
+	if t.tracer == nil && t.metrics == nil {
+		return ctx, Span{}
+	}
 	s := Span{t: t, op: op, began: time.Now()}
 	if t.tracer == nil {
 		return ctx, s
