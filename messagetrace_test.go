@@ -6,13 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/rocketkit/rocketkit"
 	"github.com/rocketkit/rocketkit/admin"
 	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
+	"github.com/rocketkit/rocketkit/config"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -180,4 +184,95 @@ func TestABrokerSwitchesTheMessageTraceOff(t *testing.T) {
 			t.Errorf("traced: %v, %v", got, err)
 		}
 	}, brokerlite.Conf("traceTopicEnable=true\ntraceOn=false"))
+}
+
+// The trace is signed like everything else. An account needs no right for Apache's own
+// trace topic; without the right for another its sends are not harmed.
+func TestTheMessageTraceIsSigned(t *testing.T) {
+	t.Parallel()
+	rules := filepath.Join(t.TempDir(), "plain_acl.yml")
+	text := "accounts:\n- {accessKey: operator, secretKey: operator-secret, admin: true}\n- {accessKey: shopkeeper, secretKey: shopkeeper-secret, topicPerms: [orders=PUB|SUB], groupPerms: [billing=SUB]}\n"
+	if err := os.WriteFile(rules, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for topic, goes := range map[string]bool{"RMQ_SYS_TRACE_TOPIC": true, "OUR_TRACE": false} {
+		t.Run(topic, func(t *testing.T) {
+			inCluster(t, func(t *testing.T, s cluster) {
+				as := func(key string, opts ...rocketkit.Option) *rocketkit.Client {
+					c, err := rocketkit.Open(t.Context(), rocketkit.Config{NameServers: []string{s.NameServer()}, Credentials: config.Credentials{AccessKey: key, SecretKey: key + "-secret"}},
+						append(opts, rocketkit.WithDial(s.Dial))...)
+					if err != nil {
+						t.Fatal(err)
+					}
+					return c
+				}
+				root := as("operator")
+				a, err := root.Admin()
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, name := range []string{"orders", "OUR_TRACE"} {
+					if err := a.CreateTopic(t.Context(), admin.Topic{Name: name, ReadQueues: 1, WriteQueues: 1}); err != nil {
+						t.Fatal(err)
+					}
+				}
+				var log bytes.Buffer
+				c := as("shopkeeper", rocketkit.WithMessageTrace(topic), rocketkit.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
+				r, err := newProducer(t, c, "shop").Send(t.Context(), message.New("orders", []byte("x")))
+				if err != nil {
+					t.Fatal(err)
+				}
+				consume(t, c, "billing", "orders").take(1)
+				if err := c.Close(); err != nil {
+					t.Fatal(err)
+				}
+				events, err := a.Trace(t.Context(), r.MessageID, admin.Between{}, topic)
+				if err != nil || goes != (len(events) == 3) || goes == strings.Contains(log.String(), "NO_PERMISSION") {
+					t.Errorf("traced %+v, %v\n%s", events, err, log.String())
+				}
+				if err := root.Close(); err != nil {
+					t.Error(err)
+				}
+			}, brokerlite.ACLFile(rules), brokerlite.Conf("traceTopicEnable=true"))
+		})
+	}
+}
+
+// What the message trace costs a producer that sends as fast as it can.
+func BenchmarkSendAsyncWithMessageTrace(b *testing.B) {
+	for name, opts := range map[string][]rocketkit.Option{"off": nil, "on": {rocketkit.WithMessageTrace("")}} {
+		b.Run(name, func(b *testing.B) {
+			broker, err := brokerlite.Start(b.Context(), brokerlite.Dir(b.TempDir()), brokerlite.Conf("traceTopicEnable=true"))
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer broker.Close(context.Background())
+			c, err := rocketkit.Open(b.Context(), rocketkit.Config{NameServers: []string{broker.NameServer()}}, opts...)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer c.Close()
+			p, err := c.NewProducer("bench")
+			if err != nil {
+				b.Fatal(err)
+			}
+			m := message.New("orders", make([]byte, 256), message.Key("order-7"))
+			if _, err := p.Send(b.Context(), m); err != nil {
+				b.Fatal(err)
+			}
+			var left sync.WaitGroup
+			b.ReportAllocs()
+			b.SetBytes(int64(len(m.Body)))
+			for b.Loop() {
+				left.Add(1)
+				p.SendAsync(context.Background(), m, func(_ context.Context, _ message.SendResult, err error) {
+					if err != nil {
+						b.Error(err)
+					}
+					left.Done()
+				})
+			}
+			left.Wait()
+		})
+	}
 }

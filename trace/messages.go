@@ -71,9 +71,10 @@ type MessageTracer struct {
 
 	ctx    context.Context // ends what is being sent
 	cancel context.CancelFunc
-	wake   chan struct{} // capacity 1: there is something to look at
-	drain  chan struct{} // closed by the first Drain
-	done   chan struct{} // closed when the goroutine has ended
+	wake   chan struct{}   // capacity 1: there is something to look at
+	drain  chan struct{}   // closed by the first Drain
+	done   chan struct{}   // closed when the goroutine has ended
+	seen   map[string]bool // keys of a message; the goroutine's
 
 	mu       sync.Mutex // guards the following
 	filling  traceBatch
@@ -101,7 +102,7 @@ func NewMessageTracer(o MessageOptions) *MessageTracer {
 	}
 	t := &MessageTracer{
 		topic: cmp.Or(o.Topic, MessageTopic), sender: o.Sender, log: o.Logger,
-		wake: make(chan struct{}, 1), drain: make(chan struct{}), done: make(chan struct{}),
+		seen: make(map[string]bool), wake: make(chan struct{}, 1), drain: make(chan struct{}), done: make(chan struct{}),
 	}
 	for i, seed := 0, rand.Uint64(); i < len(t.prefix); i++ {
 		t.prefix[i] = byte(seed >> (8 * i))
@@ -177,9 +178,10 @@ func (t *MessageTracer) add(r *protocol.TraceRecord) {
 		return
 	}
 	t.full = append(t.full, *b)
-	*b = traceBatch{}
 	if n := len(t.spare); n > 0 {
 		*b, t.spare = t.spare[n-1], t.spare[:n-1]
+	} else {
+		*b = traceBatch{body: make([]byte, 0, traceBody+traceBody/8), keys: make([]byte, 0, traceKeys+traceKeys/8)}
 	}
 	t.poke()
 }
@@ -220,7 +222,8 @@ func (t *MessageTracer) take() (b traceBatch, wait time.Duration, over bool) {
 	return b, 0, false
 }
 
-// recycle keeps the room of a batch for another one.
+// recycle keeps the room of a batch that was sent for another one. A driver may still
+// read one that was not (rocketmq-client-go goes on after its ctx has ended).
 func (t *MessageTracer) recycle(b traceBatch) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -265,8 +268,8 @@ func (t *MessageTracer) run() {
 		} else {
 			pause = tracePause
 			t.report(&lost, false)
+			t.recycle(b)
 		}
-		t.recycle(b)
 	}
 }
 
@@ -303,11 +306,12 @@ func (t *MessageTracer) rest(timer *time.Timer, pause time.Duration) {
 
 // send sends one message of records.
 func (t *MessageTracer) send(b *traceBatch) error {
-	seen := make(map[string]bool, b.n)
+	clear(t.seen)
 	m := message.New(t.topic, b.body)
-	for _, k := range strings.Fields(string(b.keys)) {
-		if !seen[k] && !strings.ContainsAny(k, "\x01\x02") { // of foreign producers
-			seen[k] = true
+	m.Keys = make([]string, 0, b.n)
+	for k := range strings.FieldsSeq(string(b.keys)) {
+		if !t.seen[k] && !strings.ContainsAny(k, "\x01\x02") { // of foreign producers
+			t.seen[k] = true
 			m.Keys = append(m.Keys, k)
 		}
 	}
