@@ -7,8 +7,9 @@
 //	err = rocketkit.Run(ctx, c)       // drains when ctx ends
 //
 // A Mux collects the handlers of one group: by Handle and HandleRaw, by HandleBatch for
-// several messages at once, from Listener values by Mux.Add, or from a tagged struct by
-// Bind. New checks everything at once and makes the Consumer.
+// several messages at once, from Listener values by Mux.Add, which "rocketkit generate"
+// writes for functions with a line //rocketmq:listener above them, or from a tagged
+// struct by Bind. New checks everything at once and makes the Consumer.
 //
 // # What happens to a message
 //

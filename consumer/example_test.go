@@ -124,6 +124,31 @@ func ExampleListener() {
 	// file of 3 bytes
 }
 
+// What is given as text may come from the configuration; load.Lookup reads it there.
+func ExampleSetting() {
+	lookup := func(key string) (string, bool) { return "3", key == "pay.retries" }
+	mux := consumer.NewMux("pay_consumer_group", consumer.Placeholders(lookup))
+	mux.Add(
+		consumer.Listener[string]{
+			Topic: "${pay.topic:payments}",
+			Options: []consumer.HandlerOption{
+				consumer.Setting("retries", "${pay.retries}"), consumer.Setting("kill_switch", "ratio=0.9 pause_for=30s"),
+			},
+			Handle: func(_ context.Context, s string) error {
+				fmt.Println("paid:", s)
+				return nil
+			},
+		},
+		consumer.DeadLetters{Handle: func(_ context.Context, d *message.Delivery) error {
+			fmt.Println("dead:", d.ID)
+			return nil
+		}},
+	)
+
+	play(mux, &message.Delivery{ID: "1", Topic: "payments", Body: []byte("o-1")})
+	// Output: paid: o-1
+}
+
 func ExampleBind() {
 	type Refund struct {
 		Order string `json:"order"`

@@ -14,6 +14,7 @@ import (
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/internal/generate/testdata/pay"
 	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/txn"
 )
 
 // avro is a codec that the generated code knows by its name only.
@@ -21,8 +22,9 @@ type avro struct{ codec.Text }
 
 func (avro) Name() string { return "avro" }
 
-func TestGeneratedListenersReceive(t *testing.T) {
-	t.Parallel()
+// open starts a server and a client of it.
+func open(t *testing.T) *rocketkit.Client {
+	t.Helper()
 	b, err := brokerlite.Start(t.Context(), brokerlite.InMemory())
 	if err != nil {
 		t.Fatal(err)
@@ -39,6 +41,12 @@ func TestGeneratedListenersReceive(t *testing.T) {
 			t.Error(err)
 		}
 	})
+	return client
+}
+
+func TestGeneratedListenersReceive(t *testing.T) {
+	t.Parallel()
+	client := open(t)
 	s := &pay.Service{Calls: make(chan string, 3)}
 	lookup := func(key string) (string, bool) { return "payments", key == "pay.topic" }
 	mux := consumer.NewMux("pay", consumer.From(consumer.First), consumer.Placeholders(lookup), consumer.Codecs(avro{}))
@@ -76,5 +84,28 @@ func TestGeneratedListenersReceive(t *testing.T) {
 	slices.Sort(got)
 	if d := cmp.Diff([]string{"dead no JSON", "paid o1", "text r1"}, got); d != "" {
 		t.Errorf("calls (-want +got):\n%s", d)
+	}
+}
+
+func TestGeneratedTransactionsAreSent(t *testing.T) {
+	t.Parallel()
+	client := open(t)
+	kinds := pay.NewChecksTransactions(pay.Checks{})
+	p, err := kinds.NewProducer(client)
+	if err != nil || p.Group() != "pay_group" {
+		t.Fatalf("%v, %v", p, err)
+	}
+	ran := 0
+	local := func(context.Context, message.SendResult) error { ran++; return nil }
+	for _, send := range []struct {
+		kind  *txn.Kind
+		topic string
+	}{{kinds.CheckPaid, "orders"}, {kinds.CheckStock, "stock"}} {
+		if _, err := send.kind.Send(t.Context(), p, message.New(send.topic, []byte("o1")), local); err != nil {
+			t.Error(err)
+		}
+	}
+	if ran != 2 {
+		t.Errorf("%d local transactions ran", ran)
 	}
 }

@@ -50,11 +50,11 @@ func (s *Service) OnDead(_ context.Context, d *message.Delivery) error {
 //rocketmq:listener topic=log
 func onLog(context.Context, []byte) error { return nil }
 
-// checks are the transactions' checks, with a value for a receiver.
-type checks struct{ paid map[string]bool }
+// Checks are the transactions' checks, with a value for a receiver.
+type Checks struct{ paid map[string]bool }
 
 //rocketmq:transaction topic=orders group=pay_group name=order-paid
-func (c checks) checkPaid(_ context.Context, d *message.Delivery) error { return nil }
+func (c Checks) checkPaid(_ context.Context, d *message.Delivery) error { return nil }
 
 //rocketmq:transaction topic=stock
-func (c checks) CheckStock(_ context.Context, d *message.Delivery) error { return nil }
+func (c Checks) CheckStock(_ context.Context, d *message.Delivery) error { return nil }

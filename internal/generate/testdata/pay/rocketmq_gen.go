@@ -75,24 +75,24 @@ func NewListeners() Listeners {
 	}
 }
 
-// checksTransactions are the kinds of transactions that the annotated methods of checks check.
-type checksTransactions struct {
+// ChecksTransactions are the kinds of transactions that the annotated methods of Checks check.
+type ChecksTransactions struct {
 	CheckPaid  *txn.Kind // of topic orders
 	CheckStock *txn.Kind // of topic stock
 }
 
-// newChecksTransactions makes them.
-func newChecksTransactions(c checks) *checksTransactions {
-	return &checksTransactions{
+// NewChecksTransactions makes them.
+func NewChecksTransactions(c Checks) *ChecksTransactions {
+	return &ChecksTransactions{
 		CheckPaid:  txn.NewKind("order-paid", "orders", c.checkPaid),
 		CheckStock: txn.NewKind("CheckStock", "stock", c.CheckStock),
 	}
 }
 
 // NewProducer makes the producer of group pay_group that sends them.
-func (t *checksTransactions) NewProducer(client *rocketkit.Client, opts ...producer.Option) (*producer.Producer, error) {
+func (t *ChecksTransactions) NewProducer(client *rocketkit.Client, opts ...producer.Option) (*producer.Producer, error) {
 	return client.NewProducer("pay_group", append([]producer.Option{txn.Kinds(t.CheckPaid, t.CheckStock)}, opts...)...)
 }
 
 // RocketMQSet provides the above to google/wire.
-var RocketMQSet = wire.NewSet(NewServiceListeners, NewListeners, newChecksTransactions)
+var RocketMQSet = wire.NewSet(NewServiceListeners, NewListeners, NewChecksTransactions)
