@@ -19,19 +19,21 @@
 // others; what waits is bounded by MaxUnsettled for each queue. No goroutine and
 // no timer is made for a message.
 //
-// A worker takes a message through fixed stages:
+// A worker takes a message through fixed stages, from the outside to the inside:
 //
-//	recovery     a panic is an error with its stack, see PanicError
-//	time-out     the handler's ctx has the consume time-out as its deadline
-//	span         "process <topic>", when there is a Tracer
+//	rate limit   Pause, RateLimit, KillSwitch: before a handler's time begins
+//	time-out     the consume time-out is the deadline of all that follows, retries included
+//	span         "process <topic>" and RocketMQ's message trace, where they are wanted
 //	duplicates   what the group has handled is acknowledged, see Deduplicate
+//	retry        immediate retries of the retry.Policy begin again here
+//	recovery     a panic is an error with its stack, see PanicError
 //	decoding     a failure is permanent, see DecodeError
 //	middleware   Mux.Use, the first is the outermost
 //	handler
 //
-// and then decides by the error and the handler's retry.Policy: call the handler
-// again at once, acknowledge, have the broker deliver the message again later, or
-// send it to the group's dead-letter queue. Each failure is logged with topic,
+// Only middleware has places to choose. By the handler's error and the policy the handler
+// is called again at once, or the message is acknowledged, delivered again later or sent
+// to the group's dead-letter queue. Each failure is logged with topic,
 // group, handler, message id, attempt, error and what happens next, to the logger
 // that the client was given (rocketkit.WithLogger; there is none by default). Only nil and
 // retry.Skip acknowledge; a message whose handler has no outcome, because it ended

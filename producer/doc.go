@@ -30,6 +30,26 @@
 // application, on message.ErrOutcomeUnknown. Consumers have to bear duplicates
 // in any case.
 //
+// # What happens to a message
+//
+// A send takes a message through fixed stages, from the outside to the inside:
+//
+//	callback      of SendAsync; the message is no longer in flight by then
+//	check         what RocketMQ would refuse is refused before anything else
+//	interceptors  Intercept, whose After runs when all that follows is over
+//	span          "send <topic>": what it adds is in the message before Before runs,
+//	              and it ends before After runs
+//	durability    RequireDurable makes an error of a status
+//	pace          RateLimit, then a place in flight; SendTimeout counts from here
+//	linger        messages that share a request are gathered
+//	retry         further attempts begin again here
+//	queue         selector, then brokers that failed are avoided
+//	breaker       of the broker
+//	driver        one attempt, bounded by AttemptTimeout
+//
+// Only interceptors have places to choose; the first is the outermost. A panic of an
+// interceptor or a callback is logged, and a Before's refuses the message.
+//
 // # Ends
 //
 // Drain finishes what has begun, Stop cuts it off; both leave no goroutine.
