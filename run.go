@@ -26,10 +26,8 @@ type Runner interface {
 // Run starts the runners in their order, waits until ctx ends, and drains them
 // in reverse order, each within DrainTimeout. If one does not start, those
 // before it are drained at once. It returns all errors, joined, and nil after an
-// orderly end.
+// orderly end. RunUntilSignal is Run for a program that ends by a signal.
 //
-//	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-//	defer stop()
 //	err := rocketkit.Run(ctx, client, producer, consumer)
 func Run(ctx context.Context, runners ...Runner) error {
 	var errs []error

@@ -78,6 +78,7 @@ type broker struct {
 	// the two on different threads, so the last word must wait for the others.
 	turn       chan struct{}
 	complaints seldom // about refused heartbeats; the token's
+	contact    contact
 
 	queueing atomic.Int32 // sends in line: others line up behind them
 
@@ -165,7 +166,9 @@ func (b *broker) connect(ctx context.Context) (*remoting.Conn, error) {
 // does not know, and its version is known before the first message.
 func (b *broker) open(o *opening) {
 	o.conn, o.err = b.c.net.Conn(b.c.ctx, b.addr)
-	if o.err == nil {
+	if o.err != nil {
+		b.contact.note(b.addr, o.err)
+	} else {
 		o.err = b.greet(b.c.ctx, o.conn)
 	}
 	if o.err != nil {
@@ -194,6 +197,7 @@ func (b *broker) greet(ctx context.Context, conn *remoting.Conn) error {
 	}
 	cmd := protocol.ClientRequest(protocol.Heartbeat)
 	resp, err := conn.Call(remoting.WithTimeout(ctx, b.c.cfg.RequestTimeout), &cmd, nil, body)
+	b.contact.note(b.addr, err)
 	if err != nil {
 		return err
 	}

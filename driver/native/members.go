@@ -58,20 +58,25 @@ func (s *subscription) loop() {
 // should be; a topic without a route is, since the routes' loop looks for it.
 func (s *subscription) share(ctx context.Context) bool {
 	s.reap()
-	ok := true
+	var errs causes
 	for _, topic := range s.topics() {
 		r := s.c.routes.state(topic).snap.Load()
 		if r == nil {
 			continue
 		}
 		if err := s.shareTopic(ctx, r); err != nil {
-			ok = false
+			errs = append(errs, fmt.Errorf("topic %s: %w", s.c.namespace.shown(topic), err))
 			if ctx.Err() == nil {
 				s.complaints.warn(s.c.log, "could not share the queues of a topic; trying again", "group", s.group, "topic", s.c.namespace.shown(topic), "error", err)
 			}
 		}
 	}
-	return ok
+	s.trouble.Store(nil)
+	if len(errs) > 0 {
+		err := error(errs)
+		s.trouble.Store(&err)
+	}
+	return len(errs) == 0
 }
 
 func (s *subscription) shareTopic(ctx context.Context, r *route) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync/atomic"
 
 	"github.com/rocketkit/rocketkit/driver"
@@ -16,9 +17,10 @@ import (
 // nameServers asks one of the configured name servers: a random one first, the
 // next in line when it does not answer, and that one from then on.
 type nameServers struct {
-	c   *client
-	dir *directory
-	at  atomic.Uint32 // the one in use
+	c       *client
+	dir     *directory
+	at      atomic.Uint32 // the one in use
+	contact contact
 }
 
 func newNameServers(c *client, entries []string) *nameServers {
@@ -46,6 +48,7 @@ func (n *nameServers) call(ctx context.Context, code protocol.Code, h protocol.H
 		resp, err := n.callOne(ctx, addrs[at], code, h)
 		if err == nil {
 			n.at.CompareAndSwap(first, at)
+			n.contact.note(addrs[at], nil)
 			return resp, addrs[at], nil
 		}
 		if ctx.Err() != nil {
@@ -53,7 +56,9 @@ func (n *nameServers) call(ctx context.Context, code protocol.Code, h protocol.H
 		}
 		failed = append(failed, fmt.Errorf("%s: %w", addrs[at], err))
 	}
-	return nil, "", fmt.Errorf("%w: %w", message.ErrNoNameServer, failed)
+	err = fmt.Errorf("%w: %w", message.ErrNoNameServer, failed)
+	n.contact.note(strings.Join(addrs, ";"), err)
+	return nil, "", err
 }
 
 func (n *nameServers) callOne(ctx context.Context, addr string, code protocol.Code, h protocol.Header) (*protocol.Command, error) {

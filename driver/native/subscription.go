@@ -52,6 +52,7 @@ type subscription struct {
 	// belong to the loop.
 	queues, ending map[message.Queue]*queue
 	taken          atomic.Pointer[[]*queue] // for Lag; nil before the first
+	trouble        atomic.Pointer[error]    // of the latest round of sharing; nil when it went well
 	complaints     seldom
 
 	mu      sync.Mutex // guards the following

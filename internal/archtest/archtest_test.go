@@ -34,6 +34,7 @@ var mayImport = map[string][]string{
 	"retry":                      {"message"},
 	"trace":                      {"message", "internal/protocol"},
 	"admin":                      {"message", "internal/answer", "internal/compression", "internal/remoting", "internal/protocol"},
+	"health":                     {"", "consumer", "producer", "driver"},
 	"dlq":                        {"message", "admin"},
 	"dedup":                      {"message"},
 	"dedup/deduptest":            {"dedup"},

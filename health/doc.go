@@ -1,0 +1,25 @@
+// Package health answers the probes of whoever runs a program, such as Kubernetes, by
+// what its clients, producers and consumers know of themselves: no probe makes a request
+// to a server.
+//
+//	checks := health.New(client)
+//	http.Handle("/livez", checks.Live())
+//	http.Handle("/readyz", checks.Ready())
+//	err := rocketkit.Run(ctx, client, consumer, checks)
+//
+// As the last Runner it is ready when everything before it has started, and not ready
+// any more before the first of them is drained.
+//
+// Live fails when only a new start of the process helps: every call that a handler may
+// have at once has passed its consume time-out. Ready fails when the program cannot do
+// its work now:
+//
+//   - the client is closing, or no name server answered when one was asked last;
+//   - none of the brokers of its topics can be reached;
+//   - the circuits of all brokers of a producer are open, or it has ended;
+//   - a consumer was not started or has ended, or could not share out its queues;
+//   - what Live fails by.
+//
+// One broker of several that is down, and a handler that is paused, are in the report and
+// fail nothing.
+package health
