@@ -106,6 +106,9 @@ const registerPatience = 3 * time.Second
 const closeTimeout = 5 * time.Second
 
 func (b *Broker) start(ctx context.Context) (err error) {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	if b.fs, err = b.files(&b.plan.config); err != nil {
 		return err
 	}

@@ -227,10 +227,15 @@ func (b *Broker) open(ctx context.Context, o Options) (err error) {
 
 // openDelayed opens what holds messages back: transactions, delay levels and timers.
 func (b *Broker) openDelayed(o Options) (err error) {
-	c, tagsCode := &b.config, TagsCode(b.levels)
+	c := &b.config
+	tagsOf := TagsCode(b.levels)
+	tagsCode := func(r *protocol.Record) int64 {
+		b.adopt(r)
+		return tagsOf(r)
+	}
 	if b.half, err = halfmsg.Open(halfmsg.Options{
 		Store: b.store, Meta: b.meta, Clock: o.Clock, Timeout: c.TransactionTimeout, Interval: c.TransactionCheckInterval,
-		MaxCheck: c.TransactionCheckMax, TagsCode: tagsCode, Divert: b.Divert, Check: b.askOutcome,
+		MaxCheck: c.TransactionCheckMax, TagsCode: tagsCode, Divert: b.divertCommit, Check: b.askOutcome,
 		StoreHost: b.storeHost, BrokerName: c.BrokerName, Logger: o.Logger,
 	}); err != nil {
 		return err
@@ -261,17 +266,14 @@ func (b *Broker) openPops(o Options) (err error) {
 // adoptTopics makes topics anew that the store has messages of: the process was
 // killed before it had saved them.
 func (b *Broker) adoptTopics() {
-	queues := map[string]int32{}
 	for _, q := range b.store.Queues() {
-		queues[q.Topic] = max(queues[q.Topic], q.ID+1)
-	}
-	for topic, n := range queues {
-		if _, ok := b.meta.Topics.Get(topic); !ok {
-			b.logger.Warn("the store has messages of a topic that was not saved; it is made anew", "topic", topic, "queues", n)
-			b.meta.Topics.CreateForSendBack(topic, n, protocol.PermRead|protocol.PermWrite, false, 0)
-		}
+		b.meta.Topics.Adopt(q.Topic, q.ID+1)
 	}
 }
+
+// adopt does so for the topic of a message that the broker itself delivers, which may be
+// the first in the store that is of it.
+func (b *Broker) adopt(r *protocol.Record) { b.meta.Topics.Adopt(r.Topic, r.QueueID+1) }
 
 // topicsChanged is meta's OnTopicsChanged.
 func (b *Broker) topicsChanged() {

@@ -270,6 +270,12 @@ func TagsCode(levels protocol.DelayLevels) func(*protocol.Record) int64 {
 // short is as much of a client's value as a remark repeats.
 func short(v []byte) []byte { return bytes.ToValidUTF8(v[:min(len(v), 64)], []byte("?")) }
 
+// divertCommit is Divert for a half message that is committed.
+func (b *Broker) divertCommit(r *protocol.Record) (tagsCode int64, err error) {
+	b.adopt(r)
+	return b.Divert(r)
+}
+
 // Divert is divert for a record that the broker stores again, a send-back or a
 // commit: it changes the record and returns its tags code.
 func (b *Broker) Divert(r *protocol.Record) (tagsCode int64, err error) {

@@ -40,6 +40,7 @@ type Topics struct {
 	configs map[string]protocol.TopicConfig
 	version protocol.DataVersion
 	recent  recent
+	adopted map[string]bool // true: made by Adopt; false: deleted, so that Adopt leaves it alone
 }
 
 func newTopics(o Options) *Topics {
@@ -47,6 +48,7 @@ func newTopics(o Options) *Topics {
 		options: o, logger: o.Logger,
 		configs: map[string]protocol.TopicConfig{},
 		version: protocol.DataVersion{Timestamp: time.Now().UnixMilli()},
+		adopted: map[string]bool{},
 	}
 }
 
@@ -240,6 +242,7 @@ func (t *Topics) Delete(topic string) bool {
 	c, ok := t.configs[topic]
 	if ok {
 		delete(t.configs, topic)
+		t.adopted[topic] = false
 		t.next()
 	}
 	t.mu.Unlock()
@@ -247,6 +250,34 @@ func (t *Topics) Delete(topic string) bool {
 		t.changed("topic deleted", c)
 	}
 	return ok
+}
+
+// Adopt makes a topic anew that has a message in the last of so many queues, when it is
+// not there: the process was killed before it had saved it. The topic grows with further
+// messages. One that was deleted since the start is left alone.
+func (t *Topics) Adopt(topic string, queues int32) {
+	c, changed := func() (protocol.TopicConfig, bool) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		c, exists := t.configs[topic]
+		adopted, known := t.adopted[topic]
+		switch {
+		case exists && (!adopted || queues <= c.ReadQueueNums), !exists && known && !adopted, queues > maxQueueNums:
+			return c, false
+		case !exists:
+			c = protocol.TopicConfig{
+				TopicName: topic, WriteQueueNums: queues, Perm: protocol.PermRead | protocol.PermWrite, TopicFilterType: protocol.SingleTag,
+			}
+		}
+		c.ReadQueueNums, c.WriteQueueNums = queues, max(queues, c.WriteQueueNums)
+		t.put(c)
+		t.adopted[topic] = true
+		return c, true
+	}()
+	if changed {
+		t.logger.Warn("there is a message of a topic that was not saved; it is made anew", "topic", topic, "queues", queues)
+		t.changed("topic made by the broker", c)
+	}
 }
 
 // MarkOrdered makes topics ordered that a name server calls so
@@ -293,6 +324,7 @@ func (t *Topics) SetAutoCreate(on bool) {
 
 // put enters a topic. mu is held.
 func (t *Topics) put(c protocol.TopicConfig) {
+	delete(t.adopted, c.TopicName)
 	t.configs[c.TopicName] = c
 	t.next()
 	t.recent.add(t.version.Counter, c.TopicName)
