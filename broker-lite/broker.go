@@ -22,6 +22,15 @@ func (b *Broker) Name() string { return b.plan.config.BrokerName }
 // Cluster is the name of the broker's cluster.
 func (b *Broker) Cluster() string { return b.plan.config.ClusterName }
 
+// Topics are the names of the topics that the broker has, RocketMQ's own among them, sorted. The
+// name servers learn of a topic that a send has made a moment later.
+func (b *Broker) Topics() []string {
+	if b.broker == nil { // only a name server runs
+		return nil
+	}
+	return b.broker.Topics()
+}
+
 // NameServers are the name servers that the broker registers with.
 func (b *Broker) NameServers() []string {
 	return append([]string(nil), b.plan.config.NameServers...)

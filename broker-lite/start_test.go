@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -400,4 +401,19 @@ func TestTheConfigurationIsPrintedAsBrokerConf(t *testing.T) {
 	if err := PrintConfig(&text, Conf("x=y")); err == nil {
 		t.Error("a mistake is printed")
 	}
+}
+
+func TestTheServerTellsItsTopics(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *Broker, c *client) {
+		before := b.Topics()
+		c.createTopic("orders", 1)
+		after := b.Topics()
+		if slices.Contains(before, "orders") || !slices.Contains(after, "orders") || !slices.Contains(after, "TBW102") {
+			t.Errorf("%q, then %q", before, after)
+		}
+		names := start(t, WithRole(RoleNameServer), VirtualNetwork(NewNetwork()))
+		if got := names.Topics(); got != nil {
+			t.Errorf("a name server has %q", got)
+		}
+	})
 }

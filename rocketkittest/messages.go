@@ -98,9 +98,17 @@ func (s *Server) DeadLetters(group string) *Messages {
 
 // stored reads all of a topic; one that does not exist has nothing.
 func (s *Server) stored(ctx context.Context, topic string) ([]*message.Delivery, error) {
-	brokers, err := s.admin.Route(ctx, topic)
-	if errors.Is(err, message.ErrNoRoute) {
+	if !slices.Contains(s.Topics(), topic) {
 		return nil, nil
+	}
+	brokers, err := s.admin.Route(ctx, topic)
+	for errors.Is(err, message.ErrNoRoute) { // the name server learns of a topic a moment after the broker
+		select {
+		case <-time.After(lookEvery):
+			brokers, err = s.admin.Route(ctx, topic)
+		case <-ctx.Done():
+			return nil, err
+		}
 	}
 	if err != nil {
 		return nil, err

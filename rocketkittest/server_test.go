@@ -133,3 +133,32 @@ func TestOptionsComeOnTop(t *testing.T) {
 		}
 	})
 }
+
+// A topic that a send has made is registered after the send is answered.
+func TestATopicIsReadThoughTheNameServerLearnsOfItLate(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mq := rocketkittest.Start(t)
+		const register = 103
+		mq.Break(t, brokerlite.Match{NameServer: true, Code: register}, brokerlite.Pass().After(time.Second))
+		mq.Send(t, order("1"))
+		if n := len(mq.SentTo("orders").All(t)); n != 1 {
+			t.Errorf("%d messages", n)
+		}
+	})
+}
+
+func TestAHandlerThatPanicsHasFailed(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mq := rocketkittest.Start(t)
+		mux := consumer.NewMux("shop")
+		consumer.Handle(mux, "orders", func(_ context.Context, body string) error { panic(body) }, consumer.MaxRetries(0))
+		handlers := rocketkittest.Record(mux)
+		mq.Consume(t, mux)
+		mq.Send(t, order("boom"))
+		mq.DeadLetters("shop").Eventually(t, rocketkittest.Want{Body: "boom"})
+		handlers.Failed().Exactly(t, rocketkittest.Want{Body: "boom"})
+		handlers.Consumed().Exactly(t)
+	})
+}

@@ -225,3 +225,6 @@ func (b *Broker) systemTopics(*peer, *protocol.Command) answer {
 func (b *Broker) staticTopic(_ *peer, cmd *protocol.Command) answer {
 	return refuse(protocol.SystemError, "topic %.255s: broker-lite has no static topics; make an ordinary topic (updateTopic), or use Apache RocketMQ", cmd.Fields.Value("topic"))
 }
+
+// Topics are the names of all topics, sorted.
+func (b *Broker) Topics() []string { return b.meta.Topics.Names() }
