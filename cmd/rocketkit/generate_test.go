@@ -41,6 +41,7 @@ func TestGenerateWritesChecksAndRemoves(t *testing.T) {
 		{"write", shop, nil, "wrote rocketmq_gen.go\n", ""},
 		{"write again", shop, []string{"./..."}, "", ""},
 		{"check after", shop, []string{"--check"}, "", ""},
+		{"one dash", shop, []string{"-check"}, "", "unknown shorthand flag: 'c' in -check; did you mean --check?\nsee \"rocketkit generate --help\""},
 		{"a mistake", strings.Replace(shop, "topic", "topics", 1), nil, "", "nothing is written, since directives are wrong:\nshop.go:5: topics is not known; did you mean topic?"},
 		{"no handler", "package shop\n", []string{"--check", "./..."}, "", stale},
 		{"remove", "package shop\n", nil, "removed rocketmq_gen.go\n", ""},

@@ -88,6 +88,10 @@ func flagError(cmd *cobra.Command, err error) error {
 	if errors.As(err, &number) {
 		err = fmt.Errorf("%swant a whole number", strings.TrimSuffix(err.Error(), number.Error()))
 	}
+	var missing interface{ GetSpecifiedShortnames() string } // of pflag: what followed one dash
+	if errors.As(err, &missing) && cmd.Flags().Lookup(missing.GetSpecifiedShortnames()) != nil {
+		err = fmt.Errorf("%w; did you mean --%s?", err, missing.GetSpecifiedShortnames())
+	}
 	return usageError(cmd, err)
 }
 
