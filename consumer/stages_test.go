@@ -30,15 +30,17 @@ type stages struct {
 	seen []string
 }
 
-// at notes a stage; ctx, where there is one, must have the consume time-out's deadline.
-func (s *stages) at(ctx context.Context, stage string) {
+// within notes a stage, whose ctx must have a deadline.
+func (s *stages) within(ctx context.Context, stage string) {
+	if _, ok := ctx.Deadline(); !ok {
+		stage += " without a deadline"
+	}
+	s.at(stage)
+}
+
+func (s *stages) at(stage string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if ctx != nil {
-		if _, ok := ctx.Deadline(); !ok {
-			stage += " without a deadline"
-		}
-	}
 	s.seen = append(s.seen, stage)
 	if stage == s.panics {
 		s.panics = ""
@@ -46,35 +48,35 @@ func (s *stages) at(ctx context.Context, stage string) {
 	}
 }
 
-func (s *stages) OnStart(context.Context, sdktrace.ReadWriteSpan) { s.at(nil, "span") }
-func (s *stages) OnEnd(sdktrace.ReadOnlySpan)                     { s.at(nil, "span ends") }
+func (s *stages) OnStart(context.Context, sdktrace.ReadWriteSpan) { s.at("span") }
+func (s *stages) OnEnd(sdktrace.ReadOnlySpan)                     { s.at("span ends") }
 
 func (s *stages) Claim(ctx context.Context, key string, lease time.Duration) (dedup.Claim, error) {
-	s.at(ctx, "duplicates")
+	s.within(ctx, "duplicates")
 	return s.Store.Claim(ctx, key, lease)
 }
 
 func (s *stages) Complete(ctx context.Context, c dedup.Claim, ttl time.Duration) error {
-	s.at(ctx, "remembered")
+	s.within(ctx, "remembered")
 	return s.Store.Complete(ctx, c, ttl)
 }
 
 func (s *stages) Release(ctx context.Context, c dedup.Claim) error {
-	s.at(ctx, "released")
+	s.within(ctx, "released")
 	return s.Store.Release(ctx, c)
 }
 
 func (s *stages) Check(t reflect.Type) error { return s.Text.Check(t) }
 
 func (s *stages) Decode(body []byte, v any) error {
-	s.at(nil, "decoding")
+	s.at("decoding")
 	return s.Text.Decode(body, v)
 }
 
 func (s *stages) middleware(name string) consumer.Middleware {
 	return func(next consumer.Handler) consumer.Handler {
 		return func(ctx context.Context, d *message.Delivery) error {
-			s.at(ctx, name)
+			s.within(ctx, name)
 			return next(ctx, d)
 		}
 	}
@@ -89,7 +91,7 @@ func (s *stages) run(t *testing.T) driver.Verdict {
 	mux.Use(s.middleware("outer middleware"), s.middleware("inner middleware"))
 	failed := false
 	consumer.Handle(mux, "orders", func(ctx context.Context, _ string) error {
-		s.at(ctx, "handler")
+		s.within(ctx, "handler")
 		if !failed {
 			failed = true
 			return errDown
