@@ -18,6 +18,8 @@ import (
 	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
 	"github.com/rocketkit/rocketkit/config"
 	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/producer"
+	"github.com/rocketkit/rocketkit/txn"
 )
 
 // traced are the types of what is traced of a message in a topic.
@@ -275,4 +277,48 @@ func BenchmarkSendAsyncWithMessageTrace(b *testing.B) {
 			left.Wait()
 		})
 	}
+}
+
+// What is stored less safely than it should be is traced as a failure; a half message of
+// that kind is rolled back before its local transaction runs.
+func TestAWeakStatusIsTraced(t *testing.T) {
+	inCluster(t, func(t *testing.T, s cluster) {
+		c := s.connect(rocketkit.WithMessageTrace(""))
+		kind := txn.NewKind("paid", "orders", func(context.Context, *message.Delivery) error { return nil })
+		p := newProducer(t, c, "shop", txn.Kinds(kind), producer.RequireDurable())
+		weak, err := c.NewProducer("weak", txn.Kinds(kind))
+		if err != nil {
+			t.Fatal(err)
+		}
+		const sendV2, flushDiskTimeout = 310, 10
+		s.Fault(brokerlite.Match{Code: sendV2, Topic: "orders"}, brokerlite.ReplaceAnswer(flushDiskTimeout))
+		var notDurable *producer.NotDurableError
+		if _, err := p.Send(t.Context(), message.New("orders", []byte("x"))); !errors.As(err, &notDurable) {
+			t.Fatal(err)
+		}
+		half, err := kind.Send(t.Context(), weak, message.New("orders", []byte("x")), func(context.Context, message.SendResult) error { return nil })
+		if !errors.Is(err, txn.ErrNotRun) {
+			t.Fatal(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		a, err := s.connect().Admin()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for id, want := range map[string]string{
+			notDurable.Result.MessageID: "[Pub Normal_Msg false ]",
+			half.MessageID:              "[Pub Trans_Msg_Half false  EndTransaction  false ROLLBACK_MESSAGE]",
+		} {
+			events, err := a.Trace(t.Context(), id, admin.Between{}, "")
+			var got []string
+			for _, e := range events {
+				got = append(got, fmt.Sprint(e.Type, " ", e.MessageType, " ", e.Success, " ", e.State))
+			}
+			if err != nil || fmt.Sprint(got) != want {
+				t.Errorf("traced %v, %v, want %s", got, err, want)
+			}
+		}
+	}, brokerlite.Conf("traceTopicEnable=true"))
 }
