@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
@@ -135,7 +136,7 @@ func TestMetricsCountWhatIsSentAndConsumed(t *testing.T) {
 		close(proceed)
 		time.Sleep(time.Minute) // the retry, and the dead letter
 		synctest.Wait()
-		got, _ = reading(t, r, o.port())
+		got, all := reading(t, r, o.port())
 		const server = " server.address=127.0.0.1 server.port=0"
 		want := series{
 			"messaging.client.operation.durationsend{destination.name=orders operation.type=send" + server + "}":                              3,
@@ -160,6 +161,17 @@ func TestMetricsCountWhatIsSentAndConsumed(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("metrics (-want +got):\n%s", diff)
+		}
+		used := map[string]bool{}
+		sdk := fromOTel(t, all)
+		monitored(t, sdk, "rocketkit", used)
+		scrape := httptest.NewRecorder()
+		s.HTTPHandler().ServeHTTP(scrape, httptest.NewRequest("GET", "/metrics", nil))
+		monitored(t, fromScrape(scrape.Body.String()), "broker-lite", used)
+		for name := range sdk {
+			if !used[name] && !strings.HasSuffix(name, "_sum") {
+				t.Errorf("no dashboard shows %s", name)
+			}
 		}
 		if err := errors.Join(c.Drain(t.Context()), p.Close()); err != nil {
 			t.Fatal(err)

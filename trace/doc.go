@@ -62,6 +62,7 @@
 // The up-down counters are read when metrics are collected; several producers or consumers
 // of one group in a process add up. Lag is what the last pull told; driver/clientgo does not
 // know it. In a namespace all metrics have messaging.rocketmq.namespace too.
+// docs/grafana has dashboards and alert rules of them.
 //
 // # RocketMQ's own message trace
 //
