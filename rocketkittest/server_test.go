@@ -162,3 +162,16 @@ func TestAHandlerThatPanicsHasFailed(t *testing.T) {
 		handlers.Consumed().Exactly(t)
 	})
 }
+
+// What is due at a moment of real time would otherwise come late by what the test has taken.
+func TestTheServersClockIsNotBehindRealTimeAfterAdvance(t *testing.T) {
+	t.Parallel()
+	mq := rocketkittest.Start(t)
+	now := time.Now().Truncate(time.Millisecond)
+	mq.Advance(time.Hour)
+	mq.Send(t, order("1"))
+	stored := mq.SentTo("orders").Eventually(t, rocketkittest.Want{}).Stored()
+	if stored.Before(now.Add(time.Hour)) {
+		t.Errorf("stored at %v, an hour after %v", stored, now)
+	}
+}
