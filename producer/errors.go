@@ -38,6 +38,10 @@ func (e *SendError) Error() string {
 // Unwrap returns the last attempt's error.
 func (e *SendError) Unwrap() error { return e.Err }
 
+// Is reports for message.ErrOutcomeUnknown whether an attempt may have stored the message,
+// be it not the last.
+func (e *SendError) Is(target error) bool { return target == message.ErrOutcomeUnknown && !e.safe }
+
 // SafeToRetry reports that none of the attempts can have stored the message.
 func (e *SendError) SafeToRetry() bool { return e.safe }
 

@@ -173,7 +173,7 @@ func TestManyFailedAttemptsAreTold(t *testing.T) {
 	if se.Attempts != 2 || !cmp.Equal(se.Brokers, s.brokers()) || se.Topic != "orders" || se.Group != "pay_group" {
 		t.Errorf("%+v", se)
 	}
-	if message.SafeToRetry(err) {
+	if message.SafeToRetry(err) || !errors.Is(err, message.ErrOutcomeUnknown) {
 		t.Error("safe to retry although the first attempt may have stored the message")
 	}
 	for _, want := range []string{"pay_group", "orders", "2 attempts", "MESSAGE_ILLEGAL"} {
