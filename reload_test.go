@@ -115,6 +115,7 @@ func TestAReloadChangesWhatRuns(t *testing.T) {
 		if err := c.Resume(); err != nil {
 			t.Fatal(err)
 		}
+		synctest.Wait() // five have begun
 		before := w.total.Load()
 		reload("at a rate", payments(s, config.Handler{Concurrency: 50, RateLimit: 1}), 1)
 		if n := w.total.Load() - before; n > 4 {
