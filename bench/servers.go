@@ -204,7 +204,8 @@ const apacheHeap = "2g"
 func apacheOptions(dir string) apache.Options {
 	return apache.Options{
 		Version: apache.V5, Dir: dir,
-		JVM: []string{"-Xms" + apacheHeap, "-Xmx" + apacheHeap},
+		Fast: true,
+		JVM:  []string{"-Xms" + apacheHeap, "-Xmx" + apacheHeap},
 		BrokerConf: map[string]string{
 			"flushDiskType":           "ASYNC_FLUSH",
 			"mappedFileSizeCommitLog": strconv.Itoa(1 << 30),

@@ -165,6 +165,7 @@ func refusedByACLTwo(s *stand, topic string, open func(config.Credentials) *rock
 // The tools sign with what conf/tools.yml says.
 func TestMQAdminWithAnAccessKey(t *testing.T) {
 	apache.Require(t)
+	takeLane(t)
 	for _, version := range []string{apache.V5, apache.V4} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()

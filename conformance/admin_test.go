@@ -226,6 +226,7 @@ type adminServer struct {
 
 func TestMQAdmin(t *testing.T) {
 	apache.Require(t)
+	takeLane(t)
 	servers := []adminServer{
 		{legNamed("broker-lite"), startLite(t, newLog(t), false, brokerlite.Conf("traceTopicEnable=true"))},
 		{legNamed("Apache 5.4.0"), startApache(t, apache.V5)},

@@ -34,6 +34,7 @@ func clusterRows() []row {
 // names say in which room they are.
 func TestClustersCanBeMixed(t *testing.T) {
 	apache.Require(t)
+	takeLane(t)
 	for _, version := range []string{apache.V5, apache.V4} {
 		t.Run(version, func(t *testing.T) {
 			newMixed(t, version).run()

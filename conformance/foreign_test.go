@@ -72,6 +72,7 @@ func javaPeer(t *testing.T, column string, o apache.PeerOptions) {
 
 func TestJavaClient(t *testing.T) {
 	apache.Require(t)
+	takeLane(t)
 	for _, version := range []string{apache.V5, apache.V4} {
 		for _, binary := range []bool{false, true} {
 			column := version + ", JSON"
@@ -100,6 +101,7 @@ func signedColumn(version string) (column string, binary bool) {
 // The account is an admin whose topics and groups are checked all the same.
 func TestJavaClientThatSigns(t *testing.T) {
 	apache.Require(t)
+	takeLane(t)
 	for _, version := range []string{apache.V5, apache.V4} {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
@@ -127,9 +129,10 @@ func TestJavaClientThatSigns(t *testing.T) {
 // POP's are.
 func TestJavaClientOnApache(t *testing.T) {
 	apache.Require(t)
+	t.Parallel()
 	for _, version := range []string{apache.V5, apache.V4} {
 		t.Run(version, func(t *testing.T) {
-			t.Parallel()
+			takeLane(t)
 			server := startApacheWith(t, apache.Options{
 				Version: version, TransactionCheck: time.Second, // as foreignServer
 				BrokerConf: map[string]string{"enablePropertyFilter": "true", "recallMessageEnable": "true"},

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 	flag.Parse()
 	// Cases wait for servers most of their time.
 	if !given("test.parallel") {
-		if err := flag.Set("test.parallel", "40"); err != nil {
+		if err := flag.Set("test.parallel", "60"); err != nil {
 			panic(err)
 		}
 	}

@@ -120,6 +120,18 @@ func startApacheWith(t *testing.T, o apache.Options) *apache.Server {
 	return a
 }
 
+// javaLanes bounds the tests with Apache's servers or clients that are at work.
+var javaLanes = make(chan struct{}, 2)
+
+// takeLane holds a test up until fewer than two others have JVMs at work: two cores
+// carry no more.
+func takeLane(t *testing.T) {
+	t.Helper()
+	t.Parallel()
+	javaLanes <- struct{}{}
+	t.Cleanup(func() { <-javaLanes })
+}
+
 // inBubble runs f in virtual time.
 func inBubble(t *testing.T, f func(*testing.T)) { synctest.Test(t, f) }
 
@@ -151,8 +163,9 @@ func needsQuiet(t *testing.T) {
 	}
 }
 
-// The two are not run at the same time: two cores do not carry four JVMs.
 func TestApache540(t *testing.T) {
+	apache.Require(t)
+	takeLane(t)
 	s := startApache(t, apache.V5)
 	same := func(*testing.T) *server { return s }
 	legNamed("Apache 5.4.0").run(t, same)
@@ -164,6 +177,8 @@ func TestApache540(t *testing.T) {
 }
 
 func TestApache497(t *testing.T) {
+	apache.Require(t)
+	takeLane(t)
 	legNamed("Apache 4.9.7").run(t, func(t *testing.T) *server { return startApache(t, apache.V4) })
 }
 

@@ -47,6 +47,7 @@ func tlsCases() []string {
 
 func TestJavaClientByTLS(t *testing.T) {
 	apache.Require(t)
+	takeLane(t)
 	ca := testcert.New(t)
 	cert, key := testcert.Files(t, ca.Server())
 	pair := "\ntls.server.certPath=" + cert + "\ntls.server.keyPath=" + key
@@ -131,6 +132,7 @@ func freePort(t *testing.T) int {
 // Apache 5.4.0 has ACL 2.0 too: one server less to start.
 func TestSDKByTLSOnApache(t *testing.T) {
 	apache.Require(t)
+	takeLane(t)
 	javaVersions(t, "by TLS", func(t *testing.T, version string) {
 		ca := testcert.New(t)
 		o := mutualTLS(t, ca, version)

@@ -51,7 +51,7 @@ func (s *Server) launchNameServer(classpath string, port int) (*process, error) 
 	if strings.HasPrefix(s.opts.Version, "5.") {
 		conf["bindAddress"] = "127.0.0.1"
 	}
-	jvm := append(opens(), "-Xms256m", "-Xmx256m", "-XX:TieredStopAtLevel=1")
+	jvm := append(append(opens(), "-Xms256m", "-Xmx256m"), shortLived()...)
 	jvm = append(jvm, s.opts.NameServerJVM...)
 	return s.launch("namesrv", jvm, classpath, "org.apache.rocketmq.namesrv.NamesrvStartup", conf)
 }
@@ -69,6 +69,9 @@ func (s *Server) awaitNameServer(ctx context.Context, p *process) error {
 func (s *Server) launchBroker(classpath string, port int) (*process, error) {
 	conf := brokerConf(s.opts, s.dir, port, s.nameServer)
 	jvm := append(opens(), "-Xms512m", "-Xmx1g", "-XX:MaxDirectMemorySize=1g")
+	if !s.opts.Fast {
+		jvm = append(jvm, shortLived()...)
+	}
 	jvm = append(jvm, s.opts.JVM...)
 	return s.launch("broker", jvm, classpath, "org.apache.rocketmq.broker.BrokerStartup", conf)
 }

@@ -44,6 +44,9 @@ type Options struct {
 	// half message and its scan interval; Apache's own are 6 s and 30 s (4.9:
 	// 60 s).
 	TransactionCheck time.Duration
+	// Fast gives the broker's JVM what makes it fast after a while, at the cost of a
+	// slower start: all compilers and the parallel collector.
+	Fast bool
 	// JVM holds further flags of the broker's JVM, such as "-Xmx2g", and NameServerJVM of
 	// the name server's.
 	JVM, NameServerJVM []string

@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string) error {
 	}
 	switch command, rest := rest[0], rest[1:]; command {
 	case "start":
-		opts := apache.Options{Version: *version, TransactionCheck: *check,
+		opts := apache.Options{Version: *version, TransactionCheck: *check, Fast: true,
 			Log: slog.New(slog.NewTextHandler(os.Stderr, nil))}
 		if len(rest) > 0 {
 			opts.Dir = rest[0]
