@@ -393,6 +393,7 @@ func TestSpansOfEveryKindOfConsumption(t *testing.T) {
 				if _, err := newProducer(t, o.Client, "pay").Send(t.Context(), message.New("orders", []byte("b"), tc.opts...)); err != nil {
 					t.Fatal(err)
 				}
+				time.Sleep(time.Second) // the broker tells its name server of a new topic
 				if err := tc.consume(o); err != nil {
 					t.Error(err)
 				}
