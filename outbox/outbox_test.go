@@ -119,7 +119,7 @@ func (w *world) drain(r *outbox.Relay) {
 // until waits for a condition.
 func (w *world) until(what string, met func() bool) {
 	w.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !met(); <-time.After(5 * time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); !met(); <-time.After(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			w.Fatalf("waited in vain until %s", what)
 		}

@@ -270,6 +270,10 @@ func (r *Relay) round() (more bool, err error) {
 		return false, err
 	}
 	if len(rows) > 0 {
+		// A slow database has used up some of the lease.
+		if held, err := r.lease.hold(ctx); err != nil || !held {
+			return false, err
+		}
 		if err := r.relay(rows); err != nil {
 			return false, err
 		}
