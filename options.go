@@ -72,11 +72,6 @@ func WithLogger(l *slog.Logger) Option {
 //	rocketkit.WithTelemetry(trace.Options{Provider: otel.GetTracerProvider(), MeterProvider: otel.GetMeterProvider()})
 func WithTelemetry(o trace.Options) Option { return func(s *settings) { s.telemetry = o } }
 
-// WithTracing is WithTelemetry by its earlier name.
-//
-// Deprecated: use WithTelemetry.
-func WithTracing(o trace.Options) Option { return WithTelemetry(o) }
-
 // WithDial opens connections by dial instead of net.Dialer.
 func WithDial(dial func(ctx context.Context, network, address string) (net.Conn, error)) Option {
 	return func(s *settings) { s.dial = dial }
