@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/rocketkit/rocketkit/internal/nearest"
 	"github.com/rocketkit/rocketkit/internal/setting"
 	"github.com/rocketkit/rocketkit/message"
 )
@@ -120,7 +121,7 @@ func (r *reader) readDirective(text string, fn *ast.FuncDecl) {
 	default:
 		near := map[string]string{"handler": listener, "consumer": listener, "tx": transaction, "dead": dlq, "deadletter": dlq}[strings.ToLower(d.name)]
 		if near == "" {
-			near = setting.Nearest(d.name, listener, dlq, transaction, wireSet)
+			near = nearest.To(d.name, []string{listener, dlq, transaction, wireSet})
 		}
 		if near != "" {
 			r.mistake("%s%s is not known; did you mean %s%s?", prefix, d.name, prefix, near)
@@ -252,7 +253,7 @@ func (r *reader) readTransaction(o *owner, fn string, d *directive) {
 			}
 			o.group = a.value
 		default:
-			if near := setting.Nearest(a.key, known...); near != "" {
+			if near := nearest.To(a.key, known); near != "" {
 				r.mistake("%s is not known; did you mean %s?", a.key, near)
 			} else {
 				r.mistake("%s is not known; known are %s", a.key, strings.Join(known, ", "))

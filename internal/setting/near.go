@@ -1,6 +1,10 @@
 package setting
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/rocketkit/rocketkit/internal/nearest"
+)
 
 // Remedy says what a key stands for that is none: "did you mean tags?". It is "" when
 // the key is probably another package's. also are further keys that there are.
@@ -10,14 +14,11 @@ func Remedy(key string, also ...string) string {
 		return remedy
 	}
 	keys := append(Keys(), also...)
-	for _, known := range keys {
-		if strings.ReplaceAll(known, "_", "") == plain {
-			return "did you mean " + known + "?"
-		}
-	}
-	for _, known := range keys {
-		if oneEdit(plain, strings.ReplaceAll(known, "_", "")) {
-			return "did you mean " + known + "?"
+	for edits := range 2 { // with more, yaml would be name
+		for _, known := range keys {
+			if nearest.Distance(plain, strings.ReplaceAll(known, "_", "")) == edits {
+				return "did you mean " + known + "?"
+			}
 		}
 	}
 	return ""
@@ -70,38 +71,4 @@ func elsewhere() map[string]string {
 		"enabled":                            enabled,
 		"autostartup":                        enabled,
 	}
-}
-
-// Nearest returns the candidate that a mistyped name stands for, "" when there is none.
-func Nearest(name string, candidates ...string) string {
-	for _, c := range candidates {
-		if oneEdit(strings.ToLower(name), c) {
-			return c
-		}
-	}
-	return ""
-}
-
-// oneEdit reports whether a and b are equal or differ by one character that was
-// changed, left out, doubled or swapped with the next.
-func oneEdit(a, b string) bool {
-	if len(a) > len(b) {
-		a, b = b, a
-	}
-	if len(b)-len(a) > 1 {
-		return false
-	}
-	i := 0
-	for i < len(a) && a[i] == b[i] {
-		i++
-	}
-	switch {
-	case i == len(a):
-		return true // one letter more, or none
-	case len(a) < len(b):
-		return a[i:] == b[i+1:]
-	case a[i+1:] == b[i+1:]:
-		return true
-	}
-	return i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
 }
