@@ -12,6 +12,7 @@ import (
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/producer"
+	"github.com/rocketkit/rocketkit/trace"
 )
 
 // components judges what a client knows.
@@ -72,7 +73,7 @@ func servers(states []driver.ServerState) []Component {
 func ofProducer(p producer.State) Component {
 	open, closed := []string(nil), 0
 	for _, broker := range slices.Sorted(maps.Keys(p.Circuits)) {
-		if p.Circuits[broker] == "open" {
+		if p.Circuits[broker] == trace.BreakerOpen {
 			open = append(open, broker)
 		} else {
 			closed++
