@@ -13,10 +13,12 @@ import (
 )
 
 const (
-	clusterCase = "mixed cluster"
-	roomCase    = "queues by machine room"
-	targetCase  = "admin on one broker"
-	slaveCase   = "reads from a slave"
+	clusterCase  = "mixed cluster"
+	roomCase     = "queues by machine room"
+	slowCase     = "slow broker avoided"
+	clientGoCase = "both with rocketmq-client-go"
+	targetCase   = "admin on one broker"
+	slaveCase    = "reads from a slave"
 )
 
 // clusterRows are those of clusterTable, in the order in which they run.
@@ -24,6 +26,8 @@ func clusterRows() []row {
 	return []row{
 		{clusterCase, "both brokers register with both name servers; the SDK finds and uses both through either, and one that leaves is forgotten"},
 		{roomCase, "a group of one room gets the queues of the brokers there, whose names say it"},
+		{slowCase, "with AvoidSlow a broker of ours that answers late gets no messages for a while, and then again"},
+		{clientGoCase, "the two before with the driver over rocketmq-client-go"},
 		{targetCase, "topics and groups are made, listed and deleted where Target says, by name and by address"},
 		{slaveCase, "the master of Apache's broker is killed: a group that begins then and a puller get its messages from its slave; broker-lite has no slaves, and rocketmq-client-go asks only masters where a group is"},
 	}
@@ -87,6 +91,13 @@ func (c *mixed) run() {
 	}
 	results.track(c.T, clusterTable, c.version, roomCase)
 	c.takesItsRoom(c.make(), eastern, western)
+	results.track(c.T, clusterTable, c.version, slowCase)
+	c.avoidsTheSlow(c.make(), c.ours.lite, eastern)
+	results.track(c.T, clusterTable, c.version, clientGoCase)
+	other := *c.stand
+	other.leg = legNamed("Apache 5.4.0, client-go driver")
+	other.takesItsRoom(c.make(), eastern, western)
+	other.avoidsTheSlow(c.make(), c.ours.lite, eastern)
 
 	results.track(c.T, clusterTable, c.version, targetCase)
 	our := admin.Broker{Cluster: "DefaultCluster", Name: eastern, Addr: c.ours.broker}
