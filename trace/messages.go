@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -170,9 +171,10 @@ func (t *MessageTracer) add(r *protocol.TraceRecord) {
 	}
 	b.n++
 	b.body = protocol.AppendTraceRecord(b.body, r)
-	b.keys = append(append(b.keys, r.MsgID...), ' ')
-	if r.Keys != "" && len(r.Keys) <= longKeys {
-		b.keys = append(append(b.keys, r.Keys...), ' ')
+	for _, keys := range [...]string{r.MsgID, r.Keys} {
+		if keys != "" && len(keys) <= longKeys { // foreign producers choose their ids, too
+			b.keys = append(append(b.keys, keys...), ' ')
+		}
 	}
 	if len(b.body) < traceBody && len(b.keys) < traceKeys {
 		return
@@ -304,8 +306,13 @@ func (t *MessageTracer) rest(timer *time.Timer, pause time.Duration) {
 	t.full, t.filling = nil, traceBatch{}
 }
 
-// send sends one message of records.
-func (t *MessageTracer) send(b *traceBatch) error {
+// send sends one message of records; a panic is its error.
+func (t *MessageTracer) send(b *traceBatch) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("the sender panicked: %v\n%s", v, debug.Stack())
+		}
+	}()
 	clear(t.seen)
 	m := message.New(t.topic, b.body)
 	m.Keys = make([]string, 0, b.n)
@@ -315,7 +322,7 @@ func (t *MessageTracer) send(b *traceBatch) error {
 			m.Keys = append(m.Keys, k)
 		}
 	}
-	_, err := t.sender.Send(t.ctx, m)
+	_, err = t.sender.Send(t.ctx, m)
 	return err
 }
 
