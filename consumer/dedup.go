@@ -7,7 +7,9 @@ import (
 	"errors"
 	"log/slog"
 	"math"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rocketkit/rocketkit/dedup"
 	"github.com/rocketkit/rocketkit/driver"
@@ -90,7 +92,8 @@ func (p *plan) checkDedup(label string, c *common) {
 	}
 }
 
-// maxDedupKey is what every store takes, in bytes.
+// maxDedupKey is what every store takes, in bytes, of UTF-8 without zero bytes: what
+// PostgreSQL refuses would come again without end.
 const maxDedupKey = 255
 
 var errNoDedupKey = errors.New("the key function of Deduplicate returned nothing")
@@ -102,7 +105,7 @@ func (d *deduplication) id(group string, m *message.Delivery) (string, error) {
 		return "", errNoDedupKey
 	}
 	id := group + "/" + m.Topic + "/" + key
-	if len(id) > maxDedupKey {
+	if len(id) > maxDedupKey || !utf8.ValidString(id) || strings.Contains(id, "\x00") {
 		sum := sha256.Sum256([]byte(id))
 		id = group + "/#" + hex.EncodeToString(sum[:])
 	}

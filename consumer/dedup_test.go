@@ -280,6 +280,19 @@ func TestMistakesOfDeduplicationAreReported(t *testing.T) {
 	}
 }
 
+// A key that some store would refuse is its hash: its message would come again for ever.
+func TestEveryStoreTakesAMessagesKey(t *testing.T) {
+	t.Parallel()
+	for name, key := range map[string]string{"a zero byte": "a\x00b", "not UTF-8": "a\xff", "long": strings.Repeat("k", 300)} {
+		store := watch(dedup.NewMemory())
+		got, _ := outcome(t, msg("m1", "orders", "", "x"), fails(nil), consumer.Deduplicate(store, consumer.DedupBy(func(*message.Delivery) string { return key })))
+		calls := store.seen()
+		if got != acked || len(calls) != 2 || !strings.HasPrefix(calls[0], "claim pay/#") {
+			t.Errorf("%s: %+v, calls %q", name, got, calls)
+		}
+	}
+}
+
 // What is sent twice is handled once; what fails is handled until it succeeds; and a
 // message whose member loses its queue while it is handled is not handled by the next.
 func TestAMessageThatComesTwiceIsHandledOnce(t *testing.T) {
