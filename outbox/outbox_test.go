@@ -382,16 +382,19 @@ func TestADrainFinishesWhatIsUnderWay(t *testing.T) {
 		if err := r.Start(w.Context()); !errors.Is(err, message.ErrClosed) {
 			w.Errorf("it starts again: %v", err)
 		}
+		sending := make(chan struct{}, 1)
 		stuck := outboxSender(func(ctx context.Context, _ *message.Message) (message.SendResult, error) {
+			sending <- struct{}{}
 			<-ctx.Done()
 			return message.SendResult{}, ctx.Err()
 		})
 		cut, err := w.box.NewRelay(w.db, stuck)
 		w.no(err)
 		w.no(cut.Start(w.Context()))
-		ctx, cancel := context.WithTimeout(w.Context(), 200*time.Millisecond)
+		<-sending
+		ctx, cancel := context.WithTimeout(w.Context(), 50*time.Millisecond)
 		defer cancel()
-		if err := cut.Drain(ctx); err == nil && w.rows(statePending) != 1 {
+		if err := cut.Drain(ctx); !errors.Is(err, context.DeadlineExceeded) || w.rows(statePending) != 1 {
 			w.Errorf("%v, %d left", err, w.rows(statePending))
 		}
 		w.relay(w.send)

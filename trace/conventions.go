@@ -14,6 +14,7 @@ import (
 	"go.opentelemetry.io/otel/semconv/v1.39.0/messagingconv"
 	oteltrace "go.opentelemetry.io/otel/trace"
 
+	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -170,16 +171,9 @@ func deliveryTimestamp(ms int64) attribute.KeyValue {
 
 func conversation(id string) attribute.KeyValue { return semconv.MessagingMessageConversationID(id) }
 
-// RocketMQ's own properties that say of what kind a received message is (MessageConst).
-const (
-	propKeys        = "KEYS"
-	propLevel       = "DELAY"
-	propDeliverAt   = "TIMER_DELIVER_MS"
-	propOut         = "TIMER_OUT_MS" // when the broker delivered
-	propTransaction = "TRAN_MSG"
-	propShardingKey = "__SHARDINGKEY"
-	propCorrelation = "CORRELATION_ID"
-)
+// propCorrelation is that of requests and replies (MessageConst); driver knows it too,
+// which this package does not.
+const propCorrelation = "CORRELATION_ID"
 
 // deliveryAttributes are those of a message that was received.
 func deliveryAttributes(d *message.Delivery) []attribute.KeyValue {
@@ -191,19 +185,19 @@ func deliveryAttributes(d *message.Delivery) []attribute.KeyValue {
 	var group, transaction string
 	for k, v := range d.Properties() {
 		switch k {
-		case propKeys:
+		case protocol.PropKeys:
 			attrs = append(attrs, semconv.MessagingRocketMQMessageKeys(strings.Fields(v)...))
-		case propLevel:
+		case protocol.PropDelayLevel:
 			level, _ = strconv.ParseInt(v, 10, 32)
-		case propDeliverAt:
+		case protocol.PropTimerDeliverMs:
 			deliverAt, _ = strconv.ParseInt(v, 10, 64)
-		case propOut:
+		case protocol.PropTimerOutMs: // when the broker delivered
 			if deliverAt == 0 {
 				deliverAt, _ = strconv.ParseInt(v, 10, 64)
 			}
-		case propTransaction:
+		case protocol.PropTransactionPrepared:
 			transaction = v
-		case propShardingKey:
+		case protocol.PropShardingKey:
 			group = v
 			attrs = append(attrs, semconv.MessagingRocketMQMessageGroup(v))
 		case propCorrelation:

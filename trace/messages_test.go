@@ -108,38 +108,38 @@ func TestRecordsAreGatheredForASecond(t *testing.T) {
 
 func TestRecordsOfManyMessagesFitInMessages(t *testing.T) {
 	t.Parallel()
-	to := &sentMessages{}
-	tr := trace.NewMessageTracer(trace.MessageOptions{Sender: to, Topic: "OUR_TRACE"})
-	const n = 3000
-	long := strings.Repeat("k", 7<<10) + "1"
-	for i := range n {
-		s := sent(strings.Repeat("0", 32))
-		switch i % 100 {
-		case 0:
-			s = sent("L", message.Key(long))
-		case 1:
-			s = sent("X", message.Key(strings.Repeat("x", 30<<10))) // more than a message's keys may be
-		}
-		s.Message.Topic = "orders"
-		tr.Published(s)
-		if i%200 == 199 { // at most what the buffer takes
-			for len(to.records()) < i+1-200 {
-				time.Sleep(time.Millisecond)
+	synctest.Test(t, func(t *testing.T) {
+		to := &sentMessages{}
+		tr := trace.NewMessageTracer(trace.MessageOptions{Sender: to, Topic: "OUR_TRACE"})
+		const n = 3000
+		long := strings.Repeat("k", 7<<10) + "1"
+		for i := range n {
+			s := sent(strings.Repeat("0", 32))
+			switch i % 100 {
+			case 0:
+				s = sent("L", message.Key(long))
+			case 1:
+				s = sent("X", message.Key(strings.Repeat("x", 30<<10))) // more than a message's keys may be
+			}
+			s.Message.Topic = "orders"
+			tr.Published(s)
+			if i%200 == 199 { // at most what the buffer takes
+				synctest.Wait()
 			}
 		}
-	}
-	drain(t, tr)
-	if got := len(to.records()); got != n {
-		t.Errorf("%d records of %d", got, n)
-	}
-	for _, m := range to.sent {
-		if m.Topic != "OUR_TRACE" || len(m.Body) > 128<<10 {
-			t.Errorf("to %s, %d bytes", m.Topic, len(m.Body))
+		drain(t, tr)
+		if got := len(to.records()); got != n {
+			t.Errorf("%d records of %d", got, n)
 		}
-	}
-	if n := len(to.sent); n < 10 {
-		t.Errorf("%d messages", n)
-	}
+		for _, m := range to.sent {
+			if m.Topic != "OUR_TRACE" || len(m.Body) > 128<<10 {
+				t.Errorf("to %s, %d bytes", m.Topic, len(m.Body))
+			}
+		}
+		if n := len(to.sent); n < 10 {
+			t.Errorf("%d messages", n)
+		}
+	})
 }
 
 func TestARefusedTraceIsGivenUpWithBackOff(t *testing.T) {

@@ -28,9 +28,9 @@ const (
 const DefaultTable = "rocketkit_dedup"
 
 const (
-	maxKey     = 255 // bytes
-	purgeEvery = time.Second
-	purgeAtOne = 1000 // rows
+	maxKey      = 255 // bytes
+	purgeEvery  = time.Second
+	purgeAtOnce = 1000 // rows
 )
 
 // Store keeps a row for each key. Make it with New.
@@ -172,7 +172,7 @@ func (s *Store) purgeAtTimes(ctx context.Context, now int64) error {
 	if now-last < purgeEvery.Milliseconds() || !s.purged.CompareAndSwap(last, now) {
 		return nil
 	}
-	if _, err := s.db.ExecContext(ctx, s.purge, now, purgeAtOne); err != nil {
+	if _, err := s.db.ExecContext(ctx, s.purge, now, purgeAtOnce); err != nil {
 		return fmt.Errorf("delete what is over from table %s: %w", s.table, err)
 	}
 	return nil
