@@ -11,12 +11,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rocketkit/rocketkit"
-	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
 	"github.com/rocketkit/rocketkit/codec"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/producer"
+	"github.com/rocketkit/rocketkit/rocketkittest"
 )
 
 type order struct {
@@ -105,22 +104,7 @@ func TestAPublisherMakesMessages(t *testing.T) {
 // What a publisher sends arrives as the same type, and requests are answered in types.
 func TestAPublishersValuesArrive(t *testing.T) {
 	t.Parallel()
-	b, err := brokerlite.Start(t.Context(), brokerlite.InMemory())
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := rocketkit.Open(t.Context(), rocketkit.Config{NameServers: []string{b.NameServer()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := client.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := b.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
+	client := rocketkittest.Start(t).Client(t)
 	p, err := client.NewProducer("pay_group")
 	if err != nil {
 		t.Fatal(err)

@@ -10,10 +10,10 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rocketkit/rocketkit"
-	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
 	"github.com/rocketkit/rocketkit/config"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/rocketkittest"
 	"github.com/rocketkit/rocketkit/wireset"
 )
 
@@ -23,16 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // provide.
 func TestTheProvidersMakeWhatTheyPromise(t *testing.T) {
 	t.Parallel()
-	b, err := brokerlite.Start(t.Context(), brokerlite.InMemory())
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := b.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	cfg := rocketkit.Config{NameServers: []string{b.NameServer()}, Producer: config.Producer{Group: "pay_group"}}
+	cfg := rocketkit.Config{NameServers: []string{rocketkittest.Start(t).NameServer()}, Producer: config.Producer{Group: "pay_group"}}
 	client, end, err := wireset.NewClient(t.Context(), cfg, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

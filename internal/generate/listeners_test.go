@@ -8,12 +8,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/rocketkit/rocketkit"
-	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
 	"github.com/rocketkit/rocketkit/codec"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/internal/generate/testdata/pay"
 	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/rocketkittest"
 	"github.com/rocketkit/rocketkit/txn"
 )
 
@@ -22,31 +21,9 @@ type avro struct{ codec.Text }
 
 func (avro) Name() string { return "avro" }
 
-// open starts a server and a client of it.
-func open(t *testing.T) *rocketkit.Client {
-	t.Helper()
-	b, err := brokerlite.Start(t.Context(), brokerlite.InMemory())
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := rocketkit.Open(t.Context(), rocketkit.Config{NameServers: []string{b.NameServer()}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := client.Close(); err != nil {
-			t.Error(err)
-		}
-		if err := b.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-	})
-	return client
-}
-
 func TestGeneratedListenersReceive(t *testing.T) {
 	t.Parallel()
-	client := open(t)
+	client := rocketkittest.Start(t).Client(t)
 	s := &pay.Service{Calls: make(chan string, 3)}
 	lookup := func(key string) (string, bool) { return "payments", key == "pay.topic" }
 	mux := consumer.NewMux("pay", consumer.From(consumer.First), consumer.Placeholders(lookup), consumer.Codecs(avro{}))
@@ -89,7 +66,7 @@ func TestGeneratedListenersReceive(t *testing.T) {
 
 func TestGeneratedTransactionsAreSent(t *testing.T) {
 	t.Parallel()
-	client := open(t)
+	client := rocketkittest.Start(t).Client(t)
 	kinds := pay.NewChecksTransactions(pay.Checks{})
 	p, err := kinds.NewProducer(client)
 	if err != nil || p.Group() != "pay_group" {
