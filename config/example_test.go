@@ -13,7 +13,7 @@ func ExampleConfig_Validate() {
 	}.Validate()
 	fmt.Println(err)
 	// Output:
-	// config: name_servers: "ns1" is not host:port, nor the URL of an endpoint that answers with addresses
+	// config: name_servers: "ns1" is not host:port, such as localhost:9876, nor the URL of an endpoint that answers with addresses
 	// config: producer.compression: "gzip"; want zlib, lz4, zstd or none
 }
 

@@ -22,7 +22,7 @@ func (c Config) Validate() error {
 			continue // an endpoint that tells them
 		}
 		if host, port, err := net.SplitHostPort(a); err != nil || host == "" || port == "" {
-			v.mistake("name_servers: %q is not host:port, nor the URL of an endpoint that answers with addresses", a)
+			v.mistake("name_servers: %q is not host:port, such as localhost:9876, nor the URL of an endpoint that answers with addresses", a)
 		}
 	}
 	if err := message.CheckNamespace(c.Namespace); err != nil {

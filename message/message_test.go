@@ -44,6 +44,7 @@ func TestMessagesThatCannotTravelAreRefused(t *testing.T) {
 		"127 bytes of topic":      {message.New(strings.Repeat("t", 127), []byte("b")), nil, ""},
 		"128 bytes of topic":      {message.New(strings.Repeat("t", 128), []byte("b")), message.ErrInvalidTopic, "128 bytes"},
 		"blank topic":             {message.New(" ", []byte("b")), message.ErrInvalidTopic, "empty"},
+		"a tag in the topic":      {message.New("orders:paid", []byte("b")), message.ErrInvalidTopic, `use message.Tag("paid")`},
 		"a dot in the topic":      {message.New("a.b", []byte("b")), message.ErrInvalidTopic, `'.' at byte 1`},
 		"no body":                 {message.New("orders", nil), message.ErrEmptyBody, "orders"},
 		"body over the limit":     {message.New("orders", make([]byte, 11)), message.ErrBodyTooLarge, "11 bytes, at most 10"},

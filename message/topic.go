@@ -44,6 +44,9 @@ func checkName(kind, name string, limit int, sentinel error) error {
 	}
 	for i, r := range name {
 		if !nameRune(r) {
+			if kind == "topic" && r == ':' {
+				return fmt.Errorf("%w: %q has a ':'; a tag stands beside its topic: use message.Tag(%q), in handlers consumer.Tags", sentinel, name, name[i+1:])
+			}
 			return fmt.Errorf("%w: %q has %q at byte %d; allowed are letters, digits and %%|_-", sentinel, name, r, i)
 		}
 	}

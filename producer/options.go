@@ -253,7 +253,11 @@ func (s *settings) validate(group string, caps driver.Capabilities) error {
 		}
 	}
 	if err := message.CheckGroup(group); err != nil {
-		errs = append(errs, fmt.Errorf("producer: %w", err))
+		remedy := ""
+		if group == "" {
+			remedy = "; name one, or configure producer.group"
+		}
+		errs = append(errs, fmt.Errorf("producer: %w%s", err, remedy))
 	}
 	refuse(s.nils > 0, "%d of the options are nil; remove them", s.nils)
 	s.sends.validate(refuse)

@@ -472,4 +472,7 @@ func TestMistakesInOptionsAreReportedTogether(t *testing.T) {
 	if !errors.Is(err, message.ErrInvalidGroup) || !errors.Is(err, message.ErrUnsupported) || !errors.Is(err, message.ErrInvalidTopic) {
 		t.Errorf("sentinels are missing: %v", err)
 	}
+	if _, err := producer.New(s, ""); err == nil || !strings.Contains(err.Error(), "configure producer.group") {
+		t.Errorf("without a group: %v, want to hear where one is set", err)
+	}
 }

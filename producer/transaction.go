@@ -31,7 +31,7 @@ func (p *Producer) SendHalf(ctx context.Context, m *message.Message, extra []dri
 		return message.SendResult{}, driver.TxUnknown, fmt.Errorf("producer %s: transactional sends are %w without the option Transactions, by which brokers know whom to ask; see txn.Kinds", p.group, message.ErrUnsupported)
 	}
 	if m != nil && !m.Delay.IsZero() {
-		return message.SendResult{}, driver.TxUnknown, fmt.Errorf("%w: topic %q: a transactional message cannot be delayed; RocketMQ would drop the delay in silence", message.ErrInvalidMessage, m.Topic)
+		return message.SendResult{}, driver.TxUnknown, fmt.Errorf("%w: topic %q: a transactional message cannot be delayed; RocketMQ would drop the delay in silence; delay the message that the transaction leads to", message.ErrInvalidMessage, m.Topic)
 	}
 	if !p.flow.begin() {
 		return message.SendResult{}, driver.TxUnknown, p.closedError()

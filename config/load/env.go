@@ -73,6 +73,11 @@ func variableName(path string) string {
 	return strings.ToUpper(strings.NewReplacer("[]", "_#", ".", "_").Replace(path))
 }
 
+// variableOf is the name for a path with its indices.
+func variableOf(path string) string {
+	return strings.ToUpper(strings.NewReplacer("[", "_", "]", "", ".", "_").Replace(path))
+}
+
 // indexed replaces the numbers in a variable's name.
 func indexed(name string) (pattern string, indices []int) {
 	parts := strings.Split(name, "_")

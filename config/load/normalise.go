@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/rocketkit/rocketkit/internal/nearest"
 )
 
 // root is the section that holds the configuration in a file that it shares
@@ -21,11 +23,11 @@ func normalise(settings map[string]any) (map[string]any, []error) {
 	n.paths = n.schema.paths("")
 	entries := flatten(nil, entry{}, settings)
 	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.spelled, b.spelled) })
-	shared := slices.ContainsFunc(entries, func(e entry) bool {
+	n.shared = slices.ContainsFunc(entries, func(e entry) bool {
 		return e.path == root || strings.HasPrefix(e.path, root+".")
 	})
 	for _, e := range entries {
-		if shared {
+		if n.shared {
 			rest, mine := strings.CutPrefix(e.path, root)
 			if !mine || rest != "" && rest[0] != '.' {
 				continue // somebody else's
@@ -118,6 +120,7 @@ type normaliser struct {
 	foreign map[string]string
 	values  map[string]value // by known path
 	errs    []error
+	shared  bool // there is a section rocketmq
 }
 
 // add takes one leaf.
@@ -140,11 +143,28 @@ func (n *normaliser) add(e entry) {
 		n.errs = append(n.errs, fmt.Errorf("%q holds keys, not a value", e.spelled))
 		return
 	}
+	if hasPlaceholder(v) {
+		n.errs = append(n.errs, fmt.Errorf("%q has a placeholder ${…}, which only the settings of handlers may have; leave the key out and set %s%s",
+			e.spelled, prefix, variableOf(path)))
+		return
+	}
 	if old, ok := n.values[path]; ok && !reflect.DeepEqual(old.v, v) {
 		n.errs = append(n.errs, fmt.Errorf("%q and %q are one key and have different values", old.spelled, e.spelled))
 		return
 	}
 	n.values[path] = value{v, e.spelled}
+}
+
+// hasPlaceholder reports whether Spring would look v up.
+func hasPlaceholder(v any) bool {
+	switch v := v.(type) {
+	case string:
+		_, rest, ok := strings.Cut(v, "${")
+		return ok && strings.Contains(rest, "}")
+	case []any:
+		return slices.ContainsFunc(v, hasPlaceholder)
+	}
+	return false
 }
 
 func emptyList(v any) bool {
@@ -183,7 +203,21 @@ func (n *normaliser) unknown(path, spelled string) error {
 			return fmt.Errorf("unknown key %q of rocketmq-spring: %s", spelled, remedy)
 		}
 	}
+	if !n.shared && n.elsewhere(path) {
+		return fmt.Errorf("unknown key %q; where a file has other sections too, the client's keys stand in a section %q, which this one has not", spelled, root)
+	}
 	return fmt.Errorf("unknown key %q; the nearest is %q", spelled, nearestPath(path, n.paths))
+}
+
+// elsewhere reports whether a path is of a section that no slip makes one of ours.
+func (n *normaliser) elsewhere(path string) bool {
+	const slip = 2
+	at := strings.IndexAny(path, ".[")
+	ok := at > 0
+	for ours := range n.schema.keys {
+		ok = ok && nearest.Distance(path[:at], ours) > slip
+	}
+	return ok
 }
 
 // insert puts a value at its path.

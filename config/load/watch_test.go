@@ -161,6 +161,11 @@ func TestFilesThatAreWrongAreReportedOnceAndChangeNothing(t *testing.T) {
 			case <-time.After(5 * time.Millisecond):
 			}
 		}
+		for len(a) > 0 { // what was logged before it was looked at here
+			if got := <-a; got != "refused" {
+				t.Fatalf("%s: applied %q", what, got)
+			}
+		}
 		if err := w.Err(); err == nil || !strings.Contains(err.Error(), why) || log.count(path) < reported {
 			t.Errorf("%s: %v", what, err)
 		}
