@@ -13,6 +13,9 @@
 //	relay, err := box.NewRelay(db, producer)
 //	err = rocketkit.Run(ctx, client, producer, relay)
 //
+// The relay looks once a second; after a commit in its own process, Relay.Notify has it
+// look at once.
+//
 // It runs over database/sql with any driver for SQLite, PostgreSQL or MySQL. Half
 // messages (package txn) do the same without a table, as long as the broker can be
 // reached when the transaction commits.
