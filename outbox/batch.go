@@ -34,6 +34,9 @@ func (b *batch) send(lane []row) {
 			return // not tried: another time
 		}
 		err := b.one(row)
+		if err != nil && b.relay.life.Err() != nil && !hopeless(err) {
+			return // cut off by a drain, which is no failure of the message
+		}
 		b.mu.Lock()
 		if err == nil {
 			b.sent = append(b.sent, row.id)

@@ -9,7 +9,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/rocketkit/rocketkit/dedup"
 	"github.com/rocketkit/rocketkit/internal/dialect"
@@ -98,7 +100,7 @@ func (o *Outbox) Add(ctx context.Context, tx Execer, messages ...*message.Messag
 			}
 			named.Properties[dedup.IDProperty] = rand.Text()
 		}
-		if err := named.Validate(0); err != nil {
+		if err := errors.Join(named.Validate(0), checkText(named)); err != nil {
 			errs = append(errs, err)
 			continue
 		}
@@ -107,7 +109,7 @@ func (o *Outbox) Add(ctx context.Context, tx Execer, messages ...*message.Messag
 			errs = append(errs, fmt.Errorf("%w: topic %q: %w", message.ErrInvalidMessage, m.Topic, err))
 			continue
 		}
-		rows[i] = []any{named.Properties[dedup.IDProperty], m.Topic, lane(m), text, now, now}
+		rows[i] = []any{name(named.Properties[dedup.IDProperty]), m.Topic, lane(m), text, 0, now} // due at once, by whoever's clock
 	}
 	if err := errors.Join(errs...); err != nil {
 		return fmt.Errorf("add to outbox %s: %w", o.table, err)
@@ -120,20 +122,39 @@ func (o *Outbox) Add(ctx context.Context, tx Execer, messages ...*message.Messag
 	return nil
 }
 
-// maxLane is how long a lane's name may be, in bytes.
-const maxLane = 255
+// checkText refuses what a row, which is JSON, would not keep as it is.
+func checkText(m *message.Message) error {
+	texts := append([]string{m.Tag, m.ShardingKey}, m.Keys...)
+	for k, v := range m.Properties {
+		texts = append(texts, k, v)
+	}
+	for _, s := range texts {
+		if !utf8.ValidString(s) {
+			return fmt.Errorf("%w: topic %q: %q is not UTF-8; encode it, or move it into the body", message.ErrInvalidMessage, m.Topic, s)
+		}
+	}
+	return nil
+}
+
+// maxName is how much a column of names takes, in bytes.
+const maxName = 255
+
+// name is what every database takes for a text: itself or, when it is too long or has a
+// zero byte, its hash.
+func name(s string) string {
+	if len(s) <= maxName && !strings.Contains(s, "\x00") {
+		return s
+	}
+	sum := sha256.Sum256([]byte(s))
+	return "#" + hex.EncodeToString(sum[:])
+}
 
 // lane is what a message is in order with: "" for nothing.
 func lane(m *message.Message) string {
 	if m.ShardingKey == "" {
 		return ""
 	}
-	name := m.Topic + "/" + m.ShardingKey
-	if len(name) > maxLane {
-		sum := sha256.Sum256([]byte(name))
-		return "#" + hex.EncodeToString(sum[:])
-	}
-	return name
+	return name(m.Topic + "/" + m.ShardingKey)
 }
 
 // Parked is a message that was given up.
@@ -177,7 +198,7 @@ func (o *Outbox) Parked(ctx context.Context, db Querier, limit int) (all []Parke
 // Unpark has messages sent that were given up, at once and with all their attempts again;
 // without ids all of them. It returns how many there were.
 func (o *Outbox) Unpark(ctx context.Context, db Execer, ids ...int64) (int64, error) {
-	query, args := o.sql.unpark, []any{time.Now().UnixMilli()}
+	query, args := o.sql.unpark, []any(nil)
 	if len(ids) > 0 {
 		query += " AND id IN (" + marks(len(ids)) + ")"
 		for _, id := range ids {

@@ -279,10 +279,11 @@ func (r *Relay) round() (more bool, err error) {
 		}
 	}
 	if r.cfg.retention > 0 && time.Since(r.purged) >= purgeEvery {
-		r.purged = time.Now()
-		err = r.box.purge(ctx, r.db, time.Now().Add(-r.cfg.retention))
+		if more, err = r.box.purge(ctx, r.db, time.Now().Add(-r.cfg.retention)); !more { // else the next round goes on
+			r.purged = time.Now()
+		}
 	}
-	return len(rows) == r.cfg.batch, err
+	return more || len(rows) == r.cfg.batch, err
 }
 
 // relay sends a batch while the lease is held, and notes what became of it.

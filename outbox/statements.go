@@ -43,7 +43,7 @@ func (o *Outbox) prepare() {
 			" ORDER BY m.id LIMIT ?"),
 		fail:        b("UPDATE " + t + " SET state = ?, attempts = ?, at = ?, error = ? WHERE id = ? AND state = 0"),
 		purge:       b(purge),
-		unpark:      "UPDATE " + t + " SET state = 0, attempts = 0, at = ? WHERE state = 2",
+		unpark:      "UPDATE " + t + " SET state = 0, attempts = 0, at = 0 WHERE state = 2",
 		sent:        "UPDATE " + t + " SET state = 1, at = ? WHERE id IN (",
 		gone:        "DELETE FROM " + t + " WHERE id IN (",
 		lease:       "SELECT owner, beat FROM " + t + "_lease WHERE id = 1",
@@ -149,10 +149,12 @@ func (o *Outbox) noteFailure(ctx context.Context, db *sql.DB, r row, state int, 
 	return nil
 }
 
-// purge deletes some of what was sent before a moment.
-func (o *Outbox) purge(ctx context.Context, db *sql.DB, before time.Time) error {
-	if _, err := db.ExecContext(ctx, o.sql.purge, before.UnixMilli(), purgeAtOnce); err != nil {
-		return fmt.Errorf("delete from outbox %s what was sent: %w", o.table, err)
+// purge deletes some of what was sent before a moment; more says that there may be more.
+func (o *Outbox) purge(ctx context.Context, db *sql.DB, before time.Time) (more bool, err error) {
+	deleted, err := db.ExecContext(ctx, o.sql.purge, before.UnixMilli(), purgeAtOnce)
+	if err != nil {
+		return false, fmt.Errorf("delete from outbox %s what was sent: %w", o.table, err)
 	}
-	return nil
+	n, err := deleted.RowsAffected()
+	return n == purgeAtOnce, err
 }
