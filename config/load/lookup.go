@@ -3,23 +3,19 @@ package load
 import (
 	"errors"
 	"fmt"
-	"os"
 	"strings"
 )
 
 // Lookup reads the same sources for the application's own keys, for
 // consumer.Placeholders: ${pay.topic} is the key topic of the section pay, or pay.topic
-// in a properties file, wherever in the file it stands beside "rocketmq". Capitals do not count, and - is _. A
-// variable of that name, PAY_TOPIC, wins over the files; an empty one counts as not set.
-// An element of a list is found by its index, as pay.topics[0].
+// in a properties file, wherever in the file it stands beside "rocketmq". Capitals do not
+// count, and - is _. A variable of that name, PAY_TOPIC, wins over the files; an empty one
+// counts as not set. An element of a list is found by its index, as pay.topics[0].
 //
 //	lookup, err := load.Lookup(load.File("application.yaml"))
 //	mux := consumer.NewMux("pay_consumer_group", consumer.Placeholders(lookup))
 func Lookup(opts ...Option) (func(key string) (value string, ok bool), error) {
-	src := sources{environ: os.Environ()}
-	for _, o := range opts {
-		o(&src)
-	}
+	src := gather(opts)
 	values := map[string]string{}
 	var errs []error
 	for _, f := range src.files {
