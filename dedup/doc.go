@@ -20,6 +20,6 @@
 //   - it comes again after the store has forgotten it.
 //
 // A member that ends with a message in its hands holds it up for as long as the claim
-// lasts: the handler's consume time-out. Effects that must happen once belong into one
-// transaction with a note of the message's id in the same database.
+// lasts: a minute longer than the handler's consume time-out. Effects that must happen once
+// belong into one transaction with a note of the message's id in the same database.
 package dedup

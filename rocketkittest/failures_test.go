@@ -165,9 +165,9 @@ func TestAGoldenMessageIsTheSameSentAndReceived(t *testing.T) {
 	if got := fails(t, func(t testing.TB) { rocketkittest.Golden(t, "order", m) }); !strings.Contains(got, "write it with ROCKETKIT_UPDATE=1") {
 		t.Error(got)
 	}
-	t.Setenv(rocketkittest.UpdateVariable, "1")
+	t.Setenv("ROCKETKIT_UPDATE", "1")
 	rocketkittest.Golden(t, "order", m)
-	t.Setenv(rocketkittest.UpdateVariable, "")
+	t.Setenv("ROCKETKIT_UPDATE", "")
 	got, err := os.ReadFile(filepath.Join("testdata", "order.golden"))
 	if err != nil {
 		t.Fatal(err)

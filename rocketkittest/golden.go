@@ -17,8 +17,8 @@ import (
 	"github.com/rocketkit/rocketkit/message"
 )
 
-// UpdateVariable is the environment variable that has Golden write its files.
-const UpdateVariable = "ROCKETKIT_UPDATE"
+// updateVariable is the environment variable that has Golden write its files.
+const updateVariable = "ROCKETKIT_UPDATE"
 
 // Golden compares a message, before it is sent or as it was received, with
 // testdata/<name>.golden: the topic, the tag, the keys, the sharding key, the delay of one that
@@ -50,10 +50,10 @@ func Golden[M *message.Message | *message.Delivery](t testing.TB, name string, m
 	}
 	want, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatalf("%v; write it with %s=1", err, UpdateVariable)
+		t.Fatalf("%v; write it with %s=1", err, updateVariable)
 	}
 	if diff := cmp.Diff(strings.Split(string(want), "\n"), strings.Split(got, "\n")); diff != "" {
-		t.Fatalf("the message differs from %s (-want +got); if it is right, write it with %s=1:\n%s", path, UpdateVariable, diff)
+		t.Fatalf("the message differs from %s (-want +got); if it is right, write it with %s=1:\n%s", path, updateVariable, diff)
 	}
 }
 
@@ -61,7 +61,7 @@ func updating() bool {
 	if f := flag.Lookup("update"); f != nil && f.Value.String() == "true" {
 		return true
 	}
-	return os.Getenv(UpdateVariable) == "1"
+	return os.Getenv(updateVariable) == "1"
 }
 
 func goldenMessage(m *message.Message) string {

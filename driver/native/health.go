@@ -54,7 +54,7 @@ func (s *subscription) Assigned() ([]message.Queue, error) {
 	if owned := s.taken.Load(); owned != nil {
 		for _, q := range *owned {
 			if q.life.Err() == nil {
-				mine = append(mine, s.shownQueue(q.mq))
+				mine = append(mine, q.shown)
 			}
 		}
 	}

@@ -38,16 +38,10 @@ func (s *subscription) Lag() map[message.Queue]int64 {
 	}
 	for _, q := range *owned {
 		if p := &q.progress; p.known.Load() && q.life.Err() == nil {
-			lag[s.shownQueue(q.mq)] = max(0, p.end.Load()-p.low.Load())
+			lag[q.shown] = max(0, p.end.Load()-p.low.Load())
 		}
 	}
 	return lag
-}
-
-// shownQueue is a queue as it is called above the seam.
-func (s *subscription) shownQueue(q message.Queue) message.Queue {
-	q.Topic = s.c.namespace.shown(q.Topic)
-	return q
 }
 
 // own notes which queues are this member's, for Lag. The loop calls it.
