@@ -336,7 +336,8 @@ func (rs *routes) round(ctx context.Context, all bool, asked map[string]struct{}
 }
 
 // failed logs a look-up in vain. Somebody who waits for a topic that was never made, or
-// whose name is misspelt, hears of it once; a retry topic is made by the first heartbeat.
+// whose name is misspelt, hears of it once; a retry topic is made by the first heartbeat,
+// and one of dead letters by the first of them.
 func (rs *routes) failed(st *topicState, awaited bool, err error) {
 	if errors.Is(err, message.ErrUnsupported) {
 		st.complaints.warn(rs.c.log, "a topic cannot be used", "topic", rs.c.namespace.shown(st.topic), "error", err)
@@ -345,6 +346,10 @@ func (rs *routes) failed(st *topicState, awaited bool, err error) {
 	level, msg := slog.LevelDebug, "route lookup failed"
 	if awaited && !st.missed && errors.Is(err, message.ErrNoRoute) && !strings.HasPrefix(st.topic, message.RetryPrefix) {
 		level, msg, st.missed = slog.LevelInfo, "a topic does not exist yet; waiting for it", true
+		if strings.HasPrefix(st.topic, message.DLQPrefix) { // and nobody is to create it
+			rs.c.log.Info("no dead letters yet; waiting for the first, which makes their topic", "topic", rs.c.namespace.shown(st.topic))
+			return
+		}
 	}
 	rs.c.log.Log(rs.c.ctx, level, msg, "topic", rs.c.namespace.shown(st.topic), "error", err)
 }

@@ -277,8 +277,11 @@ func TestTheLogSaysWhatAConsumerWaitsFor(t *testing.T) {
 		said := func(level, msg string) int {
 			return strings.Count(c.logs.String(), "level="+level+" msg=\""+msg)
 		}
-		subscribe(t, c.open(), acking(), driver.SubscriptionConfig{}, "misspelt")
+		subscribe(t, c.open(), acking(), driver.SubscriptionConfig{}, "misspelt", "%DLQ%pay")
 		pass(time.Minute)
+		if n := said("INFO", "no dead letters yet"); n != 1 {
+			t.Errorf("said %d times that there are no dead letters\n%s", n, c.logs)
+		}
 		if n := said("INFO", "a topic does not exist yet"); n != 1 {
 			t.Errorf("said %d times that a topic is missing\n%s", n, c.logs)
 		}

@@ -65,11 +65,15 @@ func run(ctx context.Context, client *rocketkit.Client, say sample.Say) error {
 		return err
 	}
 
+	say("mended: the rates are there; the dead letters go back to %s", group)
 	mended.Store(true)
 	report, err := dlq.Redrive(ctx, client, group)
 	if err != nil {
 		return fmt.Errorf("redrive: %w", err)
 	}
-	say("mended, and %d of %d dead letters sent back to %s", report.Sent, report.Total, group)
-	return sample.Wait(ctx, paid, int(report.Sent))
+	if err := sample.Wait(ctx, paid, int(report.Sent)); err != nil {
+		return err
+	}
+	say("%d of %d dead letters were sent back", report.Sent, report.Total)
+	return nil
 }

@@ -23,14 +23,15 @@ func TestPaymentsAreRetriedGivenUpAndSentBack(t *testing.T) {
 			said[line]++
 		}
 		want := map[string]int{
-			"good: paid by attempt 1":                                          1,
-			"slow bank: attempt 1 fails, to be tried again":                    1,
-			"slow bank: attempt 2 fails, to be tried again":                    1,
-			"slow bank: paid by attempt 3":                                     1,
-			"unknown currency: attempt 1 fails, and trying again is of no use": 1,
-			"dead letter: unknown currency":                                    1,
-			"mended, and 1 of 1 dead letters sent back to payments_group":      1,
-			"unknown currency: paid by attempt 1":                              1,
+			"good: paid by attempt 1":                                                 1,
+			"slow bank: attempt 1 fails, to be tried again":                           1,
+			"slow bank: attempt 2 fails, to be tried again":                           1,
+			"slow bank: paid by attempt 3":                                            1,
+			"unknown currency: attempt 1 fails, and trying again is of no use":        1,
+			"dead letter: unknown currency":                                           1,
+			"mended: the rates are there; the dead letters go back to payments_group": 1,
+			"1 of 1 dead letters were sent back":                                      1,
+			"unknown currency: paid by attempt 1":                                     1,
 		}
 		if diff := cmp.Diff(want, said); diff != "" {
 			t.Errorf("(-want +got):\n%s", diff)
