@@ -3,6 +3,7 @@ package rocketkit_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"go/ast"
@@ -43,6 +44,7 @@ type pitfall struct {
 func pitfalls() []pitfall {
 	return []pitfall{
 		{"Two consumers of one group in a client", "One Mux holds all handlers of a group, so that every member subscribes to the same; the handlers share a topic by disjoint tags.", twoConsumersOfAGroup},
+		{"Members of a group with different handlers", "Every member of a group has the same handlers; others are in another group. It is a warning at first, since a rolling deploy does the same for a while; after five minutes it is logged as an error, and the consumer is not ready (`State.Trouble`, package `health`).", differentHandlers},
 		{"A poison message", "A body that cannot be decoded is not retried: it is a dead letter at once. In order, a message that keeps failing is one after its last retry.", poison},
 		{"A handler that ignores its ctx", "Pass ctx on to everything that blocks. The message stays with the handler until it returns.", ignoredContext},
 		{"Broadcasting with a retry policy", "A broadcast message that fails is logged, counted and passed over; Immediate retries are made in the process.", broadcastRetry},
@@ -67,16 +69,64 @@ func twoConsumersOfAGroup(t *testing.T, s cluster) string {
 	return ""
 }
 
-// logOf runs a handler for one message and returns the first line of the log with a part.
-func logOf[T any](t *testing.T, s cluster, part, body string, h consumer.Func[T], opts ...consumer.HandlerOption) string {
+// differentHandlers is what the older of two members of a group logs.
+func differentHandlers(t *testing.T, s cluster) string {
 	var log bytes.Buffer
-	logger := slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+	clients := []*rocketkit.Client{s.connect(rocketkit.WithLogger(timeless(&log))), s.connect()}
+	var members []*consumer.Consumer
+	for i, c := range clients {
+		mux := consumer.NewMux("pay")
+		consumer.Handle(mux, "payments", func(context.Context, string) error { return nil }, consumer.Tags([]string{"card", "transfer"}[i]))
+		made, err := c.NewConsumer(mux)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := made.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		members = append(members, made)
+		time.Sleep(time.Second)
+	}
+	if _, err := newProducer(t, clients[1], "producers").Send(t.Context(), message.New("payments", []byte("x"))); err != nil {
+		t.Fatal(err) // which makes the topic
+	}
+	time.Sleep(8 * time.Minute)
+	if err := members[0].State().Trouble; !errors.Is(err, message.ErrSubscriptionsDiffer) {
+		t.Errorf("the consumer's trouble is %v", err)
+	}
+	for _, made := range members {
+		if err := made.Drain(t.Context()); err != nil {
+			t.Error(err)
+		}
+	}
+	return lineWith(t, &log, "different subscriptions")
+}
+
+// timeless is a logger whose lines have no time.
+func timeless(log *bytes.Buffer) *slog.Logger {
+	return slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 		if a.Key == slog.TimeKey {
 			return slog.Attr{}
 		}
 		return a
 	}}))
-	c := s.connect(rocketkit.WithLogger(logger))
+}
+
+// lineWith is the first line of a log with a part.
+func lineWith(t *testing.T, log *bytes.Buffer, part string) string {
+	for line := range strings.Lines(log.String()) {
+		if strings.Contains(line, part) {
+			return strings.TrimSpace(line)
+		}
+	}
+	t.Errorf("no %q in the log:\n%s", part, log)
+	return ""
+}
+
+// logOf runs a handler for one message and returns the first line of the log with a part.
+func logOf[T any](t *testing.T, s cluster, part, body string, h consumer.Func[T], opts ...consumer.HandlerOption) string {
+	var log bytes.Buffer
+	c := s.connect(rocketkit.WithLogger(timeless(&log)))
 	mux := consumer.NewMux("pay", consumer.From(consumer.First))
 	consumer.Handle(mux, "payments", h, append(opts, consumer.Name("paid"))...)
 	made, err := c.NewConsumer(mux)
@@ -93,13 +143,7 @@ func logOf[T any](t *testing.T, s cluster, part, body string, h consumer.Func[T]
 	if err := made.Drain(t.Context()); err != nil {
 		t.Error(err)
 	}
-	for line := range strings.Lines(log.String()) {
-		if strings.Contains(line, part) {
-			return strings.TrimSpace(line)
-		}
-	}
-	t.Errorf("no %q in the log:\n%s", part, &log)
-	return ""
+	return lineWith(t, &log, part)
 }
 
 func poison(t *testing.T, s cluster) string {
@@ -162,7 +206,7 @@ func TestTheListOfErrorsSaysWhatIsSaid(t *testing.T) {
 	for i, p := range all {
 		fmt.Fprintf(&b, "\n### %s\n\n```\n%s\n```\n\n%s\n", p.name, texts[i], p.remedy)
 	}
-	b.WriteString("\nTwo cannot be made: clients of one instance name, since each has an id of its own in every process, and a delay level on a retry that goes by a timer message, since the framework sets one or the other (`TestExactRetryDelayIsATimerMessage` in `driver/native`).\n")
+	b.WriteString("\nTwo cannot be made: clients of one instance name, since each has an id of its own in every process (`TestTwoClientsOfAProcessShareTheQueues` in `driver/native`), and a delay level on a retry that goes by a timer message, since the framework sets one or the other (`TestExactRetryDelayIsATimerMessage` in `driver/native`).\n")
 	b.WriteString("\n## Errors of the packages\n\nFor `errors.Is`, those with a text, and for `errors.As`. The errors that wrap them say what, where and the remedy.\n\n| error | text | meaning |\n|---|---|---|\n")
 	for _, dir := range []string{".", "admin", "codec", "codec/cloudevents", "config", "consumer", "dedup", "driver/native", "message", "producer", "retry", "txn", "broker-lite"} {
 		for _, row := range exportedErrors(t, dir) {
@@ -187,6 +231,7 @@ func TestTheListOfErrorsSaysWhatIsSaid(t *testing.T) {
 // steady takes out of a text what is another one in each run.
 func steady(text string) string {
 	text = regexp.MustCompile(`\b[0-9A-F]{32}\b`).ReplaceAllString(text, "<id>")
+	text = regexp.MustCompile(`\S+@\d+#[0-9a-z]+`).ReplaceAllString(text, "<client id>")
 	return regexp.MustCompile(`127\.0\.0\.1:\d+`).ReplaceAllString(text, "<address>")
 }
 

@@ -51,7 +51,10 @@
 //
 // # Several handlers in a group
 //
-// RocketMQ knows one subscription for a group and topic, the same in every member.
+// RocketMQ knows one subscription for a group and topic, the same in every member:
+// driver/native compares with what the brokers know of the others, warns when that
+// differs, as in a rolling deploy, and after five minutes logs errors and says so in
+// State.Trouble (message.ErrSubscriptionsDiffer).
 // Handlers share a topic by disjoint tags; their tags are merged into one
 // expression and dispatched here. A message that no handler takes, because the
 // program that would have is gone, goes to the dead-letter queue and is logged.

@@ -15,7 +15,9 @@ type State struct {
 	// Queues are those that are this member's, of retries and of dead letters too;
 	// driver/clientgo does not tell.
 	Queues []message.Queue
-	// Trouble is why queues could not be shared out lately, nil when all could.
+	// Trouble is why queues could not be shared out lately, or a
+	// *message.SubscriptionsDifferError when the group's members have had different
+	// subscriptions for minutes, which driver/native notices; nil when all is well.
 	Trouble error
 	// Lag is how many messages of the Queues are not settled, as the last pulls told.
 	Lag      int64

@@ -28,6 +28,7 @@ type Reporting interface {
 type Sharing interface {
 	Subscription
 	// Assigned are the queues that are this member's, and why the queues of a topic could
-	// not be shared out lately, nil when all could.
+	// not be shared out lately, or a *message.SubscriptionsDifferError when the group's
+	// members have had different subscriptions for minutes; nil when all is well.
 	Assigned() ([]message.Queue, error)
 }

@@ -3,6 +3,7 @@ package native_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"strings"
 	"sync"
@@ -29,6 +30,7 @@ type server struct {
 
 	creds     driver.Credentials // of clients that open from now on
 	namespace string             // the same
+	log       io.Writer          // the same; nil for the test's output
 }
 
 // withServer runs a test in virtual time, beside a server.
@@ -52,9 +54,13 @@ func withServer(t *testing.T, f func(t *testing.T, s *server), opts ...brokerlit
 
 func (s *server) open() driver.Driver {
 	s.t.Helper()
+	log := s.log
+	if log == nil {
+		log = s.t.Output()
+	}
 	d, err := native.Factory(s.t.Context(), driver.Config{
 		NameServers: s.b.NameServers(), Dial: s.net.Dial, Credentials: s.creds, Namespace: s.namespace,
-		Logger: slog.New(slog.NewTextHandler(s.t.Output(), &slog.HandlerOptions{Level: slog.LevelWarn})),
+		Logger: slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	})
 	if err != nil {
 		s.t.Fatal(err)

@@ -61,5 +61,5 @@ func (s *subscription) Assigned() ([]message.Queue, error) {
 	if err := s.trouble.Load(); err != nil {
 		return mine, *err
 	}
-	return mine, nil
+	return mine, s.differ.lasting()
 }

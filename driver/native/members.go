@@ -36,6 +36,7 @@ func (s *subscription) loop() {
 	pause := shareAgain
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	woken := true
 	for s.ctx.Err() == nil {
 		if s.share(s.ctx) {
 			pause = shareAgain
@@ -44,10 +45,13 @@ func (s *subscription) loop() {
 			timer.Reset(pause)
 			pause = min(2*pause, shareAgainMax)
 		}
+		s.compare(woken)
 		select {
 		case <-s.ctx.Done():
 		case <-s.wake:
+			woken = true
 		case <-timer.C:
+			woken = false
 		}
 		s.runNotes()
 	}

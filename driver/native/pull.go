@@ -32,6 +32,7 @@ type puller struct {
 	pause     backoff
 	empty     int // empty answers in a row that came at once
 	warnings  seldom
+	refused   time.Time // the first time in a while that the broker lacked our subscription
 }
 
 func (p *puller) init(q *queue) { *p = puller{q: q, suggested: protocol.MasterID} }
@@ -182,6 +183,9 @@ func (q *queue) offsetMoved(next int64) {
 
 // refusedPull does what makes the next attempt succeed, where that is known.
 func (q *queue) refusedPull(r *pulled) {
+	if r.code == protocol.SubscriptionNotExist || r.code == protocol.SubscriptionNotLatest {
+		q.pull.refusedFor(r.err)
+	}
 	switch r.code {
 	case protocol.SubscriptionNotExist, protocol.SubscriptionNotLatest,
 		protocol.FilterDataNotExist, protocol.FilterDataNotLatest:
