@@ -136,6 +136,25 @@ func TestAStoppedConsumerIsNotReady(t *testing.T) {
 	})
 }
 
+func TestAConsumerWhoseGroupDiffersIsNotReady(t *testing.T) {
+	in(t, done, func(t *testing.T, w *world) {
+		w.start()
+		client, err := rocketkit.Open(t.Context(), config.Config{NameServers: []string{w.server.NameServer()}}, rocketkit.WithDial(w.server.Dial))
+		w.must(err)
+		defer client.Close()
+		mux := consumer.NewMux("pay")
+		consumer.Handle(mux, "payments", done, consumer.Tags("card"))
+		other, err := client.NewConsumer(mux)
+		w.must(err)
+		w.must(other.Start(t.Context()))
+		time.Sleep(4 * time.Minute)
+		w.want(true, true, "consumer pay: ok")
+		time.Sleep(3 * time.Minute)
+		w.want(true, false, `consumer pay: not ready; group "pay": subscriptions differ between its members: topic "payments" has "*" here and "card" there;`)
+		w.must(other.Stop(t.Context()))
+	})
+}
+
 func TestAHandlerThatIsStuckIsNotLive(t *testing.T) {
 	in(t, func(context.Context, string) error { time.Sleep(time.Hour); return nil }, func(t *testing.T, w *world) {
 		w.start()
