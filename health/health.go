@@ -58,6 +58,10 @@ func (c *Checks) Report() Report {
 		if len(c.clients) > 1 {
 			prefix = fmt.Sprintf("client %d: ", i+1)
 		}
+		if client == nil { // a probe must not panic, and not say that all is well
+			r.add(Component{Name: prefix + "client", Live: true, Problem: "it is nil; give the client to health.New"})
+			continue
+		}
 		for _, part := range components(client.State()) {
 			part.Name = prefix + part.Name
 			r.add(part)
