@@ -20,6 +20,10 @@ import (
 // change one in several steps.
 const settle = 100 * time.Millisecond
 
+// rewatch is when a folder is looked for again that cannot be watched: nobody tells when
+// it is back.
+const rewatch = time.Second
+
 // Watcher loads a configuration anew when its files change. It is a Runner of
 // rocketkit.Run, behind the client.
 type Watcher struct {
@@ -27,6 +31,7 @@ type Watcher struct {
 	opts  []Option
 	src   sources
 	seen  [][]byte // each file's text when it was last applied, or failed
+	blind bool     // not all is watched
 
 	events *fsnotify.Watcher
 	stop   chan struct{}
@@ -104,7 +109,7 @@ func (w *Watcher) Err() error {
 	return w.err
 }
 
-// run owns seen.
+// run owns seen and blind.
 func (w *Watcher) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -125,28 +130,29 @@ func (w *Watcher) run() {
 			w.src.logger.Warn("watching the configuration's files", "error", err)
 			soon() // something may have been missed
 		case <-timer.C:
-			due = false
-			w.look()
+			if due = !w.look(); due {
+				timer.Reset(rewatch)
+			}
 		}
 	}
 }
 
-// look reads what may have changed.
-func (w *Watcher) look() {
+// look reads what may have changed; complete says that all is watched.
+func (w *Watcher) look() (complete bool) {
 	unwatched := w.watch() // links may lead elsewhere by now
 	changed, err := w.reload()
 	err = errors.Join(err, unwatched)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	switch {
-	case changed:
+	fresh := changed || unwatched != nil && !w.blind
+	w.blind = unwatched != nil
+	if changed {
 		w.err = err
-	case err == nil:
-		return
 	}
-	if err != nil {
+	if err != nil && fresh {
 		w.src.logger.Error("the configuration stays as it was", "files", w.src.paths(), "error", err)
 	}
+	return unwatched == nil
 }
 
 // watch watches the folders of the files, and of what these link to.

@@ -191,6 +191,34 @@ func TestFilesThatAreWrongAreReportedOnceAndChangeNothing(t *testing.T) {
 	}
 }
 
+func TestAFolderThatIsGoneIsFoundAgain(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), "etc")
+	path := filepath.Join(dir, "app.yaml")
+	made := func(group string) {
+		must(t, os.Mkdir(dir, 0o700))
+		groupFile(t, path, group)
+	}
+	made("a")
+	var log text
+	w, a := watch(t, load.File(path), load.Logger(slog.New(slog.NewTextHandler(&log, nil))))
+	a.want(t, "a")
+	must(t, os.RemoveAll(dir))
+	for deadline := time.Now().Add(10 * time.Second); w.Err() == nil; <-time.After(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("that it is gone is no error")
+		}
+	}
+	<-time.After(2500 * time.Millisecond) // no event tells when it is back
+	made("b")
+	a.want(t, "b")
+	groupFile(t, path, "c")
+	a.want(t, "c")
+	if n := log.count("the configuration stays as it was"); n > 3 { // no file, no folder, and perhaps half a file
+		t.Errorf("%d reports", n)
+	}
+}
+
 func TestAWatcherNeedsFilesThatCanBeWatched(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
