@@ -151,7 +151,7 @@ func (t *MessageTracer) newRequest() requestID {
 }
 
 // skips reports that messages of a topic are not traced: those of the trace itself.
-func (t *MessageTracer) skips(topic string) bool { return strings.HasPrefix(topic, t.topic) }
+func (t *MessageTracer) skips(topic string) bool { return topic == t.topic }
 
 // add takes a record, or drops it.
 func (t *MessageTracer) add(r *protocol.TraceRecord) {

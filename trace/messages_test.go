@@ -269,7 +269,8 @@ func TestEachStepHasItsRecord(t *testing.T) {
 		Result: message.SendResult{MessageID: "ID", OffsetMessageID: "OFFSET", Status: message.FlushDiskTimeout}, Half: true, Began: began,
 	})
 	tr.Published(&trace.Published{Group: "shop", Message: &message.Message{Topic: "orders", Delay: message.Delay{Level: 3}}, Result: message.SendResult{MessageID: "ID"}, Began: began})
-	tr.Published(&trace.Published{Group: "shop", Message: message.New("RMQ_SYS_TRACE_TOPIC_OF_MINE", nil), Began: began}) // as Java's, which compares beginnings
+	tr.Published(&trace.Published{Group: "shop", Message: message.New("RMQ_SYS_TRACE_TOPIC", nil), Began: began})
+	tr.Published(&trace.Published{Group: "shop", Message: message.New("RMQ_SYS_TRACE_TOPIC_OF_MINE", nil), Began: began}) // Java leaves it out
 	tr.Decided(&trace.Decided{Group: "shop", Topic: "orders", ID: "ID", Tag: "paid", Keys: []string{"k1"}, Addr: "10.0.0.1:10911", Rollback: true, FromCheck: true})
 	tr.Recalled("shop", "orders", (&protocol.RecallHandle{Topic: "orders", BrokerName: "a", Timestamp: "1", UniqueKey: "ID"}).String(), true)
 	tr.Recalled("shop", "orders", "none", false)
@@ -283,6 +284,7 @@ func TestEachStepHasItsRecord(t *testing.T) {
 	want := []protocol.TraceRecord{
 		{Type: "Pub", Region: "eu", Group: "shop", Topic: "orders", MsgID: "ID", Tags: "paid", Keys: "k1 k2", StoreHost: "10.0.0.1:10911", BodyLength: 4, MsgType: 1, OffsetMsgID: "OFFSET"},
 		{Type: "Pub", Region: r, Group: "shop", Topic: "orders", MsgID: "ID", MsgType: 3, Success: true},
+		{Type: "Pub", Region: r, Group: "shop", Topic: "RMQ_SYS_TRACE_TOPIC_OF_MINE", Success: true},
 		{Type: "EndTransaction", Region: r, Group: "shop", Topic: "orders", MsgID: "ID", Tags: "paid", Keys: "k1", StoreHost: "10.0.0.1:10911", MsgType: 2, TransactionID: "ID", TransactionState: "ROLLBACK_MESSAGE", FromCheck: true},
 		{Type: "Recall", Region: r, Group: "shop", Topic: "orders", MsgID: "ID", Success: true},
 		{Type: "SubBefore", Region: "eu", Group: "billing", MsgID: "ONE", Keys: "k1 k2", RetryTimes: 2},
