@@ -39,6 +39,25 @@ func fails(t testing.TB, f func(testing.TB)) string {
 	return tb.said
 }
 
+func TestARecorderThatComesTooLateSaysSo(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mq := rocketkittest.Start(t)
+		mux := shop()
+		mq.Consume(t, mux)
+		handlers := rocketkittest.Record(mux)
+		mq.Send(t, order("one"))
+		for name, f := range map[string]func(testing.TB){
+			"a message": func(t testing.TB) { handlers.Consumed().Eventually(t, rocketkittest.Want{Body: "one"}) },
+			"nothing":   func(t testing.TB) { handlers.Failed().Exactly(t) },
+		} {
+			if said := fails(t, f); !strings.Contains(said, "call Record before NewConsumer or Consume") {
+				t.Errorf("%s: said %q", name, said)
+			}
+		}
+	})
+}
+
 func TestAFailureSaysWhatWasThere(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {

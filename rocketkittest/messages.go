@@ -76,6 +76,7 @@ type Messages struct {
 	read    func(context.Context) ([]*message.Delivery, error) // oldest first
 	changed func() <-chan struct{}                             // nil: nobody tells
 	more    func() string                                      // for failures: what else there is to know
+	deaf    func() string                                      // nil, or says why nothing can be read at all
 }
 
 // SentTo are the messages that the server has stored in a topic. Delayed ones are there when
@@ -202,6 +203,11 @@ func (m *Messages) await(t testing.TB, look func([]*message.Delivery) (done bool
 		}
 		all := m.All(t)
 		done, failure := look(all)
+		if m.deaf != nil {
+			if why := m.deaf(); why != "" {
+				done, failure = false, m.place+": "+why
+			}
+		}
 		if failure != "" {
 			failure += "\nThere:\n" + list(all) + m.more()
 		}

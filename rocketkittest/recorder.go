@@ -20,6 +20,7 @@ type Recorder struct {
 	bubble bool
 
 	mu      sync.Mutex // guards the following
+	wired   bool       // a consumer was made of the mux
 	calls   []call
 	changed chan struct{} // closed and replaced at each call
 }
@@ -40,12 +41,25 @@ func Record(mux *consumer.Mux) *Recorder {
 }
 
 func (r *Recorder) around(next consumer.Handler) consumer.Handler {
+	r.mu.Lock()
+	r.wired = true
+	r.mu.Unlock()
 	return func(ctx context.Context, d *message.Delivery) (err error) {
 		err = errNoReturn
 		defer func() { r.add(call{d, err}) }()
 		err = next(ctx, d)
 		return err
 	}
+}
+
+// deaf says why no handler's call can get here.
+func (r *Recorder) deaf() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.wired {
+		return ""
+	}
+	return "no consumer with handlers that it can see was made after Record; call Record before NewConsumer or Consume"
 }
 
 func (r *Recorder) add(c call) {
@@ -68,7 +82,7 @@ func (r *Recorder) Failed() *Messages {
 
 func (r *Recorder) messages(place string, with func(error) bool, more func() string) *Messages {
 	return &Messages{
-		place: place, bubble: r.bubble, more: more,
+		place: place, bubble: r.bubble, more: more, deaf: r.deaf,
 		read: func(context.Context) ([]*message.Delivery, error) {
 			r.mu.Lock()
 			defer r.mu.Unlock()
