@@ -299,8 +299,8 @@ func TestEachStepHasItsRecord(t *testing.T) {
 	if c := got[0].Cost; c < 30 || c > 10_000 || got[0].Timestamp != began.UnixMilli() {
 		t.Errorf("cost %d ms, at %d", c, got[0].Timestamp)
 	}
-	request := got[4].RequestID
-	for _, e := range got[4:] {
+	request := got[5].RequestID
+	for _, e := range got[5:] {
 		if e.RequestID != request || len(request) != 32 {
 			t.Errorf("request %q, want %q", e.RequestID, request)
 		}
