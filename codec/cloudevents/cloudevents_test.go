@@ -132,6 +132,7 @@ func TestTheJSONFormatIsRead(t *testing.T) {
 		`{`:                        "unexpected end of JSON input",
 		`[]`:                       "not a CloudEvent: json: cannot unmarshal",
 		`{"id":"1"}`:               "not a CloudEvent: it has no specversion",
+		`{"specversion":null}`:     "not a CloudEvent: it has no specversion",
 		`{"specversion":"0.3"}`:    `not a CloudEvent of version 1.0: specversion is "0.3"`,
 		`{"specversion":"1.0"}`:    "not a CloudEvent: it has no id; set it\nnot a CloudEvent: it has no source; set it\nnot a CloudEvent: it has no type; set it",
 		`{` + head + `,"x":[1]}`:   "not a CloudEvent: attribute x: it is neither a string",

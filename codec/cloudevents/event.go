@@ -171,7 +171,7 @@ func (e *Event) UnmarshalJSON(b []byte) error {
 	if err := json.Unmarshal(b, &fields); err != nil {
 		return fmt.Errorf("%w: %w", ErrEvent, err)
 	}
-	if _, ok := fields["specversion"]; !ok {
+	if version, ok := fields["specversion"]; !ok || string(version) == "null" {
 		return fmt.Errorf("%w: it has no specversion", ErrEvent)
 	}
 	var read Event
