@@ -130,11 +130,8 @@ func TestManyMessagesAreShownInPart(t *testing.T) {
 
 const failOnPurpose = "ROCKETKITTEST_FAIL"
 
-// TestFailOnPurpose is run by the next test, in a process of its own.
-func TestFailOnPurpose(t *testing.T) {
-	if os.Getenv(failOnPurpose) == "" {
-		t.Skip("run by TestFailuresAreReportedAtTheCallersLine")
-	}
+// failEachWay is run by the next test, in a process of its own.
+func failEachWay(t *testing.T) {
 	mq := rocketkittest.Start(t)
 	mq.Send(t, order("1"))
 	t.Run("1", func(t *testing.T) { mq.SentTo("orders").Exactly(t) })                                    // here
@@ -153,8 +150,12 @@ func TestFailOnPurpose(t *testing.T) {
 }
 
 func TestFailuresAreReportedAtTheCallersLine(t *testing.T) {
+	if os.Getenv(failOnPurpose) != "" {
+		failEachWay(t)
+		return
+	}
 	t.Parallel()
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestFailOnPurpose$")
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), failOnPurpose+"=1")
 	out, err := cmd.CombinedOutput()
 	if err == nil {
