@@ -51,7 +51,7 @@ func relayFor(ctx context.Context, file, nameServer string) error {
 	if err != nil {
 		return err
 	}
-	relay, err := box.NewRelay(db, p, outbox.Poll(5*time.Millisecond), outbox.Lease(time.Second), outbox.Batch(20))
+	relay, err := box.NewRelay(db, p, outbox.Poll(5*time.Millisecond), outbox.Lease(time.Second), outbox.Batch(20), outbox.Backoff(50*time.Millisecond, time.Second))
 	if err != nil {
 		return err
 	}
