@@ -44,7 +44,7 @@ type pitfall struct {
 func pitfalls() []pitfall {
 	return []pitfall{
 		{"Two consumers of one group in a client", "One Mux holds all handlers of a group, so that every member subscribes to the same; the handlers share a topic by disjoint tags.", twoConsumersOfAGroup},
-		{"Members of a group with different handlers", "Every member of a group has the same handlers; others are in another group. It is a warning at first, since a rolling deploy does the same for a while; after five minutes it is logged as an error, and the consumer is not ready (`State.Trouble`, package `health`).", differentHandlers},
+		{"Members of a group with different handlers", "Every member of a group has the same handlers; others are in another group. It is a warning at first, since a rolling deploy does the same for a while; after five minutes it is logged as an error, and told by `State.Trouble` and package `health`.", differentHandlers},
 		{"A poison message", "A body that cannot be decoded is not retried: it is a dead letter at once. In order, a message that keeps failing is one after its last retry.", poison},
 		{"A handler that ignores its ctx", "Pass ctx on to everything that blocks. The message stays with the handler until it returns.", ignoredContext},
 		{"Broadcasting with a retry policy", "A broadcast message that fails is logged, counted and passed over; Immediate retries are made in the process.", broadcastRetry},

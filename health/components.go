@@ -11,6 +11,7 @@ import (
 	"github.com/rocketkit/rocketkit"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/producer"
 	"github.com/rocketkit/rocketkit/trace"
 )
@@ -96,7 +97,11 @@ func ofConsumer(s consumer.State) Component {
 	default:
 		problem = errors.New("it is " + s.Phase)
 	}
-	return verdict("consumer "+s.Group, problem, fmt.Sprintf("%d queues, %d messages behind", len(s.Queues), s.Lag))
+	c := verdict("consumer "+s.Group, problem, fmt.Sprintf("%d queues, %d messages behind", len(s.Queues), s.Lag))
+	// No member is mended by taking it away, and one that is not ready holds up the deploy
+	// that ends the difference.
+	c.Ready = c.Ready || errors.Is(problem, message.ErrSubscriptionsDiffer)
+	return c
 }
 
 func ofHandler(group string, h consumer.HandlerState) Component {

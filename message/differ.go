@@ -47,7 +47,7 @@ func (e *SubscriptionsDifferError) Error() string {
 			fmt.Fprintf(&b, " and %d more", n-maxMembersShown)
 		}
 	}
-	b.WriteString("; messages are missed: give every member of the group the same handlers, or use another group for the others")
+	b.WriteString("; messages are missed: give every member of the group the same handlers, or use another group for the others; where a member that has left had them, restart one member")
 	if e.Err != nil {
 		fmt.Fprintf(&b, " (%v)", e.Err)
 	}

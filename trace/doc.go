@@ -68,8 +68,8 @@
 //
 // It has nothing to do with OpenTelemetry: clients write what they did with a message into
 // messages of a topic, RMQ_SYS_TRACE_TOPIC unless another is named, where mqadmin
-// queryMsgTraceById, the dashboard and admin.Client.Trace find it by the message's id or
-// keys. Brokers have that topic with traceTopicEnable=true; with traceOn=false they ask for
+// queryMsgTraceById, the dashboard and admin.Client.Trace find it by the message's id.
+// Brokers have that topic with traceTopicEnable=true; with traceOn=false they ask for
 // no trace. It is off unless rocketkit.WithMessageTrace or the configuration's
 // telemetry.message_trace says otherwise.
 //

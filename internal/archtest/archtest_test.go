@@ -34,7 +34,7 @@ var mayImport = map[string][]string{
 	"retry":                      {"message"},
 	"trace":                      {"message", "internal/protocol"},
 	"admin":                      {"message", "internal/answer", "internal/compression", "internal/remoting", "internal/protocol"},
-	"health":                     {"", "consumer", "producer", "driver", "trace"},
+	"health":                     {"", "consumer", "producer", "driver", "message", "trace"},
 	"dlq":                        {"message", "admin"},
 	"dedup":                      {"message"},
 	"dedup/deduptest":            {"dedup"},
