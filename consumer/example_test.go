@@ -10,6 +10,7 @@ import (
 
 	"github.com/rocketkit/rocketkit/codec"
 	"github.com/rocketkit/rocketkit/consumer"
+	"github.com/rocketkit/rocketkit/dedup"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/retry"
 )
@@ -370,4 +371,23 @@ func ExampleMaxRetries() {
 	// Output:
 	// paid: o-1
 	// price: 3.50
+}
+
+// What the group has handled is passed over when it comes again: here a payment that was
+// sent twice, told by its key. A store in SQL or Redis serves all members of the group.
+func ExampleDeduplicate() {
+	store := dedup.NewMemory()
+	mux := consumer.NewMux("pay_consumer_group")
+	consumer.Handle(mux, "payments", func(_ context.Context, order string) error {
+		fmt.Println("paid:", order)
+		return nil
+	}, consumer.Deduplicate(store, consumer.DedupBy(dedup.ByKey), consumer.DedupTTL(time.Hour)))
+
+	sent := func(id string) *message.Delivery {
+		d := &message.Delivery{ID: id, Topic: "payments", Body: []byte("o-1")}
+		d.SetRawProperties("KEYS\x01o-1\x02")
+		return d
+	}
+	play(mux, sent("1"), sent("2"))
+	// Output: paid: o-1
 }

@@ -1,10 +1,12 @@
 package load_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 
+	"github.com/rocketkit/rocketkit/config"
 	"github.com/rocketkit/rocketkit/config/load"
 )
 
@@ -45,4 +47,41 @@ func ExampleLoad_mistakes() {
 	_, err := load.Load(load.Data("app.yaml", "yaml", []byte("rocketmq: {producer: {send_timout: 5s}}")), load.Environ(nil))
 	fmt.Println(err)
 	// Output: config app.yaml: unknown key "rocketmq.producer.send_timout"; the nearest is "producer.send_timeout"
+}
+
+// With a client, apply is its Reload and the watcher a Runner behind it:
+// rocketkit.Run(ctx, client, consumer, watcher).
+func ExampleNewWatcher() {
+	file, err := os.CreateTemp("", "*.yaml")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer os.Remove(file.Name())
+	if _, err := file.WriteString("rocketmq: {log_level: warn}"); err != nil {
+		fmt.Println(err)
+		return
+	}
+	applied := make(chan string)
+	watcher := load.NewWatcher(func(cfg config.Config) error {
+		applied <- cfg.LogLevel
+		return nil
+	}, load.File(file.Name()), load.Environ(nil))
+	ctx := context.Background()
+	if err := watcher.Start(ctx); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("log level:", <-applied)
+	if err := os.WriteFile(file.Name(), []byte("rocketmq: {log_level: debug}"), 0o600); err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println("log level:", <-applied)
+	if err := watcher.Drain(ctx); err != nil {
+		fmt.Println(err)
+	}
+	// Output:
+	// log level: warn
+	// log level: debug
 }
