@@ -18,40 +18,52 @@ import (
 	"github.com/rocketkit/rocketkit/admin"
 	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
 	"github.com/rocketkit/rocketkit/config"
+	"github.com/rocketkit/rocketkit/delay"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/producer"
 	"github.com/rocketkit/rocketkit/txn"
 )
 
-// traced are the types of what is traced of a message in a topic.
-func (s cluster) traced(id, topic string) (types []string, err error) {
+// passes has a message go from the group shop to the group billing, by a client that ends
+// then, and returns its id.
+func (s cluster) passes(c *rocketkit.Client) string {
 	s.t.Helper()
-	c := s.connect()
-	a, err := c.Admin()
+	r, err := newProducer(s.t, c, "shop").Send(s.t.Context(), message.New("orders", []byte("x")))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	consume(s.t, c, "billing", "orders").take(1)
+	if err := c.Close(); err != nil {
+		s.t.Fatal(err)
+	}
+	return r.MessageID
+}
+
+// traced is what is traced of a message in a topic, "" for RMQ_SYS_TRACE_TOPIC.
+func (s cluster) traced(id, topic string) ([]admin.TraceEvent, error) {
+	s.t.Helper()
+	a, err := s.connect().Admin()
 	if err != nil {
 		s.t.Fatal(err)
 	}
 	synctest.Wait() // the route of a new topic comes after the answer to its first message
-	events, err := a.Trace(s.t.Context(), id, admin.Between{}, topic)
+	return a.Trace(s.t.Context(), id, admin.Between{}, topic)
+}
+
+// types are those of events.
+func types(events []admin.TraceEvent) string {
+	var all []string
 	for _, e := range events {
-		types = append(types, e.Type)
+		all = append(all, e.Type)
 	}
-	return types, err
+	return strings.Join(all, " ")
 }
 
 func TestADrainSendsTheRestOfTheMessageTrace(t *testing.T) {
 	inCluster(t, func(t *testing.T, s cluster) {
-		c := s.connect(rocketkit.WithMessageTrace(""))
-		r, err := newProducer(t, c, "shop").Send(t.Context(), message.New("orders", []byte("x")))
-		if err != nil {
-			t.Fatal(err)
-		}
-		consume(t, c, "billing", "orders").take(1)
-		if err := c.Close(); err != nil {
-			t.Fatal(err)
-		}
-		if got, err := s.traced(r.MessageID, ""); err != nil || fmt.Sprint(got) != "[Pub SubBefore SubAfter]" {
-			t.Errorf("traced: %v, %v", got, err)
+		id := s.passes(s.connect(rocketkit.WithMessageTrace("")))
+		if got, err := s.traced(id, ""); err != nil || types(got) != "Pub SubBefore SubAfter" {
+			t.Errorf("traced: %+v, %v", got, err)
 		}
 	}, brokerlite.Conf("traceTopicEnable=true"))
 }
@@ -115,20 +127,7 @@ func TestTheMessageTraceHasNoNamespace(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				r, err := newProducer(t, c, "shop").Send(t.Context(), message.New("orders", []byte("x")))
-				if err != nil {
-					t.Fatal(err)
-				}
-				consume(t, c, "billing", "orders").take(1)
-				if err := c.Close(); err != nil {
-					t.Fatal(err)
-				}
-				a, err := s.connect().Admin()
-				if err != nil {
-					t.Fatal(err)
-				}
-				synctest.Wait() // as in traced
-				events, err := a.Trace(t.Context(), r.MessageID, admin.Between{}, topic)
+				events, err := s.traced(s.passes(c), topic)
 				if err != nil || len(events) != 3 {
 					t.Fatalf("traced: %+v, %v", events, err)
 				}
@@ -173,22 +172,77 @@ func TestARefusedMessageTraceFailsNoSend(t *testing.T) {
 	}, brokerlite.AutoCreateTopics(false))
 }
 
+// undecided has a producer of c leave a transaction open, which it commits when it is asked.
+func (s cluster) undecided(c *rocketkit.Client) (id string) {
+	s.t.Helper()
+	asked := make(chan struct{}, 1)
+	kind := txn.NewKind("paid", "orders", func(context.Context, *message.Delivery) error {
+		asked <- struct{}{}
+		return nil
+	})
+	p := newProducer(s.t, c, "decides", txn.Kinds(kind))
+	r, err := kind.Send(s.t.Context(), p, message.New("orders", []byte("x")), func(context.Context, message.SendResult) error { return errors.New("who knows") })
+	var local *txn.LocalError
+	if !errors.As(err, &local) {
+		s.t.Fatal(err)
+	}
+	<-asked
+	synctest.Wait()
+	return r.MessageID
+}
+
 // The broker says that nothing is to be traced.
 func TestABrokerSwitchesTheMessageTraceOff(t *testing.T) {
 	inCluster(t, func(t *testing.T, s cluster) {
 		c := s.connect(rocketkit.WithMessageTrace(""))
-		r, err := newProducer(t, c, "shop").Send(t.Context(), message.New("orders", []byte("x")))
+		ids := []string{s.undecided(c), s.passes(c)}
+		for _, id := range ids {
+			if got, err := s.traced(id, ""); err != nil || len(got) > 0 {
+				t.Errorf("traced: %+v, %v", got, err)
+			}
+		}
+	}, brokerlite.Conf("traceTopicEnable=true\ntraceOn=false"))
+}
+
+// Every record names the region of the broker that was asked, and none the broker that was
+// not heard of: as with Java's clients, a oneway send has no record.
+func TestTheMessageTraceIsOfWhatABrokerAnswered(t *testing.T) {
+	inCluster(t, func(t *testing.T, s cluster) {
+		c := s.connect(rocketkit.WithMessageTrace(""))
+		p := newProducer(t, c, "post")
+		timer, err := p.Send(t.Context(), message.New("orders", []byte("x"), delay.After(time.Hour)))
 		if err != nil {
 			t.Fatal(err)
 		}
-		consume(t, c, "billing", "orders").take(1)
-		if err := c.Drain(context.Background()); err != nil {
+		if err := p.Recall(t.Context(), "orders", timer.RecallHandle); err != nil {
 			t.Fatal(err)
 		}
-		if got, err := s.traced(r.MessageID, ""); err != nil || len(got) > 0 {
-			t.Errorf("traced: %v, %v", got, err)
+		if err := p.Recall(t.Context(), "orders", timer.RecallHandle+"x"); err == nil {
+			t.Error("a wrong handle recalls")
 		}
-	}, brokerlite.Conf("traceTopicEnable=true\ntraceOn=false"))
+		if err := p.SendOneway(t.Context(), message.New("notes", []byte("x"))); err != nil {
+			t.Fatal(err)
+		}
+		var oneway string
+		for id := range consume(t, c, "clerk", "notes").take(1) {
+			oneway = id
+		}
+		undecided := s.undecided(c)
+		for id, want := range map[string]string{
+			s.passes(c): "Pub SubBefore SubAfter", timer.MessageID: "Pub Recall", undecided: "Pub EndTransaction EndTransaction SubBefore SubAfter",
+			oneway: "SubBefore SubAfter",
+		} {
+			events, err := s.traced(id, "")
+			if got := types(events); err != nil || got != want {
+				t.Errorf("traced %s, %v, want %s", got, err, want)
+			}
+			for _, e := range events {
+				if e.Region != "eu-7" && e.Type != "SubAfter" { // which has none
+					t.Errorf("%s is of region %q", e.Type, e.Region)
+				}
+			}
+		}
+	}, brokerlite.Conf("traceTopicEnable=true\nregionId=eu-7\nrecallMessageEnable=true"))
 }
 
 // The trace is signed like everything else. An account needs no right for Apache's own
@@ -223,15 +277,7 @@ func TestTheMessageTraceIsSigned(t *testing.T) {
 				}
 				var log bytes.Buffer
 				c := as("shopkeeper", rocketkit.WithMessageTrace(topic), rocketkit.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-				r, err := newProducer(t, c, "shop").Send(t.Context(), message.New("orders", []byte("x")))
-				if err != nil {
-					t.Fatal(err)
-				}
-				consume(t, c, "billing", "orders").take(1)
-				if err := c.Close(); err != nil {
-					t.Fatal(err)
-				}
-				events, err := a.Trace(t.Context(), r.MessageID, admin.Between{}, topic)
+				events, err := a.Trace(t.Context(), s.passes(c), admin.Between{}, topic)
 				if err != nil || goes != (len(events) == 3) || goes == strings.Contains(log.String(), "NO_PERMISSION") {
 					t.Errorf("traced %+v, %v\n%s", events, err, log.String())
 				}
@@ -306,15 +352,11 @@ func TestAWeakStatusIsTraced(t *testing.T) {
 		if err := c.Close(); err != nil {
 			t.Fatal(err)
 		}
-		a, err := s.connect().Admin()
-		if err != nil {
-			t.Fatal(err)
-		}
 		for id, want := range map[string]string{
 			notDurable.Result.MessageID: "[Pub Normal_Msg false ]",
 			half.MessageID:              "[Pub Trans_Msg_Half false  EndTransaction  false ROLLBACK_MESSAGE]",
 		} {
-			events, err := a.Trace(t.Context(), id, admin.Between{}, "")
+			events, err := s.traced(id, "")
 			var got []string
 			for _, e := range events {
 				got = append(got, fmt.Sprint(e.Type, " ", e.MessageType, " ", e.Success, " ", e.State))

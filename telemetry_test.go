@@ -197,7 +197,7 @@ func TestSpansOfEveryKindOfSend(t *testing.T) {
 			h, err := delay.Schedule(s.t.Context(), p, message.New("orders", []byte("b")), delay.After(time.Hour))
 			return errors.Join(err, delay.Cancel(s.t.Context(), p, h))
 		}, []view{
-			span("recall", "client", nowhere(), attrs{"messaging.operation.type": nil}),
+			span("recall", "client", peer(), attrs{"messaging.operation.type": nil, "messaging.destination.partition.id": nil}),
 			sent(one("delay"), attrs{"messaging.rocketmq.message.delivery_timestamp": true}),
 		}, nil},
 		"transaction": {func(s telemetry, p *producer.Producer) error {

@@ -24,6 +24,8 @@ type TraceEvent struct {
 	Topic string // of Pub, EndTransaction and Recall
 	ID    string // the message's unique id
 	Keys  string
+	// Region is what the message's broker says of itself, "" for a SubAfter.
+	Region string
 	// Cost is how long the send or the handler took.
 	Cost    time.Duration
 	Success bool // of Pub, SubAfter and Recall
@@ -81,7 +83,7 @@ func traceEvents(text string) []TraceEvent {
 	events := make([]TraceEvent, 0, len(records))
 	for _, r := range records {
 		e := TraceEvent{
-			Type: r.Type, Group: r.Group, Topic: r.Topic, ID: r.MsgID, Keys: r.Keys, Cost: time.Duration(r.Cost) * time.Millisecond, Success: r.Success,
+			Type: r.Type, Region: r.Region, Group: r.Group, Topic: r.Topic, ID: r.MsgID, Keys: r.Keys, Cost: time.Duration(r.Cost) * time.Millisecond, Success: r.Success,
 			Request: r.RequestID, Retries: r.RetryTimes, State: r.TransactionState, FromCheck: r.FromCheck,
 		}
 		if r.Timestamp > 0 {

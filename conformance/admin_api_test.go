@@ -406,8 +406,8 @@ func adminTrace(s *stand) {
 		return err == nil && len(got) >= 3
 	})
 	want := []admin.TraceEvent{
-		{Type: "Pub", Time: time.UnixMilli(1000), Group: "shop", Topic: "orders", ID: id, Keys: "k", Cost: 12 * time.Millisecond, Success: true, MessageType: "Normal_Msg"},
-		{Type: "SubBefore", Time: time.UnixMilli(2000), Group: "billing", ID: id, Keys: "k", Request: "r1", Retries: 2},
+		{Type: "Pub", Region: "DefaultRegion", Time: time.UnixMilli(1000), Group: "shop", Topic: "orders", ID: id, Keys: "k", Cost: 12 * time.Millisecond, Success: true, MessageType: "Normal_Msg"},
+		{Type: "SubBefore", Region: "DefaultRegion", Time: time.UnixMilli(2000), Group: "billing", ID: id, Keys: "k", Request: "r1", Retries: 2},
 		{Type: "SubAfter", Time: time.UnixMilli(2030), Group: "billing", ID: id, Keys: "k", Request: "r1", Cost: 30 * time.Millisecond, Success: true, Outcome: "SUCCESS"},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -196,8 +196,10 @@ type Recaller interface {
 	// Recall asks the broker of a Receipt's RecallHandle not to deliver the message.
 	// nil says that it has noted it. The error is message.ErrTooLate when the message
 	// is delivered or about to be, message.ErrUnsupported where the server does not
-	// recall, and message.ErrInvalidMessage for a handle that is none of topic's.
-	Recall(ctx context.Context, topic, handle string) error
+	// recall, and message.ErrInvalidMessage for a handle that is none of topic's. The
+	// Receipt has no more than the Addr and the Region of the broker, also of one that
+	// refused.
+	Recall(ctx context.Context, topic, handle string) (Receipt, error)
 }
 
 // Prober is a Sender that can ask whether a broker answers.

@@ -14,8 +14,8 @@ func MessageTrace(t *trace.MessageTracer) Option {
 	return option(func(s *settings) { s.messages = t })
 }
 
-// written notes a send that a broker has answered for, or a oneway one, in the message
-// trace. A batch's messages are noted one by one.
+// written notes a send that a broker has answered for in the message trace. A batch's
+// messages are noted one by one.
 func (o *op) written(m *message.Message, r message.SendResult) {
 	t := o.p.cfg.messages
 	if t == nil || o.receipt.Untraced || o.ctx == nil {
@@ -50,14 +50,7 @@ func tracedCheck(group string, t *trace.MessageTracer, check func(context.Contex
 	}
 	return func(ctx context.Context, d *message.Delivery) driver.TxState {
 		state := check(ctx, d)
-		addr := ""
-		if d.StoreHost.IsValid() {
-			addr = d.StoreHost.String()
-		}
-		t.Decided(&trace.Decided{
-			Group: group, Topic: d.Topic, ID: d.ID, Tag: d.Tag, Keys: d.Keys(), Addr: addr, Region: d.Property("MSG_REGION"),
-			Commit: state == driver.TxCommit, Rollback: state == driver.TxRollback, FromCheck: true,
-		})
+		t.Checked(group, d, state == driver.TxCommit, state == driver.TxRollback)
 		return state
 	}
 }

@@ -342,7 +342,7 @@ func (o *op) conclude() (message.SendResult, error) {
 		}
 	}
 	o.endSpan(r, err)
-	if o.kind == single && o.err == nil || o.kind == oneway && err == nil {
+	if o.kind == single && o.err == nil {
 		o.written(o.out.Message, o.result())
 	}
 	if o.passed > 0 && o.kind != batch {

@@ -27,10 +27,10 @@ func (p *Producer) Recall(ctx context.Context, topic, handle string) error {
 	bounded := newSendContext(ctx, p.sends.sendTimeout)
 	defer bounded.end(context.Canceled)
 	began := time.Now()
-	err := r.Recall(bounded, topic, handle)
+	by, err := r.Recall(bounded, topic, handle)
 	var refused *message.BrokerError
 	if err == nil || errors.As(err, &refused) {
-		p.cfg.messages.Recalled(p.group, topic, handle, err == nil)
+		p.cfg.messages.Recalled(p.group, topic, handle, by.Region, err == nil)
 	}
-	return p.recalled(ctx, topic, began, err)
+	return p.recalled(ctx, topic, by.Addr, began, err)
 }

@@ -75,7 +75,7 @@ func (b *brokers) circuits() map[string]trace.BreakerState {
 func (t *table[V]) all() map[string]*V { return *t.read.Load() }
 
 // recalled makes the span of a recall.
-func (p *Producer) recalled(ctx context.Context, topic string, began time.Time, err error) error {
-	p.cfg.tracer.Recall(ctx, topic, began, err)
+func (p *Producer) recalled(ctx context.Context, topic, server string, began time.Time, err error) error {
+	p.cfg.tracer.Recall(ctx, topic, server, began, err)
 	return err
 }

@@ -73,8 +73,8 @@
 // no trace. It is off unless rocketkit.WithMessageTrace or the configuration's
 // telemetry.message_trace says otherwise.
 //
-//	Pub             a send that a broker has answered, with its status; a oneway one; each
-//	                message of a batch or of Linger; a half message
+//	Pub             a send that a broker has answered, with its status; each message of a
+//	                batch or of Linger; a half message
 //	EndTransaction  what was decided about a half message, by its producer or when asked
 //	Recall          a timer message that was called back, or that a broker refused to
 //	SubBefore       a run of a handler begins, for each of its messages
@@ -83,11 +83,11 @@
 //	                RETURNNULL (it ended its goroutine)
 //
 // The records are byte for byte those of Java's client 5.4.0, which 4.9 writes too but for
-// Recall, and carry names without the namespace. Otherwise than Java's, oneway sends have a
-// Pub; the messages of a batch have one each, found by their own ids, instead of one for all;
+// Recall, and carry names without the namespace. Otherwise than Java's, the messages of a
+// batch have one each, found by their own ids, instead of one for all;
 // timer messages are of the type Delay_Msg; recalls need no further switch; and messages
 // without a region, which are those of 4.9 brokers and of batches, are traced when they are
-// consumed. A send without an answer has no record. Pullers, Fetchers and SimpleConsumers
+// consumed. A send without an answer, as every oneway one, has no record. Pullers, Fetchers and SimpleConsumers
 // write none, and neither do messages to the trace topic itself.
 //
 // A record waits up to a second for others. One goroutine of the client sends them, by a

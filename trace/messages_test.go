@@ -272,8 +272,8 @@ func TestEachStepHasItsRecord(t *testing.T) {
 	tr.Published(&trace.Published{Group: "shop", Message: message.New("RMQ_SYS_TRACE_TOPIC", nil), Began: began})
 	tr.Published(&trace.Published{Group: "shop", Message: message.New("RMQ_SYS_TRACE_TOPIC_OF_MINE", nil), Began: began}) // Java leaves it out
 	tr.Decided(&trace.Decided{Group: "shop", Topic: "orders", ID: "ID", Tag: "paid", Keys: []string{"k1"}, Addr: "10.0.0.1:10911", Rollback: true, FromCheck: true})
-	tr.Recalled("shop", "orders", (&protocol.RecallHandle{Topic: "orders", BrokerName: "a", Timestamp: "1", UniqueKey: "ID"}).String(), true)
-	tr.Recalled("shop", "orders", "none", false)
+	tr.Recalled("shop", "orders", (&protocol.RecallHandle{Topic: "orders", BrokerName: "a", Timestamp: "1", UniqueKey: "ID"}).String(), "eu", true)
+	tr.Recalled("shop", "orders", "none", "eu", false)
 	run := tr.StartRun("billing", one, untraced, two)
 	run.End(one, true, trace.EndedWell)
 	run.End(untraced, true, trace.EndedWell)
@@ -286,7 +286,7 @@ func TestEachStepHasItsRecord(t *testing.T) {
 		{Type: "Pub", Region: r, Group: "shop", Topic: "orders", MsgID: "ID", MsgType: 3, Success: true},
 		{Type: "Pub", Region: r, Group: "shop", Topic: "RMQ_SYS_TRACE_TOPIC_OF_MINE", Success: true},
 		{Type: "EndTransaction", Region: r, Group: "shop", Topic: "orders", MsgID: "ID", Tags: "paid", Keys: "k1", StoreHost: "10.0.0.1:10911", MsgType: 2, TransactionID: "ID", TransactionState: "ROLLBACK_MESSAGE", FromCheck: true},
-		{Type: "Recall", Region: r, Group: "shop", Topic: "orders", MsgID: "ID", Success: true},
+		{Type: "Recall", Region: "eu", Group: "shop", Topic: "orders", MsgID: "ID", Success: true},
 		{Type: "SubBefore", Region: "eu", Group: "billing", MsgID: "ONE", Keys: "k1 k2", RetryTimes: 2},
 		{Type: "SubBefore", Region: r, Group: "billing", MsgID: "TWO", RetryTimes: 2},
 		{Type: "SubAfter", Group: "billing", MsgID: "ONE", Keys: "k1 k2", Success: true},
@@ -316,7 +316,7 @@ func TestNoMessageTracerDoesNothing(t *testing.T) {
 	if n := testing.AllocsPerRun(100, func() {
 		tr.Published(s)
 		tr.Decided(&trace.Decided{Topic: "orders"})
-		tr.Recalled("g", "t", "h", true)
+		tr.Recalled("g", "t", "h", "", true)
 		run := tr.StartRun("g", d)
 		run.End(d, true, trace.EndedWell)
 	}); n != 0 {

@@ -53,7 +53,7 @@ func TestMetricsGoWithoutSpans(t *testing.T) {
 	span.EndProcess(1, nil)
 	tr.Receive(t.Context(), trace.Received{Group: "shop", Deliveries: []*message.Delivery{delivery(nil)}})
 	tr.Nack(t.Context(), trace.Settled{Group: "shop", Delivery: delivery(nil), Later: true})
-	tr.Recall(t.Context(), "orders", time.Now(), nil)
+	tr.Recall(t.Context(), "orders", "", time.Now(), nil)
 	sums := map[string]int64{}
 	for _, m := range collect(t, r) {
 		switch data := m.Data.(type) {

@@ -1,6 +1,7 @@
 package trace
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"time"
@@ -112,12 +113,16 @@ func (t *Tracer) settle(ctx context.Context, name string, r Settled) {
 }
 
 // Recall makes the span "recall <topic>" of a request that calls a delayed message back.
-func (t *Tracer) Recall(ctx context.Context, topic string, began time.Time, err error) {
+// server is the broker's "host:port", "" when it is not known.
+func (t *Tracer) Recall(ctx context.Context, topic, server string, began time.Time, err error) {
 	if t == nil {
 		return
 	}
-	op := operation{name: opRecall, kind: oteltrace.SpanKindClient, topic: topic, server: errorServer(err)}
+	op := operation{name: opRecall, kind: oteltrace.SpanKindClient, topic: topic, server: cmp.Or(server, errorServer(err))}
 	s := t.startAt(ctx, op, began, nil)
+	if s.recording() {
+		s.span.SetAttributes(op.peerAttributes()...)
+	}
 	took := s.end(err)
 	if m := t.metrics; m != nil {
 		m.took(op, took, err)

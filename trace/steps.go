@@ -8,12 +8,11 @@ import (
 	"github.com/rocketkit/rocketkit/message"
 )
 
-// Published is a message that a broker has answered for, or that was handed over oneway.
+// Published is a message that a broker has answered for.
 type Published struct {
 	Group   string
 	Message *message.Message
-	// Result has the message's id; for a oneway send little else.
-	Result message.SendResult
+	Result  message.SendResult
 	// Addr is the broker's "host:port", "" when not known.
 	Addr string
 	// Region is what the broker says of itself.
@@ -24,7 +23,8 @@ type Published struct {
 	Began time.Time
 }
 
-// Published writes a Pub. As with Java's clients, a send without an answer has none.
+// Published writes a Pub. As with Java's clients, a send without an answer has none, so
+// that a oneway one never has.
 func (t *MessageTracer) Published(s *Published) {
 	if t == nil || t.skips(s.Message.Topic) {
 		return
@@ -78,8 +78,29 @@ func (t *MessageTracer) Decided(d *Decided) {
 	})
 }
 
-// Recalled writes a Recall of the message that handle, a SendResult's, stands for.
-func (t *MessageTracer) Recalled(group, topic, handle string, success bool) {
+// Checked writes the EndTransaction of a half message that the broker has asked about, unless
+// that has the message trace off.
+func (t *MessageTracer) Checked(group string, d *message.Delivery, commit, rollback bool) {
+	if t == nil {
+		return
+	}
+	p := traceProperties(d)
+	if p.off {
+		return
+	}
+	addr := ""
+	if d.StoreHost.IsValid() {
+		addr = d.StoreHost.String()
+	}
+	t.Decided(&Decided{
+		Group: group, Topic: d.Topic, ID: d.ID, Tag: d.Tag, Keys: strings.Fields(p.keys), Addr: addr, Region: p.region,
+		Commit: commit, Rollback: rollback, FromCheck: true,
+	})
+}
+
+// Recalled writes a Recall of the message that handle, a SendResult's, stands for. region is
+// what the broker says of itself.
+func (t *MessageTracer) Recalled(group, topic, handle, region string, success bool) {
 	if t == nil || t.skips(topic) {
 		return
 	}
@@ -88,7 +109,7 @@ func (t *MessageTracer) Recalled(group, topic, handle string, success bool) {
 		return // it stands for none, and the caller has been told
 	}
 	t.add(&protocol.TraceRecord{
-		Type: protocol.TraceRecall, Timestamp: time.Now().UnixMilli(), Group: group, Topic: topic, MsgID: h.UniqueKey, Success: success,
+		Type: protocol.TraceRecall, Timestamp: time.Now().UnixMilli(), Region: region, Group: group, Topic: topic, MsgID: h.UniqueKey, Success: success,
 	})
 }
 

@@ -252,7 +252,7 @@ func TestNilTracerDoesNothingAndAllocatesNothing(t *testing.T) {
 		tr.Ack(c, settled)
 		tr.Nack(c, settled)
 		tr.Commit(c, settled)
-		tr.Recall(c, created.ID, time.Time{}, nil)
+		tr.Recall(c, created.ID, "", time.Time{}, nil)
 		tr.Resent("g", "orders")
 		tr.Retried(d)
 		tr.DeadLettered(d)

@@ -51,11 +51,11 @@ func TestTimerMessagesOfANamespaceAreCalledBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		recaller := snd.(driver.Recaller)
-		if err := recaller.Recall(t.Context(), "other", r.RecallHandle); !errors.Is(err, message.ErrInvalidMessage) {
+		if _, err := recaller.Recall(t.Context(), "other", r.RecallHandle); !errors.Is(err, message.ErrInvalidMessage) {
 			t.Errorf("by another topic: %v", err)
 		}
-		if err := recaller.Recall(t.Context(), "orders", r.RecallHandle); err != nil {
-			t.Error(err)
+		if by, err := recaller.Recall(t.Context(), "orders", r.RecallHandle); err != nil || by.Addr != r.Addr || by.Region != r.Region {
+			t.Errorf("%+v, %v", by, err)
 		}
 		pass(2 * time.Minute)
 		if n := len(m.all()); n > 0 {
