@@ -56,7 +56,7 @@ func (h *handler) process(t *task, s *slot) {
 		t.settler.Settle(t.d, driver.Verdict{}) // revoked while it waited
 		return
 	}
-	if h.mayBegin(t.queue, 1) != nil {
+	if h.pace.Pass(t.queue, 1, nil, nil) != nil {
 		t.settler.Settle(t.d, driver.Verdict{}) // revoked meanwhile: its ctx has no deadline
 		return
 	}
@@ -76,23 +76,6 @@ func (h *handler) process(t *task, s *slot) {
 	v = h.verdict(c)
 	known = true
 	h.late(b)
-}
-
-// mayBegin waits until n messages may begin. Its error is ctx's: the queue was revoked
-// meanwhile.
-func (h *handler) mayBegin(ctx context.Context, n int) error {
-	return h.pace.Pass(n, func(turn time.Duration, replaced <-chan struct{}) error {
-		t := time.NewTimer(turn)
-		defer t.Stop()
-		select {
-		case <-t.C:
-			return nil
-		case <-replaced:
-			return pacing.ErrReplaced
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	})
 }
 
 // late logs a call that took too long, and one whose queue is gone.

@@ -25,34 +25,25 @@ func (p *Producer) pace(ctx context.Context, n int) error {
 	if p.pacer.PerSecond() == 0 {
 		return nil
 	}
-	err := p.pacer.Pass(n, func(turn time.Duration, replaced <-chan struct{}) error {
-		return p.awaitTurn(ctx, turn, replaced)
-	})
+	err := p.pacer.Pass(ctx, n, p.flow.stopping, func(turn time.Duration) error { return p.mayWait(ctx, turn) })
+	if errors.Is(err, pacing.ErrStopped) {
+		err = message.ErrClosed
+	}
 	if err != nil {
 		return fmt.Errorf("%w: RateLimit(%v messages a second): %w", message.ErrOverloaded, p.pacer.PerSecond(), err)
 	}
 	return nil
 }
 
-func (p *Producer) awaitTurn(ctx context.Context, wait time.Duration, replaced <-chan struct{}) error {
+// mayWait refuses a wait that is not wanted, or in vain.
+func (p *Producer) mayWait(ctx context.Context, turn time.Duration) error {
 	if p.sends.failFast {
-		return fmt.Errorf("the next one may pass in %s", wait.Round(time.Millisecond))
+		return fmt.Errorf("the next one may pass in %s", turn.Round(time.Millisecond))
 	}
-	if at, ok := ctx.Deadline(); ok && time.Until(at) < wait {
-		return fmt.Errorf("%w, in %s", errTooLate, wait.Round(time.Millisecond))
+	if at, ok := ctx.Deadline(); ok && time.Until(at) < turn {
+		return fmt.Errorf("%w, in %s", errTooLate, turn.Round(time.Millisecond))
 	}
-	t := time.NewTimer(wait)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-replaced:
-		return pacing.ErrReplaced
-	case <-ctx.Done():
-		return ctx.Err()
-	case <-p.flow.stopping:
-		return message.ErrClosed
-	}
+	return nil
 }
 
 // Adjust changes how the producer sends from now on. opts are what New would be given

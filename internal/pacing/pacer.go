@@ -1,6 +1,7 @@
 package pacing
 
 import (
+	"context"
 	"errors"
 	"sync/atomic"
 	"time"
@@ -42,13 +43,13 @@ func (p *Pacer) PerSecond() float64 {
 	return 0
 }
 
-// ErrReplaced is for Pass's wait to return.
-var ErrReplaced = errors.New("the rate is another")
+// ErrStopped ends a Pass whose stop was closed.
+var ErrStopped = errors.New("stopped while it waited for its turn")
 
-// Pass returns when n messages may pass. wait is called with how long they have to wait,
-// and a channel that is closed when the rate is replaced meanwhile: that is ErrReplaced.
-// Any other error gives the turn back and ends Pass.
-func (p *Pacer) Pass(n int, wait func(turn time.Duration, replaced <-chan struct{}) error) error {
+// Pass returns when n messages may pass. It ends before when ctx does or stop is closed,
+// or when may, which is asked how long they would have to wait, has an error; the turn is
+// given back then. stop and may can be nil.
+func (p *Pacer) Pass(ctx context.Context, n int, stop <-chan struct{}, may func(turn time.Duration) error) error {
 	for n > 0 {
 		now := p.now.Load()
 		if now == nil {
@@ -56,9 +57,15 @@ func (p *Pacer) Pass(n int, wait func(turn time.Duration, replaced <-chan struct
 		}
 		part := min(n, now.limiter.Burst()) // a batch may be larger
 		r := now.limiter.ReserveN(time.Now(), part)
-		if d := r.Delay(); d > 0 {
-			err := wait(d, now.replaced)
-			if errors.Is(err, ErrReplaced) {
+		if turn := r.Delay(); turn > 0 {
+			if may != nil {
+				if err := may(turn); err != nil {
+					r.Cancel()
+					return err
+				}
+			}
+			replaced, err := now.wait(ctx, turn, stop)
+			if replaced {
 				continue
 			}
 			if err != nil {
@@ -69,4 +76,20 @@ func (p *Pacer) Pass(n int, wait func(turn time.Duration, replaced <-chan struct
 		n -= part
 	}
 	return nil
+}
+
+// wait waits for a turn, or until there is another rate.
+func (p *pace) wait(ctx context.Context, turn time.Duration, stop <-chan struct{}) (replaced bool, err error) {
+	t := time.NewTimer(turn)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return false, nil
+	case <-p.replaced:
+		return true, nil
+	case <-ctx.Done():
+		return false, ctx.Err()
+	case <-stop:
+		return false, ErrStopped
+	}
 }

@@ -1,6 +1,7 @@
 package pacing_test
 
 import (
+	"context"
 	"errors"
 	"testing"
 	"testing/synctest"
@@ -12,16 +13,6 @@ import (
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// until waits for the turn, or another rate.
-func until(turn time.Duration, replaced <-chan struct{}) error {
-	select {
-	case <-time.After(turn):
-		return nil
-	case <-replaced:
-		return pacing.ErrReplaced
-	}
-}
 
 func TestMessagesPassAtTheRate(t *testing.T) {
 	t.Parallel()
@@ -43,7 +34,7 @@ func TestMessagesPassAtTheRate(t *testing.T) {
 				p.Set(tc.rate)
 				begun := time.Now()
 				for _, n := range tc.takes {
-					if err := p.Pass(n, until); err != nil {
+					if err := p.Pass(t.Context(), n, nil, nil); err != nil {
 						t.Fatal(err)
 					}
 				}
@@ -66,7 +57,7 @@ func TestWhatWaitsBeginsAnewWhenTheRateChanges(t *testing.T) {
 				begun := time.Now()
 				time.AfterFunc(time.Second, func() { p.Set(0.001) }) // as it was
 				time.AfterFunc(2*time.Second, func() { p.Set(next) })
-				if err := p.Pass(3, until); err != nil {
+				if err := p.Pass(t.Context(), 3, nil, nil); err != nil {
 					t.Fatal(err)
 				}
 				if took := time.Since(begun); took < 2*time.Second || took > 2300*time.Millisecond {
@@ -82,21 +73,40 @@ func TestWhatWaitsBeginsAnewWhenTheRateChanges(t *testing.T) {
 
 func TestWhoGivesUpGivesItsTurnBack(t *testing.T) {
 	t.Parallel()
-	synctest.Test(t, func(t *testing.T) {
-		var p pacing.Pacer
-		p.Set(1)
-		late := errors.New("too late")
-		begun := time.Now()
-		if err := errors.Join(p.Pass(1, until)); err != nil {
-			t.Fatal(err)
-		}
-		for range 10 {
-			if err := p.Pass(1, func(time.Duration, <-chan struct{}) error { return late }); !errors.Is(err, late) {
-				t.Fatal(err)
-			}
-		}
-		if err := p.Pass(1, until); err != nil || time.Since(begun) != time.Second {
-			t.Errorf("%v after %s", err, time.Since(begun))
-		}
-	})
+	late, stop := errors.New("too late"), make(chan struct{})
+	close(stop)
+	over, cancel := context.WithCancel(t.Context())
+	cancel()
+	for want, pass := range map[error]func(*pacing.Pacer) error{
+		late: func(p *pacing.Pacer) error {
+			return p.Pass(t.Context(), 1, nil, func(turn time.Duration) error {
+				if turn != time.Second {
+					t.Errorf("its turn is in %s", turn)
+				}
+				return late
+			})
+		},
+		context.Canceled:  func(p *pacing.Pacer) error { return p.Pass(over, 1, nil, nil) },
+		pacing.ErrStopped: func(p *pacing.Pacer) error { return p.Pass(t.Context(), 1, stop, nil) },
+	} {
+		t.Run(want.Error(), func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var p pacing.Pacer
+				p.Set(1)
+				begun := time.Now()
+				if err := p.Pass(t.Context(), 1, nil, nil); err != nil {
+					t.Fatal(err)
+				}
+				for range 10 {
+					if err := pass(&p); !errors.Is(err, want) {
+						t.Fatal(err)
+					}
+				}
+				if err := p.Pass(t.Context(), 1, nil, nil); err != nil || time.Since(begun) != time.Second {
+					t.Errorf("%v after %s", err, time.Since(begun))
+				}
+			})
+		})
+	}
 }
