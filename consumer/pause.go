@@ -181,21 +181,28 @@ func (k *killSwitch) record(v driver.Verdict) {
 	trip := handled >= k.settings.AtLeast && float64(failed) >= k.settings.Ratio*float64(handled)
 	if trip {
 		k.since, k.handled, k.failed = now, 0, 0
-		if k.timer == nil {
-			k.timer = time.AfterFunc(k.settings.PauseFor, func() { k.pool.kill(false) })
-		} else {
-			k.timer.Reset(k.settings.PauseFor)
-		}
 	}
 	k.mu.Unlock()
 	if trip {
 		k.pool.kill(true)
+		k.resumeLater() // after the pause has begun: the end of a short one comes behind it
 		k.log.LogAttrs(context.Background(), slog.LevelError, "handler is paused: too many of its messages fail",
 			slog.Int("failed", failed), slog.Int("of", handled), slog.Duration("for", k.settings.PauseFor))
 	}
 }
 
-// stop ends a pause that is under way.
+// resumeLater ends the pause when its time is over.
+func (k *killSwitch) resumeLater() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.timer == nil {
+		k.timer = time.AfterFunc(k.settings.PauseFor, func() { k.pool.kill(false) })
+	} else {
+		k.timer.Reset(k.settings.PauseFor)
+	}
+}
+
+// stop forgets the end of a pause that is under way.
 func (k *killSwitch) stop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()

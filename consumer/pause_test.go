@@ -179,3 +179,24 @@ func TestTheEndOfAKillSwitchsPauseLeavesAPauseAsItIs(t *testing.T) {
 		}
 	})
 }
+
+// However short its pauses are, each has an end.
+func TestAShortPauseOfAKillSwitchEnds(t *testing.T) {
+	t.Parallel()
+	var calls atomic.Int64
+	var down atomic.Bool
+	down.Store(true)
+	m := consumer.NewMux("pay")
+	count(m, "orders", "orders", &calls, &down, consumer.KillSwitch(consumer.KillSwitchSettings{AtLeast: 1, PauseFor: 1}))
+	drv := newScripted()
+	c := start(t, drv, m)
+	q := drv.sub(t, "pay").assign()
+	for range 2000 {
+		q.deliver(msg("1", "orders", "", "x"))
+	}
+	for deadline := time.Now().Add(10 * time.Second); calls.Load() < 2000; <-time.After(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d of 2000 messages were handled, paused are %v", calls.Load(), c.Paused())
+		}
+	}
+}
