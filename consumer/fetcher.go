@@ -65,7 +65,7 @@ func NewFetcher(drv driver.Driver, group string, subs []Subscription, opts ...Gr
 	cfg.ExactRetries = a.opts.exact(f.policy)
 	cfg.MaxRetries = atMost(f.policy.Retries())
 	cfg.OnSendBack = sendBacks(f.tracer)
-	if f.sub, err = drv.NewSubscription(cfg, f); err != nil {
+	if f.sub, err = drv.NewSubscription(cfg, intake{f}); err != nil {
 		return nil, fmt.Errorf("fetcher of group %q: %w", group, err)
 	}
 	f.unwatch = f.watch()
@@ -89,8 +89,10 @@ func (f *Fetcher) Start(ctx context.Context) error {
 	return nil
 }
 
-// Deliver implements driver.Sink; it is not for programs.
-func (f *Fetcher) Deliver(ctx context.Context, s driver.Settler, ds []*message.Delivery) {
+// intake takes what a Fetcher's subscription delivers.
+type intake struct{ *Fetcher }
+
+func (f intake) Deliver(ctx context.Context, s driver.Settler, ds []*message.Delivery) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, d := range ds {
@@ -172,8 +174,8 @@ func (f *Fetcher) Ack(ds ...*message.Delivery) error {
 }
 
 // Retry has messages delivered again after a delay, 0 for that of the retry policy's
-// back-off or else the broker's own (10 s, then more with each attempt), and to the dead letters after the retry policy's
-// number of retries, 16 by default.
+// back-off or else the broker's own (10 s, then more with each attempt), and has them
+// dead-lettered after the policy's number of retries, 16 by default.
 func (f *Fetcher) Retry(after time.Duration, ds ...*message.Delivery) error {
 	if after < 0 {
 		return fmt.Errorf("retry after %s: must not be negative", after)
