@@ -138,7 +138,7 @@ func hasTopics(t reflect.Type) bool {
 		return false
 	}
 	for i := range t.Elem().NumField() {
-		if _, ok := t.Elem().Field(i).Tag.Lookup("topic"); ok {
+		if _, ok := t.Elem().Field(i).Tag.Lookup(setting.Topic); ok {
 			return true
 		}
 	}

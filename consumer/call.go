@@ -80,9 +80,9 @@ func (c *call) Err() error {
 	return nil
 }
 
-// Value answers for the delivery. Everything else goes to the real ctx where
-// there is one: package context finds its own parent by a
-// value, and so needs no goroutine to follow this one.
+// Value answers for the delivery. Everything else goes to the real ctx where there is
+// one: package context finds its own parent by a value, and so needs no goroutine to
+// follow this one.
 func (c *call) Value(key any) any {
 	if key == (message.DeliveryKey{}) && c.batch == 0 {
 		return c.d

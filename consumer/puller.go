@@ -48,8 +48,8 @@ const (
 type Pulled = driver.PullAnswer
 
 // NewPuller makes a puller of one topic. It heeds the options From, FromTime and PullWait;
-// others are refused. Every mistake is reported, in a *RegistrationError; a driver that cannot pull is
-// a message.ErrUnsupported.
+// others are refused. Every mistake is reported, in a *RegistrationError; a driver that
+// cannot pull is a message.ErrUnsupported.
 func NewPuller(drv driver.Driver, group string, sub Subscription, opts ...GroupOption) (*Puller, error) {
 	a, err := ask(asPuller, group, []Subscription{sub}, opts)
 	if err != nil {

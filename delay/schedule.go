@@ -28,7 +28,7 @@ type Handle struct {
 //	h, err := delay.Schedule(ctx, producer, m, delay.After(30*time.Minute))
 func Schedule(ctx context.Context, s Sender, m *message.Message, when message.Option) (Handle, error) {
 	if m == nil || when == nil {
-		return Handle{}, fmt.Errorf("schedule: %w: the message or its moment is nil", message.ErrInvalidMessage)
+		return Handle{}, fmt.Errorf("schedule: %w: the message or its moment is nil; give both", message.ErrInvalidMessage)
 	}
 	m = m.Clone()
 	when(m)

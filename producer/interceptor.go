@@ -31,7 +31,7 @@ func (p *Producer) before(ctx context.Context, o *driver.Outgoing) (out context.
 	defer func() {
 		if r := recover(); r != nil {
 			err = fmt.Errorf("topic %q: interceptor %d panicked: %v", o.Topic, passed, r)
-			p.cfg.logger.Error("send interceptor panicked", "topic", o.Topic, "interceptor", passed, "panic", r, "stack", string(debug.Stack()))
+			p.cfg.logger.Error("send interceptor panicked", "group", p.group, "topic", o.Topic, "interceptor", passed, "panic", r, "stack", string(debug.Stack()))
 		}
 	}()
 	known := len(o.Extra)

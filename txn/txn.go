@@ -55,13 +55,13 @@ type registered []*Kind
 func (r registered) Validate() error {
 	var errs []error
 	if len(r) == 0 {
-		errs = append(errs, errors.New("no transaction kinds"))
+		errs = append(errs, errors.New("no transaction kinds; name one, or leave txn.Kinds out"))
 	}
 	for i, k := range r {
 		if err := k.validate(); err != nil {
 			errs = append(errs, err)
 		} else if r[:i].find(k.name) != nil {
-			errs = append(errs, fmt.Errorf("transaction kind %q is registered twice", k.name))
+			errs = append(errs, fmt.Errorf("transaction kind %q is registered twice; brokers' questions are told apart by it: give one another name", k.name))
 		}
 	}
 	return errors.Join(errs...)
@@ -105,7 +105,7 @@ func (r registered) find(name string) *Kind {
 
 func (k *Kind) validate() error {
 	if k == nil {
-		return errors.New("a transaction kind is nil")
+		return errors.New("a transaction kind is nil; remove it")
 	}
 	var errs []error
 	if err := message.CheckProperty(PropertyKind, k.name); err != nil {
@@ -115,7 +115,7 @@ func (k *Kind) validate() error {
 		errs = append(errs, fmt.Errorf("transaction kind %q: %w", k.name, err))
 	}
 	if k.check == nil {
-		errs = append(errs, fmt.Errorf("transaction kind %q has no check; without one nobody can say how an interrupted transaction ended", k.name))
+		errs = append(errs, fmt.Errorf("transaction kind %q has no check, without which nobody can say how an interrupted transaction ended; pass one", k.name))
 	}
 	return errors.Join(errs...)
 }
@@ -133,7 +133,7 @@ func (k *Kind) Send(ctx context.Context, p *producer.Producer, m *message.Messag
 	case m != nil && m.Properties[PropertyKind] != "":
 		return Result{}, fmt.Errorf("%w: topic %q: property %s is set by package txn", message.ErrInvalidMessage, m.Topic, PropertyKind)
 	case local == nil:
-		return Result{}, fmt.Errorf("transaction kind %q: the local transaction is nil", k.name)
+		return Result{}, fmt.Errorf("transaction kind %q: the local transaction is nil; pass a function, or send the message with Producer.Send", k.name)
 	}
 	if r, ok := p.Checker().(registered); !ok || r.find(k.name) != k {
 		return Result{}, fmt.Errorf("transaction kind %q is %w by producer %s, whose brokers would ask about it in vain; name it in txn.Kinds", k.name, message.ErrUnsupported, p.Group())

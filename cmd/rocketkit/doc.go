@@ -5,6 +5,7 @@
 //	rocketkit send -t <topic>              a message, or the lines of the input
 //	rocketkit consume -t <topic> -g <group>
 //	rocketkit topic create|list|route|status
-//	rocketkit store check|repair <dir>
+//	rocketkit dlq list|show|redrive        dead letters, and back to their group
+//	rocketkit store check|repair|dump <dir>
 //	rocketkit generate ./...               Go for the directives above handlers
 package main

@@ -15,8 +15,9 @@
 // a key: that is a slip, and an error.
 //
 // Durations have a unit (3s, 500ms); sizes may have one (4MiB); lists of
-// addresses may be one text ("a:9876;b:9876"). Placeholders ${…} are for the
-// settings of handlers (see Lookup); as a client's value they are an error that names its variable.
+// addresses may be one text ("a:9876;b:9876"). Placeholders ${…} are for the settings
+// of handlers (see Lookup); in a value of the client's they are an error that names its
+// variable.
 //
 // A Watcher loads the files anew when they change and hands the configuration to a
 // client's Reload, which takes log_level, rate_limit, concurrency and paused while the
