@@ -223,27 +223,6 @@ func (c *Client) Drain(ctx context.Context) error {
 // have taken.
 const driverGrace = time.Second
 
-// drainInTurn drains members, the latest first. When ctx ends those that are left
-// are cut off at once, not each after the other's last moment.
-func drainInTurn(ctx context.Context, members []made) []error {
-	errs := make([]error, len(members))
-	var wg sync.WaitGroup
-	for i, m := range slices.Backward(members) {
-		over := make(chan struct{})
-		wg.Go(func() {
-			defer close(over)
-			errs[i] = m.Drain(ctx)
-		})
-		select {
-		case <-over:
-		case <-ctx.Done():
-		}
-	}
-	wg.Wait()
-	slices.Reverse(errs)
-	return errs
-}
-
 // Close is Drain within DrainTimeout.
 func (c *Client) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), DrainTimeout)

@@ -3,12 +3,15 @@ package rocketkit_test
 import (
 	"context"
 	"fmt"
+	"net"
+	"net/http"
 	"os/signal"
 	"syscall"
 	"time"
 
 	"github.com/rocketkit/rocketkit"
 	"github.com/rocketkit/rocketkit/consumer"
+	"github.com/rocketkit/rocketkit/health"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -41,6 +44,48 @@ func ExampleRun() {
 	if err := rocketkit.Run(ctx, client, c); err != nil {
 		fmt.Println(err)
 	}
+}
+
+// A service that ends within 5 s of Ctrl-C, whatever hangs: its requests first, for at most
+// a second, then its consumers and producers.
+func ExampleWithin() {
+	ctx := context.Background()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	client, err := rocketkit.Open(ctx, rocketkit.Config{NameServers: []string{"127.0.0.1:9876"}})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/readyz", health.New(client).Ready())
+	server := rocketkit.HTTP(l, &http.Server{Handler: mux, ReadHeaderTimeout: 10 * time.Second})
+	ctx, end := context.WithCancel(ctx)
+	welcome := rocketkit.OnStart(func(context.Context) error {
+		fmt.Println("everything has started")
+		end() // in place of Ctrl-C
+		return nil
+	})
+	if err := rocketkit.RunUntilSignal(ctx, rocketkit.Within(3*time.Second, client, rocketkit.Within(time.Second, server), welcome)); err != nil {
+		fmt.Println(err)
+	}
+	// Output: everything has started
+}
+
+func ExampleHTTP() {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // before anything is started: a port that is taken ends it here
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	server := rocketkit.HTTP(l, &http.Server{Handler: http.NotFoundHandler(), ReadHeaderTimeout: 10 * time.Second})
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel() // in place of a signal
+	fmt.Println(rocketkit.Run(ctx, server))
+	// Output: <nil>
 }
 
 func ExampleOpen() {

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 )
 
 // DrainTimeout bounds each runner's drain in Run, and Client.Close. A runner
-// with a shorter time of its own, such as a consumer's ShutdownTimeout, ends
-// within that.
+// with a shorter time of its own, such as a consumer's ShutdownTimeout or what Within
+// gives, ends within that.
 const DrainTimeout = 30 * time.Second
 
 // Runner is what Run runs: producers, consumers, clients, and whatever of an
@@ -23,28 +24,31 @@ type Runner interface {
 	Drain(ctx context.Context) error
 }
 
-// Run starts the runners in their order, waits until ctx ends, and drains them
-// in reverse order, each within DrainTimeout. If one does not start, those
+// Failing is a Runner that may fail after its start, and so end Run. HTTP's is one.
+type Failing interface {
+	Runner
+	// Failure is called after Start. It waits until the runner has failed and says why, or
+	// until ctx ends. nil says that it will not fail any more.
+	Failure(ctx context.Context) error
+}
+
+// Run starts the runners in their order, waits until ctx ends or one fails, and drains
+// them in reverse order, each within DrainTimeout. If one does not start, those
 // before it are drained at once. It returns all errors, joined, and nil after an
-// orderly end. RunUntilSignal is Run for a program that ends by a signal.
+// orderly end; a start that is cut short because ctx ends is no error. RunUntilSignal is
+// Run for a program that ends by a signal.
 //
 //	err := rocketkit.Run(ctx, client, producer, consumer)
 func Run(ctx context.Context, runners ...Runner) error {
-	var errs []error
-	started := 0
-	for i, r := range runners {
-		if r == nil {
-			errs = append(errs, fmt.Errorf("run: runner %d is nil", i+1))
-			break
-		}
-		started++ // one that fails may have begun something
-		if err := r.Start(ctx); err != nil {
-			errs = append(errs, fmt.Errorf("run: %s did not start: %w", name(i, r), err))
-			break
-		}
+	started, err := start(ctx, runners)
+	if err == nil {
+		err = failure(ctx, runners)
+	} else if causedBy(ctx, err) {
+		err = nil
 	}
-	if errs == nil {
-		<-ctx.Done()
+	var errs []error
+	if err != nil {
+		errs = append(errs, fmt.Errorf("run: %w", err))
 	}
 	for i, r := range slices.Backward(runners[:started]) {
 		if err := drain(ctx, r); err != nil {
@@ -54,16 +58,140 @@ func Run(ctx context.Context, runners ...Runner) error {
 	return errors.Join(errs...)
 }
 
+// start starts runners in their order, and returns how many have begun something.
+func start(ctx context.Context, runners []Runner) (started int, err error) {
+	for i, r := range runners {
+		if r == nil {
+			return i, fmt.Errorf("runner %d is nil", i+1)
+		}
+		if err := r.Start(ctx); err != nil {
+			return i + 1, fmt.Errorf("%s did not start: %w", name(i, r), err) // it may have begun something
+		}
+	}
+	return len(runners), nil
+}
+
+// failure waits until ctx ends, or one of the runners fails.
+func failure(ctx context.Context, runners []Runner) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	errs := make([]error, len(runners))
+	var waiting sync.WaitGroup
+	for i, r := range runners {
+		f, ok := r.(Failing)
+		if !ok {
+			continue
+		}
+		waiting.Go(func() {
+			if err := f.Failure(ctx); err != nil && !causedBy(ctx, err) {
+				errs[i] = fmt.Errorf("%s failed: %w", name(i, r), err)
+				cancel()
+			}
+		})
+	}
+	<-ctx.Done()
+	waiting.Wait()
+	return errors.Join(errs...)
+}
+
+// causedBy reports whether ctx has ended and err says just that.
+func causedBy(ctx context.Context, err error) bool {
+	return ctx.Err() != nil && errors.Is(err, ctx.Err())
+}
+
 func drain(ctx context.Context, r Runner) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), DrainTimeout)
 	defer cancel()
 	return r.Drain(ctx)
 }
 
+// drainInTurn drains runners, the last first. When ctx ends those that are left
+// are cut off at once, not each after the other's last moment. The errors are in the
+// order of the ends, with nil among them.
+func drainInTurn[R Runner](ctx context.Context, runners []R) []error {
+	errs := make([]error, len(runners))
+	var wg sync.WaitGroup
+	for i, r := range slices.Backward(runners) {
+		over := make(chan struct{})
+		wg.Go(func() {
+			defer close(over)
+			errs[i] = r.Drain(ctx)
+		})
+		select {
+		case <-over:
+		case <-ctx.Done():
+		}
+	}
+	wg.Wait()
+	slices.Reverse(errs)
+	return errs
+}
+
 // name names a runner by its group where it has one.
 func name(i int, r Runner) string {
-	if g, ok := r.(interface{ Group() string }); ok {
-		return fmt.Sprintf("runner %d (%T of group %s)", i+1, r, g.Group())
+	what := fmt.Sprintf("%T", r)
+	switch r := r.(type) {
+	case interface{ Group() string }:
+		what = fmt.Sprintf("%T of group %s", r, r.Group())
+	case interface{ describe() string }:
+		what = r.describe()
 	}
-	return fmt.Sprintf("runner %d (%T)", i+1, r)
+	return fmt.Sprintf("runner %d (%s)", i+1, what)
 }
+
+// Within is runners as one: they are started in their order and drained in reverse order,
+// all of them within d; what has not ended then is cut off, all at once. One of them may be
+// a Within of its own, with less time. A program that must end within 5 s, whatever hangs,
+// leaves some of that to the cutting off, which takes a Client up to two seconds:
+//
+//	err := rocketkit.RunUntilSignal(ctx, rocketkit.Within(3*time.Second, client, consumer, server))
+func Within(d time.Duration, runners ...Runner) Runner {
+	return &within{d: d, runners: runners}
+}
+
+type within struct {
+	d       time.Duration
+	runners []Runner
+	started int // so many of them; Start writes it, which is over when Drain is called
+}
+
+func (w *within) describe() string { return fmt.Sprintf("within %v", w.d) }
+
+func (w *within) Start(ctx context.Context) (err error) {
+	if w.d <= 0 {
+		return fmt.Errorf("within %v nothing can be drained; give a time over 0", w.d)
+	}
+	w.started, err = start(ctx, w.runners)
+	return err
+}
+
+func (w *within) Failure(ctx context.Context) error { return failure(ctx, w.runners) }
+
+func (w *within) Drain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, w.d)
+	defer cancel()
+	errs := drainInTurn(ctx, w.runners[:w.started])
+	for i, err := range errs {
+		if at := w.started - 1 - i; err != nil {
+			errs[i] = fmt.Errorf("%s did not end well: %w", name(at, w.runners[at]), err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// OnStart is a Runner that calls f at its place in the order of starts, such as to ask
+// whether everything is there before the next one begins. It has nothing to drain.
+func OnStart(f func(ctx context.Context) error) Runner { return onStart(f) }
+
+type onStart func(ctx context.Context) error
+
+func (onStart) describe() string { return "OnStart" }
+
+func (f onStart) Start(ctx context.Context) error {
+	if f == nil {
+		return errors.New("the function is nil")
+	}
+	return f(ctx)
+}
+
+func (onStart) Drain(context.Context) error { return nil }

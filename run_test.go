@@ -3,8 +3,10 @@ package rocketkit_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,12 +27,21 @@ type part struct {
 func (p *part) Group() string { return p.name }
 
 func (p *part) Start(context.Context) error {
-	*p.notes = append(*p.notes, "start "+p.name)
+	p.note("start ")
 	return p.startErr
 }
 
+// noting guards all notes: what is cut off is drained at the same time.
+var noting sync.Mutex
+
+func (p *part) note(what string) {
+	noting.Lock()
+	defer noting.Unlock()
+	*p.notes = append(*p.notes, what+p.name)
+}
+
 func (p *part) Drain(ctx context.Context) error {
-	*p.notes = append(*p.notes, "drain "+p.name)
+	p.note("drain ")
 	if p.takes > 0 {
 		select {
 		case <-time.After(p.takes):
@@ -99,5 +110,142 @@ func TestRunNamesWhatFails(t *testing.T) {
 	}
 	if err := rocketkit.Run(t.Context(), &part{name: "a", notes: &notes}, nil); err == nil || !strings.Contains(err.Error(), "runner 2 is nil") {
 		t.Errorf("error %v", err)
+	}
+	for want, r := range map[string]rocketkit.Runner{
+		"run: runner 1 (OnStart) did not start: the function is nil":                               rocketkit.OnStart(nil),
+		"run: runner 1 (within 0s) did not start: within 0s nothing can be drained":                rocketkit.Within(0),
+		"run: runner 1 (within 1s) did not start: runner 2 is nil":                                 rocketkit.Within(time.Second, &part{name: "a", notes: &notes}, nil),
+		"run: runner 1 (HTTP) did not start: the listener or the server is nil":                    rocketkit.HTTP(nil, nil),
+		"run: runner 1 (within 1s) did not end well: runner 2 (*rocketkit_test.part of group b) d": rocketkit.Within(time.Second, &part{name: "a", notes: &notes}, &part{name: "b", notes: &notes, drain: errors.New("boom")}, rocketkit.OnStart(nil)),
+	} {
+		if err := rocketkit.Run(t.Context(), r); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+}
+
+// broken is a part that fails at some time.
+type broken struct {
+	part
+	after time.Duration
+	err   error
+}
+
+func (b *broken) Failure(ctx context.Context) error {
+	select {
+	case <-time.After(b.after):
+		return b.err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func TestARunnerThatFailsEndsTheOthers(t *testing.T) {
+	t.Parallel()
+	boom, bang := errors.New("boom"), errors.New("bang")
+	for name, tc := range map[string]struct {
+		first, second error // after a second, and two
+		within        bool
+		want          string
+		takes         time.Duration
+	}{
+		"one fails":            {boom, bang, false, "run: runner 2 (*rocketkit_test.broken of group b) failed: boom", time.Second},
+		"one will not fail":    {nil, bang, false, "run: runner 3 (*rocketkit_test.broken of group c) failed: bang", 2 * time.Second},
+		"a part of one fails":  {boom, nil, true, "run: runner 1 (within 1m0s) failed: runner 2 (*rocketkit_test.broken of group b) failed: boom", time.Second},
+		"none fails until ctx": {nil, nil, true, "", time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var notes []string
+				runners := []rocketkit.Runner{
+					&part{name: "a", notes: &notes},
+					&broken{part{name: "b", notes: &notes}, time.Second, tc.first},
+					&broken{part{name: "c", notes: &notes}, 2 * time.Second, tc.second},
+				}
+				if tc.within {
+					runners = []rocketkit.Runner{rocketkit.Within(time.Minute, runners...)}
+				}
+				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+				defer cancel()
+				begun := time.Now()
+				got := ""
+				if err := rocketkit.Run(ctx, runners...); err != nil {
+					got = err.Error()
+				}
+				if got != tc.want || time.Since(begun) != tc.takes {
+					t.Errorf("%q after %v, want %q after %v", got, time.Since(begun), tc.want, tc.takes)
+				}
+				if diff := cmp.Diff([]string{"start a", "start b", "start c", "drain c", "drain b", "drain a"}, notes); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+func TestRunnersWithinALimitShareIt(t *testing.T) {
+	t.Parallel()
+	boom := errors.New("boom")
+	for name, tc := range map[string]struct {
+		a, b, c time.Duration // their drains; b and c have a second together
+		startB  error
+		want    []string
+		err     error
+		takes   time.Duration
+	}{
+		"an orderly end":       {time.Second, 300 * time.Millisecond, 600 * time.Millisecond, nil, []string{"start a", "start b", "start c", "drain c", "drain b", "drain a"}, nil, 1900 * time.Millisecond},
+		"the inner limit":      {time.Second, time.Hour, 600 * time.Millisecond, nil, []string{"start a", "start b", "start c", "drain c", "drain b", "drain a"}, context.DeadlineExceeded, 2 * time.Second},
+		"the outer limit":      {time.Hour, time.Hour, time.Hour, nil, []string{"start a", "start b", "start c", "drain c", "drain b", "drain a"}, context.DeadlineExceeded, 3 * time.Second},
+		"one that fails early": {time.Second, 0, 0, boom, []string{"start a", "start b", "drain b", "drain a"}, boom, time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var notes []string
+				a, b, c := &part{name: "a", notes: &notes, takes: tc.a}, &part{name: "b", notes: &notes, takes: tc.b, startErr: tc.startB}, &part{name: "c", notes: &notes, takes: tc.c}
+				ctx, cancel := context.WithCancel(t.Context())
+				ended := make(chan error)
+				go func() {
+					ended <- rocketkit.Run(ctx, rocketkit.Within(3*time.Second, a, rocketkit.Within(time.Second, b, c)))
+				}()
+				synctest.Wait()
+				begun := time.Now()
+				cancel()
+				err := <-ended
+				if !errors.Is(err, tc.err) || (err == nil) != (tc.err == nil) || tc.startB == nil && time.Since(begun) != tc.takes {
+					t.Errorf("%v after %v", err, time.Since(begun))
+				}
+				if name == "the outer limit" {
+					slices.Sort(notes) // b and a are cut off at the same time
+					slices.Sort(tc.want)
+				}
+				if diff := cmp.Diff(tc.want, notes); diff != "" {
+					t.Errorf("(-want +got):\n%s", diff)
+				}
+			})
+		})
+	}
+}
+
+// Ctrl-C while something waits for what is not there is no failure.
+func TestAStartThatTheEndCutsShortIsNoError(t *testing.T) {
+	t.Parallel()
+	var notes []string
+	ctx, cancel := context.WithCancel(t.Context())
+	waits := rocketkit.OnStart(func(ctx context.Context) error {
+		cancel()
+		<-ctx.Done()
+		return fmt.Errorf("waiting for the server: %w", ctx.Err())
+	})
+	if err := rocketkit.Run(ctx, &part{name: "a", notes: &notes}, rocketkit.Within(time.Second, waits), &part{name: "b", notes: &notes}); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]string{"start a", "drain a"}, notes); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	boom := errors.New("boom")
+	if err := rocketkit.Run(ctx, rocketkit.OnStart(func(context.Context) error { return boom })); !errors.Is(err, boom) {
+		t.Errorf("another error after the end: %v", err)
 	}
 }
