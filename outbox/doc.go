@@ -44,7 +44,6 @@
 // it is, is parked with its error; those behind it go on. Outbox.Parked shows what is
 // parked, Outbox.Unpark has it sent again.
 //
-// Tests run on SQLite, and on servers that ROCKETKIT_POSTGRES and ROCKETKIT_MYSQL name:
-// they passed on PostgreSQL 16.4 and, for the dialect MySQL, on MariaDB 11.4.5. MySQL's
-// own server was not tried.
+// Tests run on SQLite and, in CI, on PostgreSQL 17.2 and, for the dialect MySQL, on MariaDB
+// 11.4.5. MySQL's own server was not tried.
 package outbox

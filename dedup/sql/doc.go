@@ -8,7 +8,6 @@
 // clocks should agree within seconds. What is forgotten is deleted on the way, up to a
 // thousand rows a second.
 //
-// Tests run on SQLite, and on servers that ROCKETKIT_POSTGRES and ROCKETKIT_MYSQL name:
-// they passed on PostgreSQL 16.4 and, for the dialect MySQL, on MariaDB 11.4.5. MySQL's
-// own server was not tried.
+// Tests run on SQLite and, in CI, on PostgreSQL 17.2 and, for the dialect MySQL, on MariaDB
+// 11.4.5. MySQL's own server was not tried.
 package dedupsql

@@ -63,9 +63,10 @@ var mayImport = map[string][]string{
 	"bench/...":                  {"", "admin", "dlq", "config", "message", "codec", "producer", "consumer", "txn", "delay", "retry", "trace", "driver", "driver/...", "broker-lite", "conformance/...", "bench/..."},
 	"examples/...":               {"", "wireset", "admin", "dlq", "config", "config/load", "message", "codec", "producer", "consumer", "txn", "delay", "retry", "trace", "broker-lite", "dedup/...", "outbox", "examples/..."},
 	"internal/archtest":          {},
-	"internal/testall":           {},
+	"internal/dbserver":          {},
+	"internal/testall":           {"internal/dbserver"},
 	"internal/testcert":          {},
-	"internal/testdb":            {"internal/dialect"},
+	"internal/testdb":            {"internal/dbserver", "internal/dialect"},
 }
 
 // sdkMustNotLink are import path prefixes that a program which imports only the

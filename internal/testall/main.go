@@ -16,29 +16,31 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
 }
 
 type options struct {
-	race, requireAll bool
-	apache           string
-	timeout          time.Duration
-	packages         []string
+	race, requireAll  bool
+	apache, databases string
+	timeout           time.Duration
+	packages          []string
 }
 
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) (code int) {
 	var o options
 	fs := flag.NewFlagSet("testall", flag.ContinueOnError)
 	fs.SetOutput(stderr)
 	fs.BoolVar(&o.race, "race", false, "run with the race detector")
 	fs.BoolVar(&o.requireAll, "require-all", false, "fail when any test is left out")
 	fs.StringVar(&o.apache, "apache", "auto", "legs against the real Apache RocketMQ: auto (when java and mvn are there), on, off")
+	fs.StringVar(&o.databases, "databases", "auto", "tests on PostgreSQL and MariaDB: auto (where their binaries run, and java and mvn are there), on, off")
 	fs.DurationVar(&o.timeout, "timeout", 15*time.Minute, "limit for each package")
 	if err := fs.Parse(args); err != nil {
 		return 2
@@ -46,14 +48,28 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	if o.packages = fs.Args(); len(o.packages) == 0 {
 		o.packages = []string{"./..."}
 	}
-	env, why := apacheEnv(o.apache)
-	r := &report{out: stdout, start: time.Now()}
-	if why != "" {
-		fmt.Fprintln(stdout, why)
-		if o.apache == "auto" {
-			r.leftOut = append(r.leftOut, why)
+	for flag, mode := range map[string]string{"apache": o.apache, "databases": o.databases} {
+		if !slices.Contains([]string{"auto", "on", "off"}, mode) {
+			fmt.Fprintf(stderr, "testall: -%s %s: auto, on or off\n", flag, mode)
+			return 2
 		}
 	}
+	r := &report{out: stdout, start: time.Now()}
+	apache, why := apacheEnv(o.apache)
+	r.without(why, o.apache)
+	dbs, why, err := startDatabases(ctx, o.databases)
+	if err != nil {
+		fmt.Fprintln(stderr, "testall:", err)
+		return 2
+	}
+	r.without(why, o.databases)
+	defer func() {
+		if err := dbs.stop(); err != nil {
+			fmt.Fprintln(stderr, "testall:", err)
+			code = 1
+		}
+	}()
+	env := append([]string{apache}, dbs.env...)
 	dirs, err := modules(".")
 	if err != nil {
 		fmt.Fprintln(stderr, "testall:", err)
@@ -88,6 +104,17 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func isDir(name string) bool {
 	info, err := os.Stat(name)
 	return err == nil && info.IsDir()
+}
+
+// without notes that something is left out, perhaps because it was asked for.
+func (r *report) without(why, mode string) {
+	if why == "" {
+		return
+	}
+	fmt.Fprintln(r.out, why)
+	if mode == "auto" {
+		r.leftOut = append(r.leftOut, why)
+	}
 }
 
 // apacheEnv decides about the Apache legs; why is not empty when they are off.
@@ -142,14 +169,14 @@ type report struct {
 	failed, leftOut []string
 }
 
-func (r *report) test(ctx context.Context, dir string, o options, env string, pkgs []string) error {
+func (r *report) test(ctx context.Context, dir string, o options, env, pkgs []string) error {
 	args := []string{"test", "-json", "-timeout", o.timeout.String()}
 	if o.race {
 		args = append(args, "-race")
 	}
 	cmd := exec.CommandContext(ctx, "go", append(args, pkgs...)...)
 	cmd.Dir = dir
-	cmd.Env = append(os.Environ(), env)
+	cmd.Env = append(os.Environ(), env...)
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }

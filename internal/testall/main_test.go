@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -61,7 +62,7 @@ func TestTheExitCodeSaysWhatBecameOfTheTests(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			inModule(t, tc.tests, tc.beneath)
 			var out, errs bytes.Buffer
-			code := run(t.Context(), append([]string{"-apache", "on"}, tc.args...), &out, &errs)
+			code := run(t.Context(), append([]string{"-apache", "on", "-databases", "off"}, tc.args...), &out, &errs)
 			if code != tc.code {
 				t.Errorf("exit code %d, want %d", code, tc.code)
 			}
@@ -79,15 +80,50 @@ func TestAnInterruptedRunFailsAndSaysWhy(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	var out, errs bytes.Buffer
-	if code := run(ctx, []string{"-apache", "on"}, &out, &errs); code != 1 || !strings.Contains(out.String(), "1 FAILED:\n  interrupted") {
+	if code := run(ctx, []string{"-apache", "on", "-databases", "off"}, &out, &errs); code != 1 || !strings.Contains(out.String(), "1 FAILED:\n  interrupted") {
 		t.Errorf("exit code %d: %s%s", code, &out, &errs)
+	}
+}
+
+func TestASlipInAFlagIsNoRun(t *testing.T) {
+	inModule(t, passes, passes)
+	for _, args := range [][]string{{"-apache", "yes"}, {"-databases", "yes", "-apache", "off"}} {
+		var out, errs bytes.Buffer
+		if code := run(t.Context(), args, &out, &errs); code != 2 || !strings.Contains(errs.String(), args[0]+" yes: auto, on or off") {
+			t.Errorf("%v: exit code %d: %s", args, code, &errs)
+		}
+	}
+}
+
+// What is missing for the databases is left out in auto, and ends the run where it was
+// asked for.
+func TestWithoutMavenTheDatabasesAreLeftOut(t *testing.T) {
+	inModule(t, passes, passes)
+	bin := t.TempDir()
+	tool, err := exec.LookPath("go")
+	if err == nil {
+		err = os.Symlink(tool, filepath.Join(bin, "go"))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", bin)
+	for mode, want := range map[string]int{"auto": 1, "on": 2, "off": 0} {
+		var out, errs bytes.Buffer
+		said := "java is not on the PATH"
+		if mode == "off" {
+			said = "left out: tests on PostgreSQL and MariaDB: -databases off"
+		}
+		if code := run(t.Context(), []string{"-apache", "off", "-require-all", "-databases", mode}, &out, &errs); code != want || !strings.Contains(out.String()+errs.String(), said) {
+			t.Errorf("%s: exit code %d, want %d: %s%s", mode, code, want, &out, &errs)
+		}
 	}
 }
 
 func TestOutsideOfAModuleNothingRuns(t *testing.T) {
 	t.Chdir(t.TempDir())
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), []string{"-apache", "on"}, &out, &errs); code != 2 || !strings.Contains(errs.String(), "project's root") {
+	if code := run(t.Context(), []string{"-apache", "on", "-databases", "off"}, &out, &errs); code != 2 || !strings.Contains(errs.String(), "project's root") {
 		t.Errorf("exit code %d: %s", code, &errs)
 	}
 }

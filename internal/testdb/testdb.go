@@ -12,13 +12,8 @@ import (
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver
 	_ "modernc.org/sqlite"             // the driver
 
+	"github.com/rocketkit/rocketkit/internal/dbserver"
 	"github.com/rocketkit/rocketkit/internal/dialect"
-)
-
-// Where these name a server, tests run there too.
-const (
-	PostgresAt = "ROCKETKIT_POSTGRES" // such as postgres://user:password@localhost:5432/test
-	MySQLAt    = "ROCKETKIT_MYSQL"    // such as user:password@tcp(localhost:3306)/test
 )
 
 // Database is a kind of database.
@@ -28,25 +23,35 @@ type Database struct {
 	Open func(t *testing.T) *sql.DB
 }
 
-// All are the kinds that tests run on.
+// All are the kinds that tests run on. A test is left out that opens one for which the
+// environment names no server.
 func All() []Database {
-	all := []Database{{dialect.SQLite, func(t *testing.T) *sql.DB { return Use(t, "sqlite", SQLite(filepath.Join(t.TempDir(), "db"))) }}}
-	if dsn := os.Getenv(PostgresAt); dsn != "" {
-		all = append(all, Database{dialect.PostgreSQL, func(t *testing.T) *sql.DB {
+	return []Database{
+		{dialect.SQLite, func(t *testing.T) *sql.DB { return Use(t, "sqlite", SQLite(filepath.Join(t.TempDir(), "db"))) }},
+		{dialect.PostgreSQL, func(t *testing.T) *sql.DB {
+			dsn := named(t, dbserver.PostgresAt)
 			name := made(t, "pgx", dsn, "SCHEMA", " CASCADE")
 			separator := "?"
 			if strings.Contains(dsn, "?") {
 				separator = "&"
 			}
 			return Use(t, "pgx", dsn+separator+"search_path="+name)
-		}})
-	}
-	if dsn := os.Getenv(MySQLAt); dsn != "" {
-		all = append(all, Database{dialect.MySQL, func(t *testing.T) *sql.DB {
+		}},
+		{dialect.MySQL, func(t *testing.T) *sql.DB {
+			dsn := named(t, dbserver.MySQLAt)
 			return Use(t, "mysql", dsn[:strings.LastIndexByte(dsn, '/')+1]+made(t, "mysql", dsn, "DATABASE", ""))
-		}})
+		}},
 	}
-	return all
+}
+
+// named is where a server is.
+func named(t *testing.T, variable string) string {
+	t.Helper()
+	dsn := os.Getenv(variable)
+	if dsn == "" {
+		t.Skip(dbserver.LeftOut(variable))
+	}
+	return dsn
 }
 
 // SQLite names a database in a file to the driver "sqlite".
