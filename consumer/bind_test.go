@@ -130,7 +130,7 @@ func TestEveryMistakeInTagsNamesItsFieldAndTheRemedy(t *testing.T) {
 		}},
 		{"placeholders without a lookup", struct {
 			Paid consumer.Func[string] `topic:"${pay.topic}"`
-		}{text}, nil, []string{`field Paid: tag topic: placeholder ${pay.topic} cannot be looked up; pass consumer.Placeholders, or write ${pay.topic:default}`}},
+		}{text}, nil, []string{`field Paid: tag topic: placeholder ${pay.topic} cannot be looked up; pass the option Placeholders, or write ${pay.topic:default}`}},
 		{"placeholders", struct {
 			Paid   consumer.Func[string] `topic:"${pay.topic}" tags:"${tags" concurrency:"${n}"`
 			Refund consumer.Func[string] `topic:"${}" name:"${:x}"`

@@ -187,7 +187,7 @@ func ExampleBind_mistakes() {
 	// Output:
 	// consumer.Bind(consumer_test.Handlers): 3 registration mistakes:
 	//   - field Paid: tag concurency is not known; did you mean concurrency?
-	//   - field Paid: tag topic: placeholder ${pay.topic} cannot be looked up; pass consumer.Placeholders, or write ${pay.topic:default}
+	//   - field Paid: tag topic: placeholder ${pay.topic} cannot be looked up; pass the option Placeholders, or write ${pay.topic:default}
 	//   - field Refund: tag retries is "many"; write a number from 0 (dead-letter the first failure) on
 }
 

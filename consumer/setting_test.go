@@ -88,12 +88,12 @@ func TestMistakesInTextsNameTheirHandler(t *testing.T) {
 		got[i] = m.Error()
 	}
 	want := []string{
-		`handler of topic "${pay.topic}": topic: placeholder ${pay.topic} cannot be looked up; pass consumer.Placeholders, or write ${pay.topic:default}`,
+		`handler of topic "${pay.topic}": topic: placeholder ${pay.topic} cannot be looked up; pass the option Placeholders, or write ${pay.topic:default}`,
 		`handler of topic "stock": concurrency is "few"; write a number from 1 on`,
 		`handler of topic "stock": codec names an unknown codec "xml"; known are text, json, raw; others must be given to consumer.Codecs`,
 		`handler of topic "stock": tag is not known; did you mean tags?`,
 		`handler of topic "stock": topic is not known; known are tags, sql, concurrency, retries, codec, name, timeout, batch, batch_wait, rate_limit, kill_switch`,
-		`handler of topic "stock": timeout: placeholder ${t} cannot be looked up; pass consumer.Placeholders, or write ${t:default}`,
+		`handler of topic "stock": timeout: placeholder ${t} cannot be looked up; pass the option Placeholders, or write ${t:default}`,
 		`handler "orders": tag "a b" of "a b" has white space, '|' or a control character; separate tags with "||"`,
 		`handler "dlq": the handler function is nil; pass one`,
 	}

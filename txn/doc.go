@@ -21,6 +21,9 @@
 //		return store.MarkPaid(ctx, order)
 //	})
 //
+// NewKindOf makes a kind whose check gets the decoded value instead, and Placeholders has
+// the topic from the configuration.
+//
 // Only Abort rolls back, locally and in a check. Any other error leaves the
 // transaction open, since it may have happened after all, and the broker asks.
 //

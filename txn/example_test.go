@@ -51,3 +51,25 @@ func ExampleKind_Send() {
 		})
 	fmt.Println(res.Decision, err)
 }
+
+// The check of a kind can take the message's value, and its topic be configured.
+func ExampleNewKindOf() {
+	type order struct{ ID string }
+	db := accounts{}
+	check := func(ctx context.Context, o order) error {
+		switch status, err := db.Status(ctx, o.ID); {
+		case err != nil:
+			return err // not known: the broker asks again
+		case status != "paid":
+			return txn.Abort(nil)
+		}
+		return nil
+	}
+	lookup := map[string]string{"orders.topic": "orders_eu"} // as config/load's Lookup finds it
+	paid := txn.NewKindOf("order-paid", "${orders.topic:orders}", check, txn.Placeholders(func(key string) (string, bool) {
+		value, ok := lookup[key]
+		return value, ok
+	}))
+	fmt.Println(paid.Topic()) // for message.New
+	// Output: orders_eu
+}

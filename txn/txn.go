@@ -27,19 +27,6 @@ type Check func(ctx context.Context, d *message.Delivery) error
 // ctx is the sender's; the send's time-out does not apply to it.
 type Local func(ctx context.Context, half message.SendResult) error
 
-// Kind is one kind of transaction: its name, the topic of its messages and its
-// check. The name travels with the messages and must stay the same over
-// releases.
-type Kind struct {
-	name, topic string
-	check       Check
-}
-
-// NewKind makes a kind. Mistakes are reported when a producer is made with it.
-func NewKind(name, topic string, check Check) *Kind {
-	return &Kind{name: name, topic: topic, check: check}
-}
-
 // Kinds registers the kinds that a producer group sends. Every process of the
 // group should register all of them: the broker may ask any. Its brokers learn
 // of the group before it sends, so that a restarted process is asked about what
@@ -101,23 +88,6 @@ func (r registered) find(name string) *Kind {
 		}
 	}
 	return nil
-}
-
-func (k *Kind) validate() error {
-	if k == nil {
-		return errors.New("a transaction kind is nil; remove it")
-	}
-	var errs []error
-	if err := message.CheckProperty(PropertyKind, k.name); err != nil {
-		errs = append(errs, fmt.Errorf("transaction kind %q: %w", k.name, err))
-	}
-	if err := message.CheckTopic(k.topic); err != nil {
-		errs = append(errs, fmt.Errorf("transaction kind %q: %w", k.name, err))
-	}
-	if k.check == nil {
-		errs = append(errs, fmt.Errorf("transaction kind %q has no check, without which nobody can say how an interrupted transaction ended; pass one", k.name))
-	}
-	return errors.Join(errs...)
 }
 
 // Send stores m as a half message, runs local and tells the broker what was

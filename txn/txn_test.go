@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/rocketkit/rocketkit/codec"
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/producer"
@@ -250,6 +251,80 @@ func TestAResultTellsItsDecision(t *testing.T) {
 	} {
 		if got := fmt.Sprint(txn.Result{Decision: decision}); got != want {
 			t.Errorf("it prints %q, want %q", got, want)
+		}
+	}
+}
+
+type order struct{ ID string }
+
+func TestACheckGetsTheMessagesValue(t *testing.T) {
+	t.Parallel()
+	var log bytes.Buffer
+	got := make(chan string, 9)
+	s := &script{}
+	newProducer(t, s, producer.Logger(slog.New(slog.NewTextHandler(&log, nil))), txn.Kinds(
+		txn.NewKindOf("json", "orders", func(ctx context.Context, o order) error {
+			got <- message.DeliveryFrom(ctx).ID + " " + o.ID
+			return txn.Abort(nil)
+		}),
+		txn.NewKindOf("text", "orders", func(_ context.Context, id string) error { got <- id; return nil }),
+		txn.NewKindOf("as", "orders", func(_ context.Context, quoted string) error { got <- quoted; return nil }, txn.CheckAs(codec.JSON{})),
+	))
+	for _, tc := range []struct {
+		kind, body, got string
+		want            driver.TxState
+	}{
+		{"json", `{"ID":"o1"}`, "m1 o1", driver.TxRollback},
+		{"text", `"o1"`, `"o1"`, driver.TxCommit},
+		{"as", `"o1"`, "o1", driver.TxCommit},
+		{"json", "no JSON", "", driver.TxUnknown},
+	} {
+		d := &message.Delivery{Topic: "orders", ID: "m1", Body: []byte(tc.body)}
+		d.SetRawProperties(txn.PropertyKind + "\x01" + tc.kind + "\x02")
+		if state := s.cfg.Check(t.Context(), d); state != tc.want {
+			t.Errorf("%s %s: %v, want %v", tc.kind, tc.body, state, tc.want)
+		}
+		call := ""
+		if len(got) > 0 {
+			call = <-got
+		}
+		if call != tc.got {
+			t.Errorf("%s %s: the check got %q, want %q", tc.kind, tc.body, call, tc.got)
+		}
+	}
+	if want := `kind \"json\": 7 bytes as txn_test.order by codec json`; !strings.Contains(log.String(), want) {
+		t.Errorf("not logged: %s in\n%s", want, &log)
+	}
+}
+
+func TestAKindsTopicHasPlaceholders(t *testing.T) {
+	t.Parallel()
+	lookup := func(key string) (string, bool) { return "orders_eu", key == "orders.topic" }
+	check := func(context.Context, order) error { return nil }
+	s := &script{}
+	known := txn.NewKindOf("known", "${orders.topic:orders}", check, txn.Placeholders(lookup))
+	other := txn.NewKind("default", "${refunds.topic:refunds}", commit)
+	p := newProducer(t, s, txn.Kinds(known, other))
+	if got := strings.Join(s.cfg.CheckTopics, " "); got != "orders_eu refunds" || known.Topic() != "orders_eu" {
+		t.Errorf("check topics %q, topic %q", got, known.Topic())
+	}
+	ran := false
+	if _, err := known.Send(t.Context(), p, message.New(known.Topic(), []byte("b")), func(context.Context, message.SendResult) error { ran = true; return nil }); err != nil || !ran {
+		t.Errorf("it ran: %v, %v", ran, err)
+	}
+	_, err := producer.New(s, "pay_group", txn.Kinds(
+		txn.NewKind("a", "${x}", commit), txn.NewKind("b", "${x}", commit, txn.Placeholders(lookup)), txn.NewKind("c", "t", commit, nil, txn.CheckAs(codec.JSON{})),
+		txn.NewKindOf("d", "bad topic", check, txn.CheckAs(nil)), txn.NewKindOf[string]("e", "t", nil, txn.CheckAs(codec.Raw{})), txn.NewKindOf("f", "t", commit)))
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for _, want := range []string{
+		`kind "a": topic: placeholder ${x} cannot be looked up; pass the option Placeholders`, `kind "b": topic: placeholder ${x} has no value and no default`,
+		`kind "c": an option is nil`, `kind "c": CheckAs is for the checks of NewKindOf`, `kind "d": invalid topic: "bad topic"`, `kind "d": CheckAs(nil)`,
+		`kind "e": codec raw: type does not fit the codec`, `kind "e" has no check`, `kind "f": its check takes the message itself; use NewKind`,
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("not mentioned: %s in\n%v", want, err)
 		}
 	}
 }

@@ -25,16 +25,19 @@ directory is meant.
   //rocketmq:dlq
   func (s *Service) OnDead(ctx context.Context, d *message.Delivery) error
 
-  //rocketmq:transaction topic=orders group=pay_group name=order-paid
-  func (s *Checks) CheckPaid(ctx context.Context, d *message.Delivery) error
+  //rocketmq:transaction topic=${orders.topic:orders} group=pay_group name=order-paid
+  func (s *Checks) CheckPaid(ctx context.Context, o Order) error
 
   //rocketmq:wire
 
 A listener's keys are topic, tags, sql, concurrency, retries, codec, name, timeout,
 batch, batch_wait, rate_limit and kill_switch, as in the tags of consumer.Bind; values
-with spaces are quoted, and ${key:default} is looked up at the start. The file has a
-constructor for the handlers of each type, to be given to consumer.Mux.Add, and with
-the last directive, anywhere in the package, a provider set for google/wire.`,
+with spaces are quoted, and ${key:default} is looked up at the start, also in the topic
+of a transaction, whose check takes a *message.Delivery or its value. The file has a
+constructor for the handlers of each type, to be given to consumer.Mux.Add, one for its
+kinds of transactions, and with the last directive, anywhere in the package, a provider
+set for google/wire. The first file of a program makes it import rocketkit and wire: run
+"go mod tidy" after it.`,
 		Example: `  rocketkit generate ./...
   rocketkit generate --check ./...      fails where a file is not up to date
   go get -tool github.com/rocketkit/rocketkit/cmd/rocketkit
@@ -54,15 +57,17 @@ the last directive, anywhere in the package, a provider set for google/wire.`,
 			if check {
 				return checkGenerated(files, patterns)
 			}
-			return writeGenerated(cmd, files)
+			return writeGenerated(cmd, files, patterns)
 		},
 	}
 	cmd.Flags().BoolVar(&check, "check", false, "write nothing, and fail when a file is not up to date")
 	return cmd
 }
 
-// writeGenerated writes what has changed.
-func writeGenerated(cmd *cobra.Command, files []*generate.File) error {
+// writeGenerated writes what has changed. The first code of a program imports packages that
+// its go.mod does not have yet.
+func writeGenerated(cmd *cobra.Command, files []*generate.File, patterns []string) error {
+	first := false
 	for _, f := range files {
 		if !f.Stale() {
 			continue
@@ -75,6 +80,17 @@ func writeGenerated(cmd *cobra.Command, files []*generate.File) error {
 			done = "removed"
 		}
 		fmt.Fprintln(cmd.OutOrStdout(), done, f.Path)
+		first = first || f.Have == nil
+	}
+	if !first {
+		return nil
+	}
+	missing, err := generate.Missing(cmd.Context(), ".", patterns...)
+	if err != nil {
+		return err
+	}
+	if len(missing) > 0 {
+		fmt.Fprintf(cmd.ErrOrStderr(), "run \"go mod tidy\": go.mod does not have %s yet\n", strings.Join(missing, ", "))
 	}
 	return nil
 }

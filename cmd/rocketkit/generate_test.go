@@ -18,11 +18,14 @@ func TestGenerateWritesChecksAndRemoves(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	var notes bytes.Buffer
 	run := func(args ...string) (string, string) {
 		var out bytes.Buffer
+		notes.Reset()
 		root := newRoot()
 		root.SetArgs(append([]string{"generate"}, args...))
 		root.SetOut(&out)
+		root.SetErr(&notes)
 		if err := root.ExecuteContext(t.Context()); err != nil {
 			return out.String(), err.Error()
 		}
@@ -50,6 +53,13 @@ func TestGenerateWritesChecksAndRemoves(t *testing.T) {
 		put("shop.go", step.shop)
 		if out, err := run(step.args...); out != step.out || err != step.err {
 			t.Errorf("%s: prints %q and fails with %q, want %q and %q", step.what, out, err, step.out, step.err)
+		}
+		note := ""
+		if step.what == "write" {
+			note = "run \"go mod tidy\": go.mod does not have github.com/rocketkit/rocketkit/consumer yet\n"
+		}
+		if notes.String() != note {
+			t.Errorf("%s: notes %q, want %q", step.what, &notes, note)
 		}
 	}
 }

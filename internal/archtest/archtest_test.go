@@ -28,7 +28,7 @@ var mayImport = map[string][]string{
 	"producer":                   {"message", "codec", "driver", "trace", "internal/pacing"},
 	"consumer":                   {"message", "codec", "dedup", "driver", "retry", "trace", "internal/setting", "internal/nearest", "internal/pacing"},
 	"outbox":                     {"dedup", "internal/dialect", "message"},
-	"txn":                        {"producer", "message", "codec", "driver", "trace"},
+	"txn":                        {"producer", "message", "codec", "driver", "trace", "internal/setting"},
 	"delay":                      {"message", "driver", "trace"},
 	"wireset":                    {"", "producer", "consumer"},
 	"retry":                      {"message"},

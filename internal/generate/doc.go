@@ -12,7 +12,9 @@
 //
 //	//rocketmq:wire
 //
-// The keys of listeners and dead letters are those of consumer.Bind's tags. A package
+// The keys of listeners and dead letters are those of consumer.Bind's tags. The topics of
+// transactions may have placeholders, too; their constructor takes txn.Placeholders then. A
+// check takes the message or its value. A package
 // gets one file, rocketmq_gen.go, with a constructor of consumer.Listener values for
 // each type that has such methods, one for the package's functions, one for each type's
 // kinds of transactions, and, where it asks by //rocketmq:wire, their provider set.

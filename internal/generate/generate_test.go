@@ -171,6 +171,10 @@ func TestWhatCannotBeReadIsAnError(t *testing.T) {
 	if _, err := generate.Files(t.Context(), dir, "./..."); err == nil || !strings.HasPrefix(err.Error(), "shop.go:9: On does not compile: could not import example.com/none") {
 		t.Errorf("an import that is not there: %v", err)
 	}
+	put(t, dir, "shop.go", "package shop\n\n//rocketmq:wire\n")
+	if _, err := generate.Files(t.Context(), dir, "./..."); err == nil || err.Error() != "shop.go:3: //rocketmq:wire stands in a package without handlers; put it where they are, or remove it" {
+		t.Errorf("a provider set of nothing: %v", err)
+	}
 	if _, err := generate.Files(t.Context(), dir, "./none"); err == nil || !strings.Contains(err.Error(), "none") {
 		t.Errorf("no such package: %v", err)
 	}

@@ -67,7 +67,7 @@ func TestGeneratedListenersReceive(t *testing.T) {
 func TestGeneratedTransactionsAreSent(t *testing.T) {
 	t.Parallel()
 	client := rocketkittest.Start(t).Client(t)
-	kinds := pay.NewChecksTransactions(pay.Checks{})
+	kinds := pay.NewChecksTransactions(pay.Checks{}, txn.Placeholders(func(key string) (string, bool) { return "stock_eu", key == "stock.topic" }))
 	p, err := kinds.NewProducer(client)
 	if err != nil || p.Group() != "pay_group" {
 		t.Fatalf("%v, %v", p, err)
@@ -77,7 +77,7 @@ func TestGeneratedTransactionsAreSent(t *testing.T) {
 	for _, send := range []struct {
 		kind  *txn.Kind
 		topic string
-	}{{kinds.CheckPaid, "orders"}, {kinds.CheckStock, "stock"}} {
+	}{{kinds.CheckPaid, "orders"}, {kinds.CheckStock, "stock_eu"}} {
 		if _, err := send.kind.Send(t.Context(), p, message.New(send.topic, []byte("o1")), local); err != nil {
 			t.Error(err)
 		}

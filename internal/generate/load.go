@@ -71,6 +71,20 @@ func list(ctx context.Context, dir string, args ...string) ([]listed, error) {
 	}
 }
 
+// Missing are the packages that generated code imports and no module of go.mod provides, so
+// that the packages, seen from dir, do not compile before "go mod tidy".
+func Missing(ctx context.Context, dir string, patterns ...string) ([]string, error) {
+	all, err := list(ctx, dir, append([]string{"-deps", "-json=ImportPath,Dir,Error", "--"}, patterns...)...)
+	var missing []string
+	for _, p := range all {
+		ours := p.ImportPath == wirePackage || p.ImportPath == module || strings.HasPrefix(p.ImportPath, module+"/")
+		if ours && p.Error != nil && p.Dir == "" {
+			missing = append(missing, p.ImportPath)
+		}
+	}
+	return missing, err
+}
+
 // load finds the packages that patterns match, and parses those that have directives.
 func load(ctx context.Context, dir string, patterns []string) (*loader, []*source, error) {
 	l := &loader{dir: dir, fset: token.NewFileSet(), matched: map[string]*source{}, exports: map[string]string{}}

@@ -30,6 +30,7 @@ type owner struct {
 	handlers []*handler
 	kinds    []*kind
 	group    string // of the kinds
+	options  bool   // some of the kinds' topics have placeholders
 }
 
 // handler is a function with a directive listener or dlq.
@@ -41,7 +42,10 @@ type handler struct {
 }
 
 // kind is a function with a directive transaction.
-type kind struct{ fn, name, topic string }
+type kind struct {
+	fn, name, topic string
+	raw             bool // it takes the message, not its value
+}
 
 // reader makes the model of one package.
 type reader struct {
@@ -50,6 +54,8 @@ type reader struct {
 	mistakes *Mistakes
 	names    map[*owner][]string // of handlers
 	where    token.Pos           // of the directive that is read
+	wireAt   token.Pos           // of the directive wire
+	others   bool                // there are other directives
 }
 
 func (r *reader) mistake(format string, args ...any) { r.mistakeAt(r.where, format, args...) }
@@ -73,6 +79,9 @@ func (l *loader) read(s *source, mistakes *Mistakes) *model {
 				}
 			}
 		}
+	}
+	if r.wire && !r.others {
+		r.mistakeAt(r.wireAt, "%s%s stands in a package without handlers; put it where they are, or remove it", prefix, wireSet)
 	}
 	r.checkNames()
 	return r.model
@@ -110,9 +119,10 @@ func (r *reader) readDirective(text string, fn *ast.FuncDecl) {
 	for _, err := range errs {
 		r.mistake("%v", err)
 	}
+	r.others = r.others || d.name != wireSet
 	switch d.name {
 	case wireSet:
-		r.wire = true
+		r.wire, r.wireAt = true, r.where
 		for _, a := range d.args {
 			r.mistake("%s%s takes nothing; remove %s", prefix, wireSet, a.key)
 		}
@@ -139,7 +149,7 @@ func (r *reader) readDirective(text string, fn *ast.FuncDecl) {
 		return
 	}
 	if d.name == transaction {
-		r.readTransaction(o, fn.Name.Name, d)
+		r.readTransaction(o, &kind{fn: fn.Name.Name, name: fn.Name.Name, raw: isDelivery(param)}, d)
 		return
 	}
 	h := &handler{fn: fn.Name.Name, dead: d.name == dlq, typ: param, settings: map[string]string{}}
@@ -226,25 +236,24 @@ func (r *reader) checkSetting(key, text string) {
 }
 
 // readTransaction checks the arguments of a transaction.
-func (r *reader) readTransaction(o *owner, fn string, d *directive) {
+func (r *reader) readTransaction(o *owner, k *kind, d *directive) {
 	known := []string{"topic", "group", "name"}
-	k := &kind{fn: fn, name: fn}
 	for _, a := range d.args {
-		if slices.Contains(known, a.key) && setting.HasPlaceholder(a.value) {
-			r.mistake("%s has a placeholder; every process that may be asked about a transaction must say the same: write it out", a.key)
-		}
 		switch a.key {
 		case "topic":
-			k.topic = a.value
-			if setting.HasPlaceholder(a.value) {
-				break
-			}
-			if err := message.CheckTopic(a.value); err != nil {
-				r.mistake("%v", err)
-			}
+			k.topic = strings.TrimSpace(a.value)
+			o.options = o.options || setting.HasPlaceholder(a.value)
+			r.checkSetting(setting.Topic, a.value)
 		case "name":
 			k.name = a.value
+			if setting.HasPlaceholder(a.value) {
+				r.mistake("name has a placeholder; a broker asks by it, also after a release: write it out")
+			}
 		case "group":
+			if setting.HasPlaceholder(a.value) {
+				r.mistake("group has a placeholder; leave it out for the configured one (producer.group), or write it out")
+				break
+			}
 			if o.group != "" && o.group != a.value {
 				r.mistake("the transactions of one type are of one producer group, and this is of %q, another of %q; move one to a type of its own", a.value, o.group)
 			}

@@ -13,7 +13,7 @@ func (r *reader) signature(fn *ast.FuncDecl, directive string) (*owner, types.Ty
 	want := map[string]string{
 		listener:    "func(ctx context.Context, v T) error, or with a *consumer.Batch[T]",
 		dlq:         "func(ctx context.Context, d *message.Delivery) error",
-		transaction: "func(ctx context.Context, d *message.Delivery) error",
+		transaction: "func(ctx context.Context, d *message.Delivery) error, or with the message's value",
 	}[directive]
 	obj, _ := r.info.Defs[fn.Name].(*types.Func)
 	if name == "_" || name == "init" || obj == nil {
@@ -35,7 +35,7 @@ func (r *reader) signature(fn *ast.FuncDecl, directive string) (*owner, types.Ty
 		return nil, nil
 	}
 	param := sig.Params().At(1).Type()
-	if p, ok := types.Unalias(param).(*types.Pointer); directive != listener && !(ok && is(p.Elem(), module+"/message", "Delivery")) {
+	if directive == dlq && !isDelivery(param) || directive == transaction && batchOf(param) != nil {
 		r.mistake("%s takes a %s; make it a %s", name, types.TypeString(param, (*types.Package).Name), want)
 		return nil, nil
 	}
@@ -88,6 +88,12 @@ func unnamed(sig *types.Signature) *types.Signature {
 func is(t types.Type, path, name string) bool {
 	n, ok := types.Unalias(t).(*types.Named)
 	return ok && n.Obj().Name() == name && n.Obj().Pkg() != nil && n.Obj().Pkg().Path() == path
+}
+
+// isDelivery reports whether t is *message.Delivery.
+func isDelivery(t types.Type) bool {
+	p, ok := types.Unalias(t).(*types.Pointer)
+	return ok && is(p.Elem(), module+"/message", "Delivery")
 }
 
 // batchOf returns T for *consumer.Batch[T], nil for other types.

@@ -48,7 +48,7 @@ func resolve(inner string, lookup Lookup) (string, error) {
 	case hasFallback:
 		return fallback, nil
 	case lookup == nil:
-		return "", fmt.Errorf("placeholder ${%s} cannot be looked up; pass consumer.Placeholders, or write ${%s:default}", key, key)
+		return "", fmt.Errorf("placeholder ${%s} cannot be looked up; pass the option Placeholders, or write ${%s:default}", key, key)
 	}
 	return "", fmt.Errorf("placeholder ${%s} has no value and no default; set it, or write ${%s:default}", key, key)
 }

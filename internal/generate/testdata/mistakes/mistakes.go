@@ -92,7 +92,7 @@ func deadKeys(context.Context, *message.Delivery) error { return nil }
 //rocketmq:listener topic=a batch=3
 func batches(context.Context, *consumer.Batch[string]) error { return nil }
 
-//rocketmq:transaction topic=${t} group=g! names=x color=red
+//rocketmq:transaction topic=${} group=g! names=x color=red
 func (s *service) checkA(context.Context, *message.Delivery) error { return nil }
 
 //rocketmq:transaction group=other name=checkA
@@ -103,3 +103,6 @@ func (s *service) CheckA(context.Context, *message.Delivery) error { return nil 
 
 //rocketmq:transaction topic=a
 func checkBatch(context.Context, *consumer.Batch[string]) error { return nil }
+
+//rocketmq:transaction topic=${t} group=${g} name=${n}
+func (s *service) checkC(context.Context, string) error { return nil }

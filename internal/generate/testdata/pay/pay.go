@@ -56,5 +56,5 @@ type Checks struct{ paid map[string]bool }
 //rocketmq:transaction topic=orders group=pay_group name=order-paid
 func (c Checks) checkPaid(_ context.Context, d *message.Delivery) error { return nil }
 
-//rocketmq:transaction topic=stock
-func (c Checks) CheckStock(_ context.Context, d *message.Delivery) error { return nil }
+//rocketmq:transaction topic=${stock.topic:stock}
+func (c Checks) CheckStock(_ context.Context, p Payment) error { return nil }

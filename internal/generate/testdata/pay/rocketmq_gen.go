@@ -78,14 +78,14 @@ func NewListeners() Listeners {
 // ChecksTransactions are the kinds of transactions that the annotated methods of Checks check.
 type ChecksTransactions struct {
 	CheckPaid  *txn.Kind // of topic orders
-	CheckStock *txn.Kind // of topic stock
+	CheckStock *txn.Kind // of topic ${stock.topic:stock}
 }
 
-// NewChecksTransactions makes them.
-func NewChecksTransactions(c Checks) *ChecksTransactions {
+// NewChecksTransactions makes them; txn.Placeholders resolves the topics' placeholders.
+func NewChecksTransactions(c Checks, opts ...txn.KindOption) *ChecksTransactions {
 	return &ChecksTransactions{
-		CheckPaid:  txn.NewKind("order-paid", "orders", c.checkPaid),
-		CheckStock: txn.NewKind("CheckStock", "stock", c.CheckStock),
+		CheckPaid:  txn.NewKind("order-paid", "orders", c.checkPaid, opts...),
+		CheckStock: txn.NewKindOf("CheckStock", "${stock.topic:stock}", c.CheckStock, opts...),
 	}
 }
 
