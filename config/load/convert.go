@@ -13,10 +13,11 @@ import (
 )
 
 // strict turns off mapstructure's own conversions: it would take a bare number
-// for nanoseconds.
+// for nanoseconds. A list replaces the one that is there as a whole.
 func strict(c *mapstructure.DecoderConfig) {
 	c.TagName = "key"
 	c.WeaklyTypedInput = false
+	c.ZeroFields = true
 }
 
 // convert turns a value as a file or a variable has it into what the field

@@ -14,6 +14,11 @@
 // no keys are left alone, since others use the prefix too, unless one is nearly
 // a key: that is a slip, and an error.
 //
+// Section reads the application's own keys from the same files, as strictly and with
+// variables of their own, and Set puts flags over everything:
+//
+//	cfg, err := load.Load(load.File("app.yaml"), load.Section("shop", &own), load.Set("shop.order_timeout", "5s"))
+//
 // Durations have a unit (3s, 500ms); sizes may have one (4MiB); lists of
 // addresses may be one text ("a:9876;b:9876"). Placeholders ${…} are for the settings
 // of handlers (see Lookup); in a value of the client's they are an error that names its

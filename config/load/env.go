@@ -10,14 +10,21 @@ import (
 )
 
 // prefix of the variables that are keys.
-const prefix = "ROCKETMQ_"
+func (f *form) prefix() string { return strings.ToUpper(f.name) + "_" }
 
 // overlay writes the environment's values over the tree's.
-func overlay(tree map[string]any, environ []string) []error {
-	vars := variables()
+func (f *form) overlay(tree map[string]any, environ []string) []error {
+	vars, prefix := f.variables(), f.prefix()
 	var errs []error
 	environ = slices.Clone(environ)
 	slices.SortFunc(environ, inOrder) // so that list elements are added in order
+	for path, name := range f.schema.named("") {
+		if text := lookup(environ, name); text != "" {
+			if err := insert(tree, path, text); err != nil {
+				errs = append(errs, fmt.Errorf("config: variable %s: %w", name, err))
+			}
+		}
+	}
 	for _, e := range environ {
 		name, text, _ := strings.Cut(e, "=")
 		rest, ours := strings.CutPrefix(name, prefix)
@@ -58,12 +65,12 @@ func (v variable) path(indices []int) string {
 
 // variables are all keys by the names of their variables, without the prefix
 // and with # for an index.
-func variables() map[string]variable {
+func (f *form) variables() map[string]variable {
 	all := map[string]variable{}
-	for _, path := range known().paths("") {
+	for _, path := range f.paths {
 		all[variableName(path)] = variable{to: path}
 	}
-	for from, a := range aliases() {
+	for from, a := range f.aliases {
 		all[variableName(from)] = variable(a)
 	}
 	return all

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -14,15 +15,16 @@ import (
 type kindOf int
 
 const (
-	leaf    kindOf = iota
-	section        // a map of keys
-	list           // a list of sections
+	leaf  kindOf = iota
+	group        // a map of keys
+	list         // a list of groups
 )
 
 // schema is what may stand under a key.
 type schema struct {
 	kind kindOf
 	keys map[string]*schema // of a section, or of a list's elements
+	env  string             // the variable that the tag env names
 }
 
 // known is the schema of config.Config.
@@ -32,7 +34,7 @@ func schemaOf(t reflect.Type) *schema {
 	s := &schema{}
 	switch {
 	case t.Kind() == reflect.Struct && t != reflect.TypeFor[time.Time]():
-		s.kind = section
+		s.kind = group
 	case t.Kind() == reflect.Slice && t.Elem().Kind() == reflect.Struct:
 		s.kind, t = list, t.Elem()
 	default:
@@ -41,9 +43,27 @@ func schemaOf(t reflect.Type) *schema {
 	s.keys = make(map[string]*schema, t.NumField())
 	for i := range t.NumField() {
 		f := t.Field(i)
-		s.keys[f.Tag.Get("key")] = schemaOf(f.Type)
+		if key := f.Tag.Get("key"); key != "" {
+			s.keys[key] = schemaOf(f.Type)
+			s.keys[key].env = f.Tag.Get("env")
+		}
 	}
 	return s
+}
+
+// named are the leaves under s, but for those in lists, that have a variable of their own.
+func (s *schema) named(path string) map[string]string {
+	all := map[string]string{}
+	if s.kind == leaf && s.env != "" {
+		all[path] = s.env
+	}
+	if s.kind != group {
+		return all
+	}
+	for name, sub := range s.keys {
+		maps.Copy(all, sub.named(strings.TrimPrefix(path+"."+name, ".")))
+	}
+	return all
 }
 
 // paths lists the leaves under s, with dots, and [] for a list's index.

@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 
+	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
 
 	"github.com/rocketkit/rocketkit/config"
@@ -19,9 +21,11 @@ import (
 type Option func(*sources)
 
 type sources struct {
-	files   []source
-	environ []string
-	logger  *slog.Logger // a Watcher's
+	files    []source
+	environ  []string
+	sections []*section
+	sets     []entry
+	logger   *slog.Logger // a Watcher's
 }
 
 type source struct {
@@ -63,28 +67,61 @@ func gather(opts []Option) sources {
 // fill it in.
 func Load(opts ...Option) (config.Config, error) {
 	src := gather(opts)
-	tree := map[string]any{}
+	c, own, err := src.load()
+	if err != nil {
+		return config.Config{}, err
+	}
+	for i, o := range src.sections {
+		o.into.Set(own[i])
+	}
+	return c, nil
+}
+
+// load reads the client's configuration and what the application's sections say.
+func (s *sources) load() (c config.Config, own []reflect.Value, err error) {
 	var errs []error
-	for _, f := range src.files {
-		got, err := f.read()
+	names := map[string]bool{}
+	for _, o := range s.sections {
+		if errs = append(errs, o.err); names[o.name] {
+			errs = append(errs, fmt.Errorf("config: section %q is read twice; give load.Section one name once", o.name))
+		}
+		names[o.name] = true
+	}
+	if err := errors.Join(errs...); err != nil {
+		return c, nil, err
+	}
+	forms := s.forms()
+	trees := make([]map[string]any, len(forms))
+	for i := range trees {
+		trees[i] = map[string]any{}
+	}
+	for _, f := range s.files {
+		got, err := f.read(forms)
 		if err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		merge(tree, got)
+		for i := range trees {
+			merge(trees[i], got[i])
+		}
 	}
-	errs = append(errs, overlay(tree, src.environ)...)
-	var c config.Config
-	if err := decode(tree, &c); err != nil {
-		errs = append(errs, err)
+	for i, f := range forms {
+		errs = append(errs, f.overlay(trees[i], s.environ)...)
+	}
+	set, wrong := override(trees, forms, s.sets)
+	errs = append(errs, wrong...)
+	errs = append(errs, decode(trees[0], "", &c))
+	for i, o := range s.sections {
+		v, err := o.decoded(trees[i+1])
+		own, errs = append(own, v), append(errs, err)
 	}
 	if err := errors.Join(errs...); err != nil {
-		return config.Config{}, err
+		return c, nil, err
 	}
-	if c.NameServers = config.SplitAddresses(c.NameServers...); len(c.NameServers) == 0 {
-		c.NameServers = config.SplitAddresses(lookup(src.environ, config.EnvNameServers))
+	if c.NameServers = config.SplitAddresses(c.NameServers...); len(c.NameServers) == 0 && !set["name_servers"] {
+		c.NameServers = config.SplitAddresses(lookup(s.environ, config.EnvNameServers))
 	}
-	return c, nil
+	return c, own, nil
 }
 
 // delimiter keeps viper from taking keys apart: Java properties, and topics,
@@ -93,17 +130,17 @@ const delimiter = "\x1f"
 
 func formats() []string { return []string{"yaml", "yml", "toml", "json", "properties"} }
 
-// read returns a file's keys as a tree of known ones.
-func (f source) read() (map[string]any, error) {
+// read returns a file's keys as trees of known ones, one for each form.
+func (f source) read(forms []*form) ([]map[string]any, error) {
 	settings, err := f.parse()
 	if err != nil {
 		return nil, err
 	}
-	tree, errs := normalise(settings)
+	trees, errs := normalise(settings, forms)
 	for i, err := range errs {
 		errs[i] = fmt.Errorf("config %s: %w", f.name, err)
 	}
-	return tree, errors.Join(errs...)
+	return trees, errors.Join(errs...)
 }
 
 // parse returns a file's keys as they stand there.
@@ -143,16 +180,35 @@ func merge(dst, src map[string]any) {
 	}
 }
 
-// decode fills c, strictly.
-func decode(tree map[string]any, c *config.Config) error {
+// decode fills what to points to, strictly. The errors name keys of a section.
+func decode(tree map[string]any, section string, to any) error {
 	v := viper.NewWithOptions(viper.KeyDelimiter(delimiter))
 	if err := v.MergeConfigMap(tree); err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
-	if err := v.UnmarshalExact(c, strict, viper.DecodeHook(convert)); err != nil {
-		return fmt.Errorf("config: %w", err)
+	return errors.Join(mistakes(v.UnmarshalExact(to, strict, viper.DecodeHook(convert)), section)...)
+}
+
+// mistakes takes mapstructure's error apart, one for each key.
+func mistakes(err error, section string) (errs []error) {
+	var joined interface{ Unwrap() []error }
+	var one *mapstructure.DecodeError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &joined):
+		for _, err := range joined.Unwrap() {
+			errs = append(errs, mistakes(err, section)...)
+		}
+		return errs
+	case errors.As(err, &one):
+		key := one.Name()
+		if section != "" {
+			key = section + "." + key
+		}
+		return []error{fmt.Errorf("config: %s: %w", key, one.Unwrap())}
 	}
-	return nil
+	return []error{fmt.Errorf("config: %w", err)}
 }
 
 func lookup(environ []string, name string) string {

@@ -10,7 +10,7 @@ import (
 // consumer.Placeholders: ${pay.topic} is the key topic of the section pay, or pay.topic
 // in a properties file, wherever in the file it stands beside "rocketmq". Capitals do not
 // count, and - is _. A variable of that name, PAY_TOPIC, wins over the files; an empty one
-// counts as not set. An element of a list is found by its index, as pay.topics[0].
+// counts as not set, and what is Set wins over both. An element of a list is found by its index, as pay.topics[0].
 //
 //	lookup, err := load.Lookup(load.File("application.yaml"))
 //	mux := consumer.NewMux("pay_consumer_group", consumer.Placeholders(lookup))
@@ -31,6 +31,10 @@ func Lookup(opts ...Option) (func(key string) (value string, ok bool), error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
+	sets := map[string]string{}
+	for _, e := range src.sets {
+		put(sets, e.path, e.v)
+	}
 	environ := map[string]string{}
 	for _, e := range src.environ {
 		if name, value, _ := strings.Cut(e, "="); value != "" {
@@ -39,10 +43,13 @@ func Lookup(opts ...Option) (func(key string) (value string, ok bool), error) {
 	}
 	inName := strings.NewReplacer(".", "_", "-", "_", "[", "_", "]", "")
 	return func(key string) (string, bool) {
+		if v, ok := sets[snake(key)]; ok {
+			return v, true
+		}
 		if v, ok := environ[strings.ToUpper(inName.Replace(key))]; ok {
 			return v, true
 		}
-		v, ok := values[strings.ToLower(strings.ReplaceAll(key, "-", "_"))]
+		v, ok := values[snake(key)]
 		return v, ok
 	}, nil
 }

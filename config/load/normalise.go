@@ -15,38 +15,85 @@ import (
 // with others.
 const root = "rocketmq"
 
-// normalise turns a file's settings into a tree of known keys: it takes the
-// section rocketmq, if there is one, splits dotted keys, and resolves spellings
-// and aliases.
-func normalise(settings map[string]any) (map[string]any, []error) {
-	n := &normaliser{schema: known(), aliases: aliases(), foreign: foreign(), values: map[string]value{}}
-	n.paths = n.schema.paths("")
+// normalise turns a file's settings into trees of known keys, one for each form: it takes
+// the sections, those of the application and "rocketmq", if there is one, splits dotted
+// keys, and resolves spellings and aliases.
+func normalise(settings map[string]any, forms []*form) ([]map[string]any, []error) {
 	entries := flatten(nil, entry{}, settings)
 	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.spelled, b.spelled) })
-	n.shared = slices.ContainsFunc(entries, func(e entry) bool {
-		return e.path == root || strings.HasPrefix(e.path, root+".")
-	})
+	has := map[*form]bool{} // the file has its section
 	for _, e := range entries {
-		if n.shared {
-			rest, mine := strings.CutPrefix(e.path, root)
-			if !mine || rest != "" && rest[0] != '.' {
-				continue // somebody else's
+		for _, f := range forms {
+			if _, mine := f.under(e.path); mine {
+				has[f] = true
 			}
-			e.path = strings.TrimPrefix(rest, ".")
 		}
-		if e.path != "" || e.v != nil { // an empty section rocketmq says nothing
+	}
+	all := make([]*normaliser, len(forms))
+	for i, f := range forms {
+		all[i] = &normaliser{form: f, values: map[string]value{}, shared: has[f]}
+	}
+	var errs []error
+	for _, e := range entries {
+		if n, rest := whose(e.path, all); n == nil {
+			if name, ok := spelledNearly(e.path, forms, has); ok {
+				errs = append(errs, fmt.Errorf("unknown key %q; there is no section %q here: did you mean that?", e.spelled, name))
+			} else if !has[forms[0]] {
+				all[0].add(e) // all of the file is the client's
+			}
+		} else if rest != "" || e.v != nil { // an empty section says nothing
+			e.path = rest
 			n.add(e)
 		}
 	}
+	trees := make([]map[string]any, len(forms))
+	for i, n := range all {
+		trees[i] = n.tree()
+		errs = append(errs, n.errs...)
+	}
+	return trees, errs
+}
+
+// whose is the section that a path is in, nil for none.
+func whose(path string, all []*normaliser) (n *normaliser, rest string) {
+	for _, n := range all {
+		if rest, mine := n.under(path); mine {
+			return n, rest
+		}
+	}
+	return nil, path
+}
+
+// override writes what was Set into the trees, and returns which of the client's keys were.
+func override(trees []map[string]any, forms []*form, sets []entry) (clients map[string]bool, errs []error) {
+	clients = map[string]bool{}
+	for _, e := range sets {
+		i := max(0, slices.IndexFunc(forms, func(f *form) bool { _, mine := f.under(e.path); return mine }))
+		n := &normaliser{form: forms[i], values: map[string]value{}, shared: true}
+		e.path, _ = strings.CutPrefix(e.path, forms[i].name+".")
+		n.add(e)
+		for path, v := range n.values {
+			if err := insert(trees[i], path, v.v); err != nil {
+				n.errs = append(n.errs, err)
+			}
+			clients[path] = clients[path] || i == 0
+		}
+		for _, err := range n.errs {
+			errs = append(errs, fmt.Errorf("config: %w", err))
+		}
+	}
+	return clients, errs
+}
+
+// tree has the values at their paths.
+func (n *normaliser) tree() map[string]any {
 	tree := map[string]any{}
-	paths := slices.Collect(maps.Keys(n.values))
-	slices.SortFunc(paths, inOrder)
-	for _, path := range paths {
+	for _, path := range slices.SortedFunc(maps.Keys(n.values), inOrder) {
 		if err := insert(tree, path, n.values[path].v); err != nil {
 			n.errs = append(n.errs, err)
 		}
 	}
-	return tree, n.errs
+	return tree
 }
 
 // inOrder compares paths so that a list's elements come in order.
@@ -113,14 +160,12 @@ type value struct {
 	spelled string
 }
 
+// normaliser takes the keys of one form.
 type normaliser struct {
-	schema  *schema
-	paths   []string
-	aliases map[string]alias
-	foreign map[string]string
-	values  map[string]value // by known path
-	errs    []error
-	shared  bool // there is a section rocketmq
+	*form
+	values map[string]value // by known path
+	errs   []error
+	shared bool // they are in a section
 }
 
 // add takes one leaf.
@@ -145,7 +190,7 @@ func (n *normaliser) add(e entry) {
 	}
 	if hasPlaceholder(v) {
 		n.errs = append(n.errs, fmt.Errorf("%q has a placeholder ${…}, which only the settings of handlers may have; leave the key out and set %s%s",
-			e.spelled, prefix, variableOf(path)))
+			e.spelled, n.prefix(), variableOf(path)))
 		return
 	}
 	if old, ok := n.values[path]; ok && !reflect.DeepEqual(old.v, v) {

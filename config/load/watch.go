@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"time"
 
@@ -28,10 +29,10 @@ const rewatch = time.Second
 // rocketkit.Run, behind the client.
 type Watcher struct {
 	apply func(config.Config) error
-	opts  []Option
 	src   sources
-	seen  [][]byte // each file's text when it was last applied, or failed
-	blind bool     // not all is watched
+	seen  [][]byte        // each file's text when it was last applied, or failed
+	own   []reflect.Value // the application's sections, as they were first read
+	blind bool            // not all is watched
 
 	events *fsnotify.Watcher
 	stop   chan struct{}
@@ -58,7 +59,7 @@ const (
 // The folders are watched, not the files, so that a file which is replaced, as editors
 // do, and links that are, as those of a Kubernetes ConfigMap, are noticed.
 func NewWatcher(apply func(config.Config) error, opts ...Option) *Watcher {
-	return &Watcher{apply: apply, opts: opts, src: gather(opts), stop: make(chan struct{})}
+	return &Watcher{apply: apply, src: gather(opts), stop: make(chan struct{})}
 }
 
 // Start applies what the files say soon, and again when they change, until Drain. Its
@@ -109,7 +110,7 @@ func (w *Watcher) Err() error {
 	return w.err
 }
 
-// run owns seen and blind.
+// run owns seen, own and blind.
 func (w *Watcher) run() {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -193,14 +194,31 @@ func (w *Watcher) reload() (changed bool, err error) {
 			return true, fmt.Errorf("config %s: the file is empty", path)
 		}
 	}
-	cfg, err := Load(w.opts...)
+	cfg, own, err := w.src.load()
 	if err != nil {
+		return true, err
+	}
+	if err := w.same(own); err != nil {
 		return true, err
 	}
 	if err := w.apply(cfg); err != nil {
 		return true, err
 	}
 	return true, nil
+}
+
+// same refuses another content of the application's sections, which nobody would act on.
+func (w *Watcher) same(own []reflect.Value) error {
+	if w.own == nil {
+		w.own = own
+	}
+	var errs []error
+	for i, o := range w.src.sections {
+		if !o.same(own[i], w.own[i]) {
+			errs = append(errs, fmt.Errorf("config: restart required: nothing was changed, since the application does not read section %q while it runs", o.name))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Logger takes what a Watcher has to say; nothing is logged without one.

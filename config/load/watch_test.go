@@ -244,3 +244,41 @@ func TestAWatcherNeedsFilesThatCanBeWatched(t *testing.T) {
 		})
 	}
 }
+
+// What the application read once it would not read again: nothing may seem to take effect.
+func TestAWatcherRefusesAnotherSectionOfTheApplication(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "app.yaml")
+	write := func(group, addr string) {
+		t.Helper()
+		must(t, os.WriteFile(path, []byte("rocketmq: {producer: {group: "+group+"}}\nshop: {addr: \""+addr+"\", tags: [a]}\n"), 0o600))
+	}
+	write("a", ":1")
+	own := defaults()
+	own.Hook = func() {} // which nothing compares
+	section := load.Section("shop", &own)
+	if _, err := load.Load(load.File(path), section, load.Environ(nil)); err != nil {
+		t.Fatal(err)
+	}
+	var log text
+	w, a := watch(t, load.File(path), section, load.Logger(slog.New(slog.NewTextHandler(&log, nil))))
+	a.want(t, "a")
+	write("b", ":2")
+	for w.Err() == nil {
+		select {
+		case got := <-a:
+			t.Fatalf("applied %q with another section", got)
+		case <-time.After(10 * time.Millisecond):
+		case <-t.Context().Done():
+			t.Fatal("nobody noticed")
+		}
+	}
+	if err := w.Err(); !strings.Contains(err.Error(), `restart required`) || !strings.Contains(err.Error(), `"shop"`) || own.Addr != ":1" {
+		t.Errorf("%v, %s", err, own.Addr)
+	}
+	write("c", ":1")
+	a.want(t, "c")
+	if log.count("restart required") != 1 {
+		t.Errorf("it was not logged once: %s", log.b.String())
+	}
+}
