@@ -18,7 +18,7 @@ import (
 const traceGroup = "_INNER_TRACE_PRODUCER-rocketkit"
 
 // WithMessageTrace writes RocketMQ's own message trace of what the client's producers
-// send and its handlers consume, which mqadmin queryMsgTraceById, the dashboard and
+// send and its consumers get, which mqadmin queryMsgTraceById, the dashboard and
 // Admin's Trace read. topic is where it goes, "" for RMQ_SYS_TRACE_TOPIC, which brokers
 // have with traceTopicEnable=true; any other must exist. The configuration's
 // telemetry.message_trace and message_trace_topic win. See package trace.

@@ -29,6 +29,9 @@ func messageTraceCases() []testCase {
 		{name: "message trace of queues", about: "the same of an ordered and of a broadcasting group", run: tracedQueues, needs: queueLocks | broadcasts},
 		{name: "message trace of transactions", about: "half messages, what was decided about them, and answers to check-backs", run: tracedTransactions, needs: transactions},
 		{name: "message trace of recalls", about: "a timer message and its recall", run: tracedRecall, needs: timers},
+		{name: "message trace of a fetcher", about: "a message that is done, one that is tried again, one that is given up, and one without an answer", run: tracedFetcher},
+		{name: "message trace of pulls", about: "what is pulled is traced as handled, as Java's lite pull consumer does it", run: tracedPulls, needs: pulls},
+		{name: "message trace of a simple consumer", about: "a message that is done, one that is given up, and one whose time is over", run: tracedSimple, needs: pops},
 		{name: "message trace in a namespace", about: "goes to the topic as it is named, and has the user's names", run: tracedInNamespace},
 	}
 }
@@ -236,6 +239,67 @@ func tracedRecall(s *stand) {
 	s.hasSteps(a, trace, r.MessageID, fmt.Sprintf("Pub %s %s  Delay_Msg true", p.Group(), topic), fmt.Sprintf("Recall %s %s  true", p.Group(), topic))
 }
 
+func tracedFetcher(s *stand) {
+	trace, topic, a, group := s.topicOf(1), s.topic(), s.admin(), s.group()
+	p := s.producer(s.open())
+	ids := map[string]string{}
+	for _, body := range []string{"done", "again", "given up", "open"} {
+		ids[body] = s.send(p, message.New(topic, []byte(body), message.Key("k"))).MessageID
+	}
+	f := s.fetcher(s.open(rocketkit.WithMessageTrace(trace)), group, topic, consumer.Retry(retry.Levels(16)))
+	got := s.fetch(f, 4)
+	if err := errors.Join(f.Ack(got["done"]), f.Retry(time.Second, got["again"]), f.DeadLetter(got["given up"])); err != nil {
+		s.Fatal(err)
+	}
+	if err := f.Ack(s.fetch(f, 1)["again"]); err != nil {
+		s.Fatal(err)
+	}
+	if err := f.Stop(s.soon()); err != nil {
+		s.Fatal(err)
+	}
+	first := "SubBefore " + group + "  k 0"
+	after := func(outcome string) string { return "SubAfter " + group + "  k " + outcome }
+	s.hasSteps(a, trace, ids["done"], first, after("SUCCESS true"))
+	s.hasSteps(a, trace, ids["again"], first, after("FAILED false"), "SubBefore "+group+"  k 1", after("SUCCESS true"))
+	s.hasSteps(a, trace, ids["given up"], first, after("FAILED false"))
+	s.hasSteps(a, trace, ids["open"], first, after("RETURNNULL false"))
+}
+
+func tracedPulls(s *stand) {
+	trace, topic, a, group := s.topicOf(1), s.topicOf(1), s.admin(), s.group()
+	id := s.send(s.producer(s.open()), message.New(topic, []byte("x"))).MessageID
+	s.eventually("the message is counted", func() bool { return s.stored(topic, 0) == 1 })
+	p := s.puller(s.open(rocketkit.WithMessageTrace(trace)), group, consumer.Subscription{Topic: topic}, consumer.From(consumer.First))
+	queues, err := p.Queues(s.soon())
+	if err != nil || len(queues) != 1 {
+		s.Fatalf("queues %v, %v", queues, err)
+	}
+	s.pulled(p, queues[0], 32, consumer.PullFound, "x")
+	s.hasSteps(a, trace, id, "SubBefore "+group+"   0", "SubAfter "+group+"   SUCCESS true")
+}
+
+func tracedSimple(s *stand) {
+	trace, topic, a, group := s.topicOf(1), s.topicOf(1), s.admin(), s.group()
+	p := s.producer(s.open())
+	ids := map[string]string{}
+	for _, body := range []string{"done", "given up", "late"} {
+		ids[body] = s.send(p, message.New(topic, []byte(body))).MessageID
+	}
+	sc := s.simple(s.open(rocketkit.WithMessageTrace(trace)), group, consumer.Subscription{Topic: topic}, consumer.Invisible(5*time.Second))
+	got := s.received(sc, 3)
+	if err := errors.Join(sc.Ack(s.soon(), got["done"]), sc.DeadLetter(s.soon(), got["given up"])); err != nil {
+		s.Fatal(err)
+	}
+	if err := sc.Ack(s.soon(), s.received(sc, 1)["late"]); err != nil { // it has come again
+		s.Fatal(err)
+	}
+	first := "SubBefore " + group + "   0"
+	after := func(outcome string) string { return "SubAfter " + group + "   " + outcome }
+	s.hasSteps(a, trace, ids["done"], first, after("SUCCESS true"))
+	s.hasSteps(a, trace, ids["given up"], first, after("FAILED false"))
+	s.hasSteps(a, trace, ids["late"], first, after("TIME_OUT false"), "SubBefore "+group+"   1", after("SUCCESS true"))
+}
+
 func tracedInNamespace(s *stand) {
 	trace, topic, a := s.topicOf(1), s.topicIn(), s.admin()
 	c := s.openConfig(rocketkit.Config{NameServers: s.server.nameServers, Namespace: namespace},
@@ -254,7 +318,7 @@ func tracedInNamespace(s *stand) {
 // tracedRow has mqadmin read what rocketkit writes.
 func tracedRow() adminRow {
 	return adminRow{
-		name: "queryMsgTraceById of rocketkit", about: "what rocketkit writes of a message that one group consumes at the second try",
+		name: "queryMsgTraceById of rocketkit", about: "what rocketkit writes of a message that one group consumes at the second try and another fetches",
 		lines: []string{"queryMsgTraceById -i $id"}, sorted: true,
 		prepare: func(r *adminRun) {
 			c := r.open(rocketkit.WithMessageTrace(""))
@@ -275,18 +339,23 @@ func tracedRow() adminRow {
 			r.more = []string{"$id", r.send(p, message.New(r.topic, []byte("x"), message.Key("k"))).MessageID}
 			for <-tries == 0 {
 			}
+			f := r.fetcher(c, "f_"+r.name("row"), r.topic)
+			if err := f.Ack(r.fetch(f, 1)["x"]); err != nil {
+				r.Fatal(err)
+			}
 			a := r.admin()
 			r.ready = func() {
 				r.eventually("the trace is there", func() bool {
 					got, err := a.Trace(r.soon(), r.more[1], admin.Between{}, "")
-					return err == nil && len(got) == 5
+					return err == nil && len(got) == 7
 				})
 			}
 		},
-		masks: []mask{{`p_row\w+`, "$producer"}, {`\b\d+ms\b`, "TOOK"}, {`\b(\d+\.){3}\d+\b`, "HOST"}},
+		masks: []mask{{`p_row\w+`, "$producer"}, {`f_row\w+`, "$fetcher"}, {`\b\d+ms\b`, "TOOK"}, {`\b(\d+\.){3}\d+\b`, "HOST"}},
 		check: func(r *adminRun, out string) {
 			r.says(out, `^Pub p_row\w+ 127.0.0.1 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \d+ms success`,
-				`^Sub $group 127.0.0.1 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \d+ms failed`, `^Sub $group 127.0.0.1 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \d+ms success`)
+				`^Sub $group 127.0.0.1 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \d+ms failed`,
+				`^Sub f_row\w+ 127.0.0.1 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \d+ms success`, `^Sub $group 127.0.0.1 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d \d+ms success`)
 		},
 	}
 }

@@ -31,15 +31,22 @@ type Fetcher struct {
 	strict          bool // delays of retries are not rounded
 	closed          chan struct{}
 	tracer          *trace.Tracer
+	messages        *trace.MessageTracer
 	topic           string // "" for several
 	unwatch         func() // ends what the metrics know of it
 
 	mu      sync.Mutex // guards the following
 	waiting []task     // in the order in which they came
-	fetched map[*message.Delivery]task
+	fetched map[*message.Delivery]fetchedTask
 	more    chan struct{} // closed and replaced when messages come or the state changes
 	started bool
 	ending  bool // no more is fetched
+}
+
+// fetchedTask is a message that was handed out.
+type fetchedTask struct {
+	task
+	run *trace.Run // in the message trace; nil without one
 }
 
 // NewFetcher makes a fetcher of the topics. It heeds the options about the group, its
@@ -55,8 +62,8 @@ func NewFetcher(drv driver.Driver, group string, subs []Subscription, opts ...Gr
 	}
 	f := &Fetcher{
 		group: group, shutdownTimeout: a.opts.shutdownTimeout.or(defaultShutdownTimeout), closed: make(chan struct{}),
-		fetched: make(map[*message.Delivery]task), more: make(chan struct{}),
-		tracer: a.opts.tracer, topic: only(a.filters),
+		fetched: make(map[*message.Delivery]fetchedTask), more: make(chan struct{}),
+		tracer: a.opts.tracer, messages: a.opts.messages, topic: only(a.filters),
 	}
 	cfg := a.common(group, a.opts.from)
 	cfg.Topics = a.filters
@@ -157,7 +164,12 @@ func (f *Fetcher) take(n int) (ds []*message.Delivery, more <-chan struct{}, end
 			continue
 		}
 		ds = append(ds, w.d)
-		f.fetched[w.d] = w
+		out := fetchedTask{task: w}
+		if f.messages != nil {
+			run := f.messages.StartRun(f.group, w.d)
+			out.run = &run
+		}
+		f.fetched[w.d] = out
 	}
 	clear(f.waiting[:i])
 	if f.waiting = f.waiting[i:]; len(f.waiting) == 0 {
@@ -212,10 +224,12 @@ func (f *Fetcher) answer(v driver.Verdict, ds []*message.Delivery) error {
 			f.stir()
 		}
 		f.mu.Unlock()
-		switch {
-		case d == nil || !ok:
+		if d == nil || !ok {
 			errs = append(errs, fmt.Errorf("%w or was answered before: %s", ErrRevoked, identify(d)))
 			continue
+		}
+		w.traceAnswer(v)
+		switch {
 		case w.queue.Err() != nil:
 			errs = append(errs, fmt.Errorf("%w: %s", ErrRevoked, identify(d)))
 		default:
@@ -304,7 +318,8 @@ func (f *Fetcher) leave(ctx context.Context) error {
 	waiting := f.waiting
 	f.waiting = nil
 	for _, w := range f.fetched {
-		waiting = append(waiting, w)
+		waiting = append(waiting, w.task)
+		w.run.End(w.d, false, trace.EndedWithout)
 	}
 	clear(f.fetched)
 	select {

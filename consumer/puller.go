@@ -21,12 +21,13 @@ import (
 // Its methods may be called concurrently, but those about one queue should not be.
 // It holds nothing that must be closed.
 type Puller struct {
-	drv    driver.Puller
-	group  string
-	filter driver.TopicFilter
-	from   Position // of a group without an offset
-	wait   time.Duration
-	tracer *trace.Tracer
+	drv      driver.Puller
+	group    string
+	filter   driver.TopicFilter
+	from     Position // of a group without an offset
+	wait     time.Duration
+	tracer   *trace.Tracer
+	messages *trace.MessageTracer
 
 	mu        sync.Mutex // guards the following
 	positions map[message.Queue]int64
@@ -60,7 +61,7 @@ func NewPuller(drv driver.Driver, group string, sub Subscription, opts ...GroupO
 		return nil, cannot(drv, fmt.Sprintf("pull topic %q", sub.Topic))
 	}
 	return &Puller{
-		drv: pd, group: group, filter: a.filters[0], from: a.begin(), wait: a.pullWait(), tracer: a.opts.tracer,
+		drv: pd, group: group, filter: a.filters[0], from: a.begin(), wait: a.pullWait(), tracer: a.opts.tracer, messages: a.opts.messages,
 		positions: make(map[message.Queue]int64),
 	}, nil
 }
@@ -204,6 +205,7 @@ func (p *Puller) Pull(ctx context.Context, q message.Queue, n int) (Pulled, erro
 	if got.Status != PullOffsetIllegal {
 		p.move(q, max(offset, got.Next))
 	}
+	p.tracePulled(got.Messages)
 	return got, nil
 }
 

@@ -32,6 +32,7 @@ type SimpleConsumer struct {
 	retries   int
 	log       *slog.Logger
 	tracer    *trace.Tracer
+	runs      popRuns
 	turn      atomic.Uint64 // whom to ask first
 }
 
@@ -63,6 +64,7 @@ func NewSimpleConsumer(drv driver.Driver, group string, subs []Subscription, opt
 	return &SimpleConsumer{
 		drv: pd, group: group, filters: a.filters, from: a.opts.from, invisible: a.opts.invisible.or(defaultInvisible),
 		wait: a.pullWait(), retries: a.opts.policy().Retries(), log: a.logger(), tracer: a.opts.tracer,
+		runs: popRuns{tracer: a.opts.messages, group: group},
 	}, nil
 }
 
@@ -90,6 +92,7 @@ func (s *SimpleConsumer) Receive(ctx context.Context, n int) ([]*message.Deliver
 	began := time.Now()
 	ds, err := s.receive(ctx, n)
 	s.tracer.Receive(ctx, trace.Received{Began: began, Group: s.group, Topic: only(s.filters), Deliveries: ds, Err: err})
+	s.runs.begin(ds)
 	return ds, err
 }
 
@@ -216,6 +219,9 @@ func (s *SimpleConsumer) Ack(ctx context.Context, ds ...*message.Delivery) error
 		began := time.Now()
 		err := s.drv.AckPopped(ctx, d)
 		s.tracer.Ack(ctx, trace.Settled{Began: began, Group: s.group, Delivery: d, Err: err})
+		if err == nil {
+			s.runs.end(d, true)
+		}
 		return err
 	})
 }
@@ -226,12 +232,24 @@ func (s *SimpleConsumer) Extend(ctx context.Context, invisible time.Duration, ds
 	if err := checkInvisible(invisible); err != nil {
 		return fmt.Errorf("extend: %w", err)
 	}
-	return s.each(ds, func(d *message.Delivery) error { return s.drv.ExtendPopped(ctx, d, invisible) })
+	return s.each(ds, func(d *message.Delivery) error {
+		err := s.drv.ExtendPopped(ctx, d, invisible)
+		if err == nil {
+			s.runs.extended(d)
+		}
+		return err
+	})
 }
 
 // DeadLetter gives messages up: they go to the group's dead letters.
 func (s *SimpleConsumer) DeadLetter(ctx context.Context, ds ...*message.Delivery) error {
-	return s.each(ds, func(d *message.Delivery) error { return s.giveUp(ctx, d) })
+	return s.each(ds, func(d *message.Delivery) error {
+		err := s.giveUp(ctx, d)
+		if err == nil {
+			s.runs.end(d, false)
+		}
+		return err
+	})
 }
 
 // giveUp dead-letters a message.

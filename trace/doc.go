@@ -77,18 +77,25 @@
 //	                batch or of Linger; a half message
 //	EndTransaction  what was decided about a half message, by its producer or when asked
 //	Recall          a timer message that was called back, or that a broker refused to
-//	SubBefore       a run of a handler begins, for each of its messages
+//	SubBefore       a run of a handler begins, for each of its messages; Puller.Pull,
+//	                Fetcher.Fetch or SimpleConsumer.Receive hands a message out
 //	SubAfter        it has ended: SUCCESS (also retry.Skip), FAILED (an error), EXCEPTION (a
 //	                panic), TIME_OUT (the consume time-out is over, whatever it returned),
 //	                RETURNNULL (it ended its goroutine)
+//
+// A message that was asked for ends when it is answered: SUCCESS for Ack, FAILED for
+// DeadLetter and Fetcher.Retry, RETURNNULL for one without an answer when a Fetcher ends,
+// and TIME_OUT when a SimpleConsumer answers after Invisible, or receives again and has not
+// answered. What a Puller hands out is SUCCESS at once, as Java's DefaultLitePullConsumer
+// traces it, since nobody says what becomes of it.
 //
 // The records are byte for byte those of Java's client 5.4.0, which 4.9 writes too but for
 // Recall, and carry names without the namespace. Otherwise than Java's, the messages of a
 // batch have one each, found by their own ids, instead of one for all;
 // timer messages are of the type Delay_Msg; recalls need no further switch; and messages
 // without a region, which are those of 4.9 brokers and of batches, are traced when they are
-// consumed. A send without an answer, as every oneway one, has no record. Pullers, Fetchers and SimpleConsumers
-// write none, and neither do messages to the trace topic itself.
+// consumed. A send without an answer, as every oneway one, has no record, and neither have
+// messages to the trace topic itself.
 //
 // A record waits up to a second for others. One goroutine of the client sends them, by a
 // producer of its own in the group _INNER_TRACE_PRODUCER-rocketkit, with the client's

@@ -125,7 +125,8 @@ const (
 	EndedInFailure               // FAILED
 )
 
-// Run is a handler's run under way. The zero value is none.
+// Run is a handler's run under way, or what a program does with a message that it asked for.
+// nil and the zero value are none.
 type Run struct {
 	tracer  *MessageTracer
 	group   string
@@ -134,7 +135,7 @@ type Run struct {
 	of      int
 }
 
-// StartRun writes a SubBefore for each of the messages that a handler gets at once. The
+// StartRun writes a SubBefore for each of the messages that a handler or a program gets at once. The
 // caller writes what each came to with End.
 func (t *MessageTracer) StartRun(group string, ds ...*message.Delivery) Run {
 	if t == nil || len(ds) == 0 || t.skips(ds[0].Topic) {
@@ -157,7 +158,7 @@ func (t *MessageTracer) StartRun(group string, ds ...*message.Delivery) Run {
 // End writes the SubAfter of one of the run's messages; handled says that it is
 // acknowledged as such.
 func (r *Run) End(d *message.Delivery, handled bool, how Ending) {
-	if r.tracer == nil {
+	if r == nil || r.tracer == nil {
 		return
 	}
 	p := traceProperties(d)
