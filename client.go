@@ -120,7 +120,10 @@ func (c *Client) NewConsumer(mux *consumer.Mux, opts ...consumer.GroupOption) (*
 		if err != nil {
 			return nil, err
 		}
-		return made, pauseAsSaid(made, nil, pausedHandlers(cfg, group))
+		if err := pauseAsSaid(made, nil, pausedHandlers(cfg, group)); err != nil {
+			return nil, errors.Join(err, made.Stop(context.Background()))
+		}
+		return made, nil
 	}, func(made *consumer.Consumer, from, to *Config) error {
 		if err := made.Adjust(append(c.consumerOptions(to, group), opts...)...); err != nil {
 			return err

@@ -87,6 +87,7 @@ func (c *Client) consumerOptions(cfg *Config, group string) []consumer.GroupOpti
 		opts = append(opts, consumer.Retry(p))
 	}
 	add(cc.StrictRetryDelay, consumer.StrictRetryDelay())
+	add(cc.Model == "clustering", consumer.Clustering())
 	add(cc.Model == "broadcasting", consumer.Broadcast())
 	add(cc.Instance != "", consumer.Instance(cc.Instance))
 	add(cc.OffsetDir != "", consumer.OffsetDir(cc.OffsetDir))
@@ -138,12 +139,13 @@ func backoff(b config.Backoff) (p retry.Policy, ok bool) {
 	return retry.Exponential(retry.DefaultRetries, retry.Backoff{Base: b.Base, Factor: b.Factor, Max: b.Max, Jitter: b.Jitter}), true
 }
 
-// pausedHandlers are those that the configuration holds.
+// pausedHandlers are those that the configuration holds; of one that is disabled there is
+// nothing to hold.
 func pausedHandlers(cfg *Config, group string) []string {
 	cc, _ := cfg.ConsumerOf(group)
 	var names []string
 	for _, h := range cc.Handlers {
-		if h.Paused {
+		if disabled := h.Enabled != nil && !*h.Enabled; h.Paused && !disabled {
 			names = append(names, h.Name)
 		}
 	}

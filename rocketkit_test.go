@@ -362,11 +362,16 @@ func TestConsumersAreOrderedAndBroadcastAsConfigured(t *testing.T) {
 		{Group: "steps", Order: "queue", Suspend: 2 * time.Second},
 		{Group: "keys", Order: "sharding_key"},
 		{Group: "cache", Model: "broadcasting", Instance: "blue", OffsetDir: "/data"},
-		{Group: "plain", Model: "clustering"},
+		{Group: "plain", Model: "clustering", Handlers: []config.Handler{{Name: "dlq", Enabled: ptr(false), Paused: true}}},
 	}
 	c, a := open(t, cfg)
 	for _, group := range []string{"steps", "keys", "cache", "plain"} {
-		if _, err := c.NewConsumer(mux(group)); err != nil {
+		m := mux(group)
+		if group == "plain" { // whose configuration wins over the program
+			m = mux(group, consumer.Broadcast())
+			consumer.HandleDLQ(m, func(context.Context, *message.Delivery) error { return nil })
+		}
+		if _, err := c.NewConsumer(m); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -28,6 +28,12 @@ func Broadcast() GroupOption {
 	return groupOption(func(o *groupOptions) { o.broadcast = true })
 }
 
+// Clustering takes back a Broadcast that was given before: each message goes to one member
+// of the group, as it does by default.
+func Clustering() GroupOption {
+	return groupOption(func(o *groupOptions) { o.broadcast = false })
+}
+
 // Instance is the name by which a member of a Broadcast group finds its offsets again;
 // "DEFAULT" unless set, as with Apache's clients. Processes on one machine that broadcast
 // to the same group need a name each: the second by the same name does not start.
