@@ -2,13 +2,15 @@
 // consumers of an application, from a configuration and the application's handlers.
 //
 //	func inject(ctx context.Context, cfg rocketkit.Config, log *slog.Logger) (*app, func(), error) {
-//		panic(wire.Build(wireset.Set, pay.RocketMQSet, pay.NewService, options, muxes, newApp))
+//		panic(wire.Build(wireset.Set, pay.RocketMQSet, pay.NewService, clientOptions, groupOptions, muxes, newApp))
 //	}
 //
-//	func options() []rocketkit.Option            { return nil }
+//	func clientOptions() []rocketkit.Option            { return nil }
+//	func groupOptions() []consumer.GroupOption         { return nil } // of all consumers
 //	func muxes(l pay.ServiceListeners) []*consumer.Mux { … mux.Add(l...) … }
 //
-// RocketMQSet is what "rocketkit generate" writes for a package with annotated handlers.
+// RocketMQSet is what "rocketkit generate" writes for a package with annotated handlers and
+// a line //rocketmq:wire.
 // Nothing else in this module needs wire; without it the functions here are three lines
 // of Open, NewProducer and NewConsumer.
 package wireset
