@@ -326,7 +326,9 @@ func TestInFlightIsBounded(t *testing.T) {
 				s := newScript("a")
 				var now, most atomic.Int32
 				s.send = func(context.Context, message.Queue, []*driver.Outgoing) (driver.Receipt, error) {
-					most.Store(max(most.Load(), now.Add(1)))
+					n := now.Add(1)
+					for old := most.Load(); n > old && !most.CompareAndSwap(old, n); old = most.Load() {
+					}
 					<-time.After(time.Millisecond)
 					now.Add(-1)
 					return driver.Receipt{}, nil

@@ -297,14 +297,14 @@ func TestAMissingTopicIsNamedWithTheRemedy(t *testing.T) {
 	}, brokerlite.AutoCreateTopics(false))
 }
 
-// A broker that is restarted while messages flow: every callback comes, and
-// what was acknowledged before is acknowledged once.
-func TestManySendsThroughARestart(t *testing.T) {
+// A broker that is cut off while messages flow: every callback comes, and says stored or
+// not known, the latter of no more than were under way.
+func TestManySendsWhileABrokerIsCutOff(t *testing.T) {
 	t.Parallel()
 	inCluster(t, []string{"broker-a", "broker-b"}, func(t *testing.T, c *cluster) {
 		p := c.producer(producer.MaxInFlight(64))
 		c.warm(p)
-		var stored, unknown, other atomic.Int32
+		var stored, unknown atomic.Int32
 		const n = 2000
 		for i := range n {
 			if i == n/2 {
@@ -317,7 +317,6 @@ func TestManySendsThroughARestart(t *testing.T) {
 				case errors.Is(err, message.ErrOutcomeUnknown) && !message.SafeToRetry(err):
 					unknown.Add(1)
 				default:
-					other.Add(1)
 					t.Error(err)
 				}
 			})
@@ -326,7 +325,7 @@ func TestManySendsThroughARestart(t *testing.T) {
 			t.Error(err)
 		}
 		if s, u := stored.Load(), unknown.Load(); s+u != n || u > 64 {
-			t.Errorf("%d stored, %d unknown, %d otherwise, of %d", s, u, other.Load(), n)
+			t.Errorf("%d stored and %d unknown of %d", s, u, n)
 		}
 	})
 }
