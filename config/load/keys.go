@@ -109,17 +109,45 @@ func aliases() map[string]alias {
 	}
 }
 
-// foreign are rocketmq-spring's keys without a counterpart, and what to do.
+// foreign are rocketmq-spring's keys without a counterpart, and sections of them, and
+// what to do.
 func foreign() map[string]string {
-	const listed = "consumers are a list here: consumers: [{group: …}]"
-	return map[string]string{
+	const (
+		listed      = "consumers are a list here: consumers: [{group: …}]"
+		subscribed  = "topics are subscribed to in the program: in a handler's tags or a consumer.Subscription"
+		account     = "the client has one account: credentials: {access_key: …, secret_key: …}"
+		traced      = "the message trace is the client's: telemetry: {message_trace: true, message_trace_topic: …}"
+		namespaceV2 = "it has no counterpart here; use namespace, or remove it"
+		instance    = "instance names are unique by themselves; remove it"
+	)
+	all := map[string]string{
 		"access_channel":             "it has no counterpart here; remove it",
+		"producer.namespace_v2":      namespaceV2,
 		"producer.retry_next_server": "a retry always goes to another broker where there is one; remove it",
-		"producer.instance_name":     "instance names are unique by themselves; remove it",
-		"consumer":                   listed,
-		"pull_consumer":              listed,
-		"push_consumer":              listed,
+		"producer.instance_name":     instance,
 	}
+	for _, section := range []string{"consumer", "pull_consumer", "push_consumer"} {
+		for key, remedy := range map[string]string{
+			"":                        listed,
+			".namespace":              "the namespace is the client's: namespace: …",
+			".namespace_v2":           namespaceV2,
+			".topic":                  subscribed,
+			".selector_type":          subscribed,
+			".selector_expression":    subscribed,
+			".message_model":          "consumers are a list here: consumers: [{group: …, model: broadcasting}]",
+			".access_key":             account,
+			".secret_key":             account,
+			".pull_batch_size":        "consumers are a list here: consumers: [{group: …, pull_batch: …}]",
+			".enable_msg_trace":       traced,
+			".customized_trace_topic": traced,
+			".tls_enable":             "TLS is the client's: tls: {enabled: true}",
+			".instance_name":          instance,
+			".listeners":              "handlers are switched by name: consumers: [{group: …, handlers: [{name: …, enabled: false}]}]",
+		} {
+			all[section+key] = remedy
+		}
+	}
+	return all
 }
 
 // nearestPath is the known path that path most likely means: the one whose last

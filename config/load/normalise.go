@@ -243,8 +243,8 @@ func (n *normaliser) find(path string) (*schema, bool) {
 }
 
 func (n *normaliser) unknown(path, spelled string) error {
-	for known, remedy := range n.foreign {
-		if path == known || strings.HasPrefix(path, known+".") {
+	for known := path; known != ""; known = known[:max(0, strings.LastIndexByte(known, '.'))] {
+		if remedy, ok := n.foreign[known]; ok {
 			return fmt.Errorf("unknown key %q of rocketmq-spring: %s", spelled, remedy)
 		}
 	}
