@@ -1,6 +1,7 @@
 package archtest
 
 import (
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -102,6 +103,39 @@ func declares(t *testing.T, dir, test string) bool {
 		}
 	}
 	return false
+}
+
+// No page has Go that nothing compiles: README.md's runs here, docs/testing.md's is in
+// rocketkittest's tests, and the migration pages' is built by their own test.
+func TestNoPageHasGoThatIsNotCompiled(t *testing.T) {
+	t.Parallel()
+	root := filepath.Join("..", "..")
+	compiled := []string{"README.md", "docs/testing.md", "docs/" + springPage, "docs/" + clientgoPage}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != root && strings.HasPrefix(d.Name(), "."):
+			return fs.SkipDir // not the project's
+		case filepath.Ext(path) != ".md":
+			return nil
+		}
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		name, err := filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		if has := strings.Contains(string(text), "```go\n"); has != slices.Contains(compiled, filepath.ToSlash(name)) {
+			t.Errorf("%s: that it has Go is %v; have it compiled, and say here where", name, has)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // The program in README.md compiles, runs and receives what it sends.

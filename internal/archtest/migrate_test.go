@@ -5,6 +5,7 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,33 +15,96 @@ import (
 	"testing"
 
 	"github.com/rocketkit/rocketkit/config/load"
+	"github.com/rocketkit/rocketkit/internal/generate"
 )
 
-// The Go on the migration pages compiles: each block begins with the comment
-// "// rocketkit" or "// rocketmq-client-go", which says whose packages it means. A
-// block is what a file declares, or what stands in a function that knows the
-// variables of side.given.
-func TestTheGoOfTheMigrationPagesCompiles(t *testing.T) {
+// The Go of the pages compiles. On the migration pages each block begins with the comment
+// "// rocketkit" or "// rocketmq-client-go", which says whose packages it means; a block
+// is what a file declares, or what stands in a function that knows the variables of
+// side.given. Spans within the text are expressions.
+func TestTheGoOfThePagesCompiles(t *testing.T) {
 	t.Parallel()
-	root := filepath.Join("..", "..")
-	dir := t.TempDir()
-	build := []string{"build", "-o", os.DevNull}
-	for i, b := range blocks(t, root, "go") {
-		file := filepath.Join(dir, fmt.Sprintf("block%d.go", i))
-		if err := os.WriteFile(file, []byte(b.program(t)), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		build = append(build, file)
+	var programs []string
+	for _, b := range blocks(t, filepath.Join("..", ".."), "go") {
+		programs = append(programs, b.program(t))
 	}
-	if want := 36; len(build) < want {
-		t.Fatalf("%d blocks, want %d at least", len(build), want)
+	if want := 35; len(programs) < want {
+		t.Fatalf("%d blocks, want %d at least", len(programs), want)
 	}
-	cmd := exec.CommandContext(t.Context(), "go", append(build, shared(t, dir))...)
-	cmd.Dir = root // the module that the imports are of
-	if out, err := cmd.CombinedOutput(); err != nil {
-		t.Errorf("%v\n%s", err, out)
+	spans := pagesSpans(t)
+	if want := 200; len(spans) < want {
+		t.Errorf("%d spans, want %d at least", len(spans), want)
+	}
+	for _, problem := range goProblems(spans, build(t, append(programs, spanProgram(spans)))) {
+		t.Error(problem)
 	}
 }
+
+// pagesSpans are the spans of Go on the pages that speak of the API.
+func pagesSpans(t *testing.T) []span {
+	t.Helper()
+	var all []span
+	for _, name := range []string{"../README.md", "design.md", "errors.md", "faults.md", "protocol.md", "server.md", "../examples/README.md", "testing.md", springPage, clientgoPage} {
+		text, base := page(t, name), filepath.Base(name)
+		for _, r := range rows(base, text) {
+			code, _ := r.check() // what it says otherwise is said by the page's own test
+			all = append(all, code...)
+		}
+		if name == clientgoPage {
+			continue // its prose has the names of both sides
+		}
+		for _, s := range prose(base, text, "rocketkit") {
+			if s.isGo() {
+				all = append(all, s)
+			}
+		}
+	}
+	return all
+}
+
+// build compiles files as one package of a module of its own, with what "rocketkit
+// generate" writes for their directives, and returns what the compiler says.
+func build(t *testing.T, programs []string) string {
+	t.Helper()
+	root, err := filepath.Abs(filepath.Join("..", ".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name, text string) {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i, program := range append(programs, shared) {
+		write(fmt.Sprintf("program%d.go", i), program)
+	}
+	for _, name := range []string{"go.mod", "go.sum"} { // the same versions
+		text, err := os.ReadFile(filepath.Join(root, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		write(name, strings.Replace(string(text), "module "+module+"\n",
+			fmt.Sprintf("module pages\n\nrequire %s v0.0.0\n\nreplace %[1]s => %q\n", module, root), 1))
+	}
+	files, err := generate.Files(t.Context(), dir, ".")
+	if err != nil {
+		t.Error(err)
+	}
+	for _, f := range files {
+		write("rocketmq_gen.go", string(f.Want))
+	}
+	cmd := exec.CommandContext(t.Context(), "go", "build", "-gcflags=-e", ".")
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil && len(out) == 0 {
+		t.Fatal(err)
+	}
+	return string(out)
+}
+
+// shared is what the blocks of both sides may use.
+const shared = "package pages\n\ntype Payment struct{ Order string }\n\ntype Order = Payment\n\nfunc pay(order string) error { return nil }\n"
 
 // The YAML on the migration pages is read as it stands there.
 func TestTheConfigurationsOfTheMigrationPagesLoad(t *testing.T) {
@@ -98,28 +162,39 @@ type side struct {
 	given    []string          // variables
 }
 
-func sides() map[string]side {
-	const theirs = "github.com/apache/rocketmq-client-go/v2"
-	standard := map[string]string{"context": "context", "errors": "errors", "fmt": "fmt", "os": "os", "slog": "log/slog", "time": "time"}
+// standard are the packages that both sides may use.
+func standard() map[string]string {
+	return map[string]string{"context": "context", "errors": "errors", "fmt": "fmt", "math": "math", "os": "os", "slog": "log/slog", "sql": "database/sql", "testing": "testing", "time": "time"}
+}
+
+// ourSide is rocketkit's.
+func ourSide() side {
 	ours := map[string]string{
 		"rocketkit": module, "load": module + "/config/load", "clientgo": module + "/driver/clientgo", "native": module + "/driver/native",
-		"otel": "go.opentelemetry.io/otel",
+		"brokerlite": module + "/broker-lite", "otel": "go.opentelemetry.io/otel",
 	}
-	for _, name := range []string{"admin", "consumer", "producer", "message", "delay", "retry", "txn", "codec", "config", "driver", "trace"} {
+	for _, name := range []string{
+		"admin", "codec", "config", "consumer", "dedup", "delay", "dlq", "driver", "health", "message", "outbox", "producer", "retry", "rocketkittest", "trace", "txn", "wireset",
+	} {
 		ours[name] = module + "/" + name
 	}
+	maps.Copy(ours, standard())
+	return side{ours, []string{
+		"ctx context.Context", "client *rocketkit.Client", "p *producer.Producer", "mux *consumer.Mux", "m *message.Message",
+		"onPaid func(context.Context, Payment) error", "cfg rocketkit.Config", "err error",
+	}}
+}
+
+// sides are whose packages a block may mean, by its first line.
+func sides() map[string]side {
+	const theirs = "github.com/apache/rocketmq-client-go/v2"
 	client := map[string]string{"rocketmq": theirs}
 	for _, name := range []string{"consumer", "producer", "primitive"} {
 		client[name] = theirs + "/" + name
 	}
-	for name, path := range standard {
-		ours[name], client[name] = path, path
-	}
+	maps.Copy(client, standard())
 	return map[string]side{
-		"// rocketkit": {ours, []string{
-			"ctx context.Context", "client *rocketkit.Client", "p *producer.Producer", "mux *consumer.Mux", "m *message.Message",
-			"onPaid func(context.Context, Payment) error", "cfg rocketkit.Config", "err error",
-		}},
+		"// rocketkit": ourSide(),
 		"// rocketmq-client-go": {client, []string{
 			"ctx context.Context", "p rocketmq.Producer", "c rocketmq.PushConsumer", "m *primitive.Message", "err error",
 		}},
@@ -151,6 +226,11 @@ func (b block) program(t *testing.T) string {
 		}
 		body = "func _(" + strings.Join(given, ", ") + ") {\n" + body + used + "}\n"
 	}
+	return s.file(body)
+}
+
+// file puts the imports before what uses them.
+func (s side) file(body string) string {
 	imports := ""
 	for name, path := range s.packages {
 		if regexp.MustCompile(`\b` + name + `\.[A-Z]`).MatchString(body) {
@@ -191,15 +271,4 @@ func without(variables, names []string) []string {
 		name, _, _ := strings.Cut(g, " ")
 		return slices.Contains(names, name)
 	})
-}
-
-// shared writes what the blocks of both sides may use.
-func shared(t *testing.T, dir string) string {
-	t.Helper()
-	file := filepath.Join(dir, "shared.go")
-	const text = "package pages\n\ntype Payment struct{ Order string }\n\nfunc pay(order string) error { return nil }\n"
-	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return file
 }
