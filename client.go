@@ -40,8 +40,9 @@ type Client struct {
 
 	mu      sync.Mutex // guards the following
 	closing bool
-	now     *Config // as it was reloaded; what it points to is not changed
-	members []made  // in order
+	now     *Config  // as it was reloaded; what it points to is not changed
+	members []made   // in order
+	readers []reader // in order; some are gone
 }
 
 // member is a producer or consumer.

@@ -23,7 +23,11 @@ func (c *Client) NewPuller(group string, sub consumer.Subscription, opts ...cons
 	if err != nil {
 		return nil, err
 	}
-	return consumer.NewPuller(c.driver, group, sub, append(c.consumerOptions(cfg, group), opts...)...)
+	p, err := consumer.NewPuller(c.driver, group, sub, append(c.consumerOptions(cfg, group), opts...)...)
+	if err == nil {
+		remember(c, p, func(p *consumer.Puller, s *State) { s.Pullers = append(s.Pullers, p.State()) })
+	}
+	return p, err
 }
 
 // NewSimpleConsumer makes a consumer that receives messages one request at a time,
@@ -34,7 +38,11 @@ func (c *Client) NewSimpleConsumer(group string, subs []consumer.Subscription, o
 	if err != nil {
 		return nil, err
 	}
-	return consumer.NewSimpleConsumer(c.driver, group, subs, append(c.consumerOptions(cfg, group), opts...)...)
+	s, err := consumer.NewSimpleConsumer(c.driver, group, subs, append(c.consumerOptions(cfg, group), opts...)...)
+	if err == nil {
+		remember(c, s, func(m *consumer.SimpleConsumer, s *State) { s.SimpleConsumers = append(s.SimpleConsumers, m.State()) })
+	}
+	return s, err
 }
 
 // open is the configuration as it is now, and message.ErrClosed when the client is not

@@ -40,7 +40,8 @@ type Fetcher struct {
 	fetched map[*message.Delivery]fetchedTask
 	more    chan struct{} // closed and replaced when messages come or the state changes
 	started bool
-	ending  bool // no more is fetched
+	ending  bool      // no more is fetched
+	last    time.Time // when something was
 }
 
 // fetchedTask is a message that was handed out.
@@ -170,6 +171,9 @@ func (f *Fetcher) take(n int) (ds []*message.Delivery, more <-chan struct{}, end
 			out.run = &run
 		}
 		f.fetched[w.d] = out
+	}
+	if len(ds) > 0 {
+		f.last = time.Now()
 	}
 	clear(f.waiting[:i])
 	if f.waiting = f.waiting[i:]; len(f.waiting) == 0 {
@@ -322,9 +326,7 @@ func (f *Fetcher) leave(ctx context.Context) error {
 		w.run.End(w.d, false, trace.EndedWithout)
 	}
 	clear(f.fetched)
-	select {
-	case <-f.closed:
-	default:
+	if !isClosed(f.closed) {
 		close(f.closed)
 	}
 	f.mu.Unlock()

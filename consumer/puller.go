@@ -29,8 +29,11 @@ type Puller struct {
 	tracer   *trace.Tracer
 	messages *trace.MessageTracer
 
+	requests requests
+
 	mu        sync.Mutex // guards the following
 	positions map[message.Queue]int64
+	ends      map[message.Queue]int64 // as the last pulls told
 }
 
 // PullStatus is what came of a pull.
@@ -62,7 +65,7 @@ func NewPuller(drv driver.Driver, group string, sub Subscription, opts ...GroupO
 	}
 	return &Puller{
 		drv: pd, group: group, filter: a.filters[0], from: a.begin(), wait: a.pullWait(), tracer: a.opts.tracer, messages: a.opts.messages,
-		positions: make(map[message.Queue]int64),
+		positions: make(map[message.Queue]int64), ends: make(map[message.Queue]int64),
 	}, nil
 }
 
@@ -187,6 +190,12 @@ func (p *Puller) Pull(ctx context.Context, q message.Queue, n int) (Pulled, erro
 	if n < 1 || n > maxPullBatch {
 		return Pulled{}, fmt.Errorf("pull %d messages of queue %v: 1 to %d", n, q, maxPullBatch)
 	}
+	got, err := p.pull(ctx, q, n)
+	p.requests.note(ctx, err)
+	return got, err
+}
+
+func (p *Puller) pull(ctx context.Context, q message.Queue, n int) (Pulled, error) {
 	offset, ok := p.Position(q)
 	if !ok {
 		var err error
@@ -202,9 +211,11 @@ func (p *Puller) Pull(ctx context.Context, q message.Queue, n int) (Pulled, erro
 	if err != nil {
 		return Pulled{}, err
 	}
-	if got.Status != PullOffsetIllegal {
-		p.move(q, max(offset, got.Next))
+	p.mu.Lock()
+	if p.ends[q] = got.End; got.Status != PullOffsetIllegal {
+		p.positions[q] = max(offset, got.Next)
 	}
+	p.mu.Unlock()
 	p.tracePulled(got.Messages)
 	return got, nil
 }

@@ -33,6 +33,7 @@ type SimpleConsumer struct {
 	log       *slog.Logger
 	tracer    *trace.Tracer
 	runs      popRuns
+	requests  requests
 	turn      atomic.Uint64 // whom to ask first
 }
 
@@ -92,6 +93,7 @@ func (s *SimpleConsumer) Receive(ctx context.Context, n int) ([]*message.Deliver
 	began := time.Now()
 	ds, err := s.receive(ctx, n)
 	s.tracer.Receive(ctx, trace.Received{Began: began, Group: s.group, Topic: only(s.filters), Deliveries: ds, Err: err})
+	s.requests.note(ctx, err)
 	s.runs.begin(ds)
 	return ds, err
 }

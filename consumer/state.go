@@ -3,7 +3,6 @@ package consumer
 import (
 	"time"
 
-	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
 )
 
@@ -48,15 +47,10 @@ func (h HandlerState) Stuck() bool { return h.Overdue > 0 && h.Overdue >= h.Conc
 func (c *Consumer) State() State {
 	s := State{Group: c.group, Phase: c.phase()}
 	for _, sub := range c.subs {
-		if sh, ok := sub.(driver.Sharing); ok {
-			queues, err := sh.Assigned()
-			s.Queues = append(s.Queues, queues...)
-			if err != nil {
-				s.Trouble = err
-			}
-		}
-		for _, n := range lag(sub) {
-			s.Lag += n
+		queues, behind, trouble := shareOf(sub)
+		s.Queues, s.Lag = append(s.Queues, queues...), s.Lag+behind
+		if trouble != nil {
+			s.Trouble = trouble
 		}
 	}
 	now := time.Now()
@@ -67,10 +61,8 @@ func (c *Consumer) State() State {
 }
 
 func (c *Consumer) phase() string {
-	select {
-	case <-c.closed:
+	if isClosed(c.closed) {
 		return "ended"
-	default:
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

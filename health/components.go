@@ -29,6 +29,16 @@ func components(s rocketkit.State) []Component {
 			all = append(all, ofHandler(c.Group, h))
 		}
 	}
+	for _, f := range s.Fetchers {
+		all = append(all, ofFetcher(f))
+	}
+	for _, p := range s.Pullers {
+		all = append(all, ofRequests(fmt.Sprintf("puller %s of %s", p.Group, p.Topic), p.Last, p.Trouble,
+			fmt.Sprintf("%d queues, %d messages behind", p.Queues, p.Lag)))
+	}
+	for _, c := range s.SimpleConsumers {
+		all = append(all, ofRequests("simple consumer "+c.Group, c.Last, c.Trouble, ""))
+	}
 	return all
 }
 
@@ -89,19 +99,48 @@ func ofProducer(p producer.State) Component {
 }
 
 func ofConsumer(s consumer.State) Component {
-	problem := s.Trouble
-	switch s.Phase {
+	return ofMember("consumer "+s.Group, s.Phase, s.Trouble, fmt.Sprintf("%d queues, %d messages behind", len(s.Queues), s.Lag))
+}
+
+func ofFetcher(s consumer.FetcherState) Component {
+	return ofMember("fetcher "+s.Group, s.Phase, s.Trouble, fmt.Sprintf("%d queues, %d messages behind, %d waiting, %d without an answer, fetched %s",
+		len(s.Queues), s.Lag, s.Waiting, s.Fetched, since(s.Last)))
+}
+
+// ofMember is a member of a group.
+func ofMember(name, phase string, problem error, detail string) Component {
+	switch phase {
 	case "running":
 	case "new":
 		problem = errors.New("it was not started")
 	default:
-		problem = errors.New("it is " + s.Phase)
+		problem = errors.New("it is " + phase)
 	}
-	c := verdict("consumer "+s.Group, problem, fmt.Sprintf("%d queues, %d messages behind", len(s.Queues), s.Lag))
+	c := verdict(name, problem, detail)
 	// No member is mended by taking it away, and one that is not ready holds up the deploy
 	// that ends the difference.
 	c.Ready = c.Ready || errors.Is(problem, message.ErrSubscriptionsDiffer)
 	return c
+}
+
+// ofRequests is a consumer that makes requests when the program wants messages. That one
+// has failed makes nothing not ready: it may be the last for want of a probe that lets the
+// program make another.
+func ofRequests(name string, last time.Time, trouble error, detail string) Component {
+	if detail != "" {
+		detail += ", "
+	}
+	c := verdict(name, trouble, detail+"received "+since(last))
+	c.Ready = true
+	return c
+}
+
+// since is a moment, for people.
+func since(t time.Time) string {
+	if t.IsZero() {
+		return "nothing yet"
+	}
+	return "last at " + t.UTC().Format(time.RFC3339)
 }
 
 func ofHandler(group string, h consumer.HandlerState) Component {

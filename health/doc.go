@@ -17,9 +17,11 @@
 //   - the client is closing, or no name server answered when one was asked last;
 //   - none of the brokers of its topics can be reached;
 //   - the circuits of all brokers of a producer are open, or it has ended;
-//   - a consumer was not started or has ended, or could not share out its queues;
+//   - a consumer or fetcher was not started or has ended, or could not share out its queues;
 //   - what Live fails by.
 //
-// One broker of several that is down, a handler that is paused, and other members of a group
-// that have had different subscriptions for five minutes, are in the report and fail nothing.
+// One broker of several that is down, a handler that is paused, other members of a group
+// that have had different subscriptions for five minutes, and a Puller or SimpleConsumer
+// whose last request failed, are in the report and fail nothing: its next request comes
+// when the program asks for messages.
 package health

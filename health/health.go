@@ -36,7 +36,7 @@ type Report struct {
 	Components []Component `json:"components"`
 }
 
-// Component is one server, producer, consumer or handler.
+// Component is one server, producer, consumer of any kind or handler.
 type Component struct {
 	Name  string `json:"name"` // such as "consumer pay_group"
 	Live  bool   `json:"live"`
