@@ -44,7 +44,7 @@ func TestTheGoOfThePagesCompiles(t *testing.T) {
 func pagesSpans(t *testing.T) []span {
 	t.Helper()
 	var all []span
-	for _, name := range []string{"../README.md", "design.md", "errors.md", "faults.md", "protocol.md", "server.md", "../examples/README.md", "testing.md", springPage, clientgoPage} {
+	for _, name := range []string{"../README.md", "design.md", "errors.md", "faults.md", "conformance.md", "bench.md", "grafana/README.md", "../CONTRIBUTING.md", "protocol.md", "server.md", "../examples/README.md", "testing.md", springPage, clientgoPage} {
 		text, base := page(t, name), filepath.Base(name)
 		for _, r := range rows(base, text) {
 			code, _ := r.check() // what it says otherwise is said by the page's own test

@@ -123,11 +123,11 @@ func (s span) isGo() bool {
 	if err != nil {
 		return false
 	}
-	qualified := false
+	name := "" // behind the package or the variable
 	for {
 		switch e := expr.(type) {
 		case *ast.SelectorExpr:
-			expr, qualified = e.X, true
+			expr, name = e.X, e.Sel.Name
 		case *ast.CallExpr:
 			expr = e.Fun
 		case *ast.IndexExpr:
@@ -136,7 +136,7 @@ func (s span) isGo() bool {
 			expr = e.Type
 		case *ast.Ident:
 			_, isPackage := ourSide().packages[e.Name]
-			return qualified && (isPackage || slices.ContainsFunc(s.given(), func(g string) bool {
+			return ast.IsExported(name) && (isPackage || slices.ContainsFunc(s.given(), func(g string) bool {
 				return strings.HasPrefix(g, e.Name+" ")
 			}))
 		default:
