@@ -189,20 +189,35 @@ func (e *explained) Error() string { return e.text }
 
 func (e *explained) Unwrap() error { return e.err }
 
+// nameOf is the topic or group that a command is for: its argument, or the flag.
+func nameOf(cmd *cobra.Command, what, want string, args []string, flag string) (string, error) {
+	name := flag
+	if len(args) > 0 {
+		if name != "" && name != args[0] {
+			return "", usageError(cmd, fmt.Errorf("two %ss, %q and %q: want one", what, args[0], name))
+		}
+		name = args[0]
+	}
+	if strings.TrimSpace(name) == "" {
+		return "", usageError(cmd, fmt.Errorf("no %s is named: want %s", what, want))
+	}
+	return name, nil
+}
+
 // topicOf is the topic that a command is for, from its argument or -t.
 func topicOf(cmd *cobra.Command, args []string, flag string) (string, error) {
-	topic := flag
-	if len(args) > 0 {
-		if topic != "" && topic != args[0] {
-			return "", usageError(cmd, fmt.Errorf("two topics, %q and %q: want one", args[0], topic))
-		}
-		topic = args[0]
-	}
-	if strings.TrimSpace(topic) == "" {
-		return "", usageError(cmd, errors.New("no topic is named: want -t <topic>"))
-	}
-	if err := message.CheckTopic(topic); err != nil {
+	topic, err := nameOf(cmd, "topic", "-t <topic>", args, flag)
+	if err != nil {
 		return "", err
 	}
-	return topic, nil
+	return topic, message.CheckTopic(topic)
+}
+
+// groupOf is the consumer group that a command is for, from its argument or -g.
+func groupOf(cmd *cobra.Command, args []string, flag string) (string, error) {
+	group, err := nameOf(cmd, "consumer group", "-g <group>", args, flag)
+	if err != nil {
+		return "", err
+	}
+	return group, message.CheckGroup(group)
 }

@@ -62,11 +62,10 @@ func (f *consumeFlags) validate(cmd *cobra.Command) error {
 	if f.topic, err = topicOf(cmd, nil, f.topic); err != nil {
 		return err
 	}
+	if f.group, err = groupOf(cmd, nil, f.group); err != nil {
+		return err
+	}
 	switch {
-	case f.group == "":
-		err = errors.New("no consumer group is named: want -g <group>")
-	case message.CheckGroup(f.group) != nil:
-		err = message.CheckGroup(f.group)
 	case f.from != "first" && f.from != "last":
 		err = fmt.Errorf("--from %q: want first or last", f.from)
 	case f.max < 0:

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"text/tabwriter"
 
@@ -10,7 +9,6 @@ import (
 
 	"github.com/rocketkit/rocketkit"
 	"github.com/rocketkit/rocketkit/dlq"
-	"github.com/rocketkit/rocketkit/message"
 )
 
 const timeLayout = "2006-01-02 15:04:05"
@@ -51,21 +49,6 @@ func newDLQList(conn *connection) *cobra.Command {
 			})
 		},
 	}
-}
-
-// groupOf is the group that a command is for: its argument, or the flag -g.
-func groupOf(cmd *cobra.Command, args []string, flag string) (string, error) {
-	group := flag
-	if len(args) > 0 {
-		if group != "" && group != args[0] {
-			return "", usageError(cmd, fmt.Errorf("two groups, %q and %q: want one", args[0], group))
-		}
-		group = args[0]
-	}
-	if group == "" {
-		return "", usageError(cmd, errors.New("no consumer group is named: want -g <group>"))
-	}
-	return group, message.CheckGroup(group)
 }
 
 func newDLQShow(conn *connection) *cobra.Command {

@@ -82,7 +82,7 @@ func TestMistakesAreSaidInOneLineWithTheWayOut(t *testing.T) {
 		"no timer":           {old, []string{"send", "-t", "a", "--body", "x", "--delay", "7s"}, []string{"not supported", "timerWheelEnable"}},
 		"producer group":     {strict, []string{"send", "-t", "a", "--body", "x", "-g", "a b"}, []string{"invalid group"}},
 		"no dead group":      {strict, []string{"dlq", "show"}, []string{"want -g <group>"}},
-		"two dead groups":    {strict, []string{"dlq", "redrive", "a", "-g", "b"}, []string{"two groups"}},
+		"two dead groups":    {strict, []string{"dlq", "redrive", "a", "-g", "b"}, []string{"two consumer groups"}},
 		"no group":           {strict, []string{"consume", "-t", "a"}, []string{"want -g <group>"}},
 		"consumer group":     {strict, []string{"consume", "-t", "a", "-g", "a b"}, []string{`"a b"`}},
 		"from":               {strict, []string{"consume", "-t", "a", "-g", "g", "--from", "middle"}, []string{"want first or last"}},

@@ -128,31 +128,39 @@ func newTopicList(conn *connection) *cobra.Command {
 	}
 }
 
-func newTopicRoute(conn *connection) *cobra.Command {
-	var topic string
-	var asJSON bool
+// forTopic is a command about one topic.
+func forTopic(conn *connection, use, short string, run func(ctx context.Context, a *admin.Client, topic string, out io.Writer) error) *cobra.Command {
+	var flag string
 	cmd := &cobra.Command{
-		Use:   "route <topic>",
-		Short: "Show where a topic's queues are, as mqadmin topicRoute does",
+		Use:   use + " <topic>",
+		Short: short,
 		Args:  upTo(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			topic, err := topicOf(cmd, args, topic)
+			topic, err := topicOf(cmd, args, flag)
 			if err != nil {
 				return err
 			}
 			return conn.administer(cmd, func(ctx context.Context, a *admin.Client) error {
-				route, err := a.Route(ctx, topic)
-				if err != nil {
-					return err
-				}
-				if asJSON {
-					return printRouteJSON(cmd.OutOrStdout(), route)
-				}
-				return printRoute(cmd.OutOrStdout(), route)
+				return run(ctx, a, topic, cmd.OutOrStdout())
 			})
 		},
 	}
-	cmd.Flags().StringVarP(&topic, "topic", "t", "", "the topic")
+	cmd.Flags().StringVarP(&flag, "topic", "t", "", "the topic")
+	return cmd
+}
+
+func newTopicRoute(conn *connection) *cobra.Command {
+	var asJSON bool
+	cmd := forTopic(conn, "route", "Show where a topic's queues are, as mqadmin topicRoute does", func(ctx context.Context, a *admin.Client, topic string, out io.Writer) error {
+		route, err := a.Route(ctx, topic)
+		switch {
+		case err != nil:
+			return err
+		case asJSON:
+			return printRouteJSON(out, route)
+		}
+		return printRoute(out, route)
+	})
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print the route as JSON")
 	return cmd
 }
@@ -186,27 +194,13 @@ func printRoute(out io.Writer, brokers []admin.TopicBroker) error {
 }
 
 func newTopicStatus(conn *connection) *cobra.Command {
-	var topic string
-	cmd := &cobra.Command{
-		Use:   "status <topic>",
-		Short: "Show what a topic's queues hold, as mqadmin topicStatus does",
-		Args:  upTo(1),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			topic, err := topicOf(cmd, args, topic)
-			if err != nil {
-				return err
-			}
-			return conn.administer(cmd, func(ctx context.Context, a *admin.Client) error {
-				state, err := a.DescribeTopic(ctx, topic)
-				if err != nil {
-					return err
-				}
-				return printStatus(cmd.OutOrStdout(), state)
-			})
-		},
-	}
-	cmd.Flags().StringVarP(&topic, "topic", "t", "", "the topic")
-	return cmd
+	return forTopic(conn, "status", "Show what a topic's queues hold, as mqadmin topicStatus does", func(ctx context.Context, a *admin.Client, topic string, out io.Writer) error {
+		state, err := a.DescribeTopic(ctx, topic)
+		if err != nil {
+			return err
+		}
+		return printStatus(out, state)
+	})
 }
 
 // printStatus has mqadmin's columns, and the number of messages.

@@ -13,11 +13,12 @@
 //	//rocketmq:wire
 //
 // The keys of listeners and dead letters are those of consumer.Bind's tags. The topics of
-// transactions may have placeholders, too; their constructor takes txn.Placeholders then. A
-// check takes the message or its value. A package
-// gets one file, rocketmq_gen.go, with a constructor of consumer.Listener values for
-// each type that has such methods, one for the package's functions, one for each type's
-// kinds of transactions, and, where it asks by //rocketmq:wire, their provider set.
+// transactions may have placeholders, too; their constructor takes txn.Placeholders then,
+// and google/wire wants a []txn.KindOption. A check takes the message or its value.
+//
+// A package gets one file, rocketmq_gen.go, with a constructor of consumer.Listener values
+// for each type that has such methods, one for the package's functions, one for each
+// type's kinds of transactions, and, where it asks by //rocketmq:wire, their provider set.
 //
 // The file is left out when a package is read, since what it declares follows from the
 // rest: a package that does not compile without it, or because of it, is read as well.
