@@ -31,7 +31,7 @@ type batchCall struct {
 // with one, and settles each exactly once. All are of one queue.
 func (h *handler) processBatch(ts []task, s *slot) {
 	queue := ts[0].queue
-	if queue.Err() != nil || h.pace.Pass(queue, len(ts), nil, nil) != nil {
+	if queue.Err() != nil {
 		for _, t := range ts {
 			t.settler.Settle(t.d, driver.Verdict{}) // revoked while it waited
 		}

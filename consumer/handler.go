@@ -56,10 +56,6 @@ func (h *handler) process(t *task, s *slot) {
 		t.settler.Settle(t.d, driver.Verdict{}) // revoked while it waited
 		return
 	}
-	if h.pace.Pass(t.queue, 1, nil, nil) != nil {
-		t.settler.Settle(t.d, driver.Verdict{}) // revoked meanwhile: its ctx has no deadline
-		return
-	}
 	c := h.runner.newCall(t.queue, t.d, time.Now(), h.timeout)
 	b := c.base()
 	s.call.Store(b)

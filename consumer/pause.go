@@ -84,6 +84,41 @@ func (p *pool) proceed() {
 	}
 }
 
+// awaitTurn waits until the rate lets n messages of a queue begin and no pause holds them
+// that has come meanwhile, or until the queue is revoked, which its ctx tells.
+func (p *pool) awaitTurn(queue context.Context, n int) {
+	if p.handler.pace.PerSecond() == 0 {
+		return
+	}
+	p.mu.Lock()
+	p.turns += n
+	p.mu.Unlock()
+	for queue.Err() == nil && p.handler.pace.Pass(queue, n, nil, nil) == nil && p.awaitPause(queue) {
+	}
+	p.mu.Lock()
+	p.turns -= n
+	p.mu.Unlock()
+}
+
+// awaitPause waits for the end of a pause, and reports whether there was one: then the
+// turn is over.
+func (p *pool) awaitPause(queue context.Context) (waited bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.paused() {
+		return false
+	}
+	defer context.AfterFunc(queue, func() {
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.work.Broadcast()
+	})()
+	for p.paused() && queue.Err() == nil {
+		p.work.Wait()
+	}
+	return true
+}
+
 // unpause ends a pause for good: what waits is to be handled, or given back.
 func (p *pool) unpause() {
 	p.mu.Lock()

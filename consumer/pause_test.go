@@ -200,3 +200,57 @@ func TestAShortPauseOfAKillSwitchEnds(t *testing.T) {
 		}
 	}
 }
+
+// What waits for its turn waits for the end of a pause, too, and is counted as waiting.
+func TestWhatWaitsForItsTurnHeedsAPause(t *testing.T) {
+	t.Parallel()
+	for name, register := range map[string]func(m *consumer.Mux, calls *atomic.Int64){
+		"single": func(m *consumer.Mux, calls *atomic.Int64) {
+			count(m, "orders", "orders", calls, nil, consumer.RateLimit(1), consumer.Concurrency(4))
+		},
+		"batches": func(m *consumer.Mux, calls *atomic.Int64) {
+			consumer.HandleBatchRaw(m, "orders", func(context.Context, *consumer.Batch[*message.Delivery]) error { calls.Add(1); return nil },
+				consumer.RateLimit(1), consumer.Concurrency(4), consumer.BatchSize(1))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				var calls atomic.Int64
+				m := consumer.NewMux("pay")
+				register(m, &calls)
+				drv := newScripted()
+				c := start(t, drv, m)
+				q := drv.sub(t, "pay").assign()
+				for range 10 {
+					q.deliver(msg("1", "orders", "", "x"))
+				}
+				handled := func(want int64, waiting int) {
+					t.Helper()
+					synctest.Wait()
+					if n, h := calls.Load(), c.State().Handlers[0]; n != want || h.Waiting != waiting {
+						t.Errorf("%d were handled and %d wait, want %d and %d", n, h.Waiting, want, waiting)
+					}
+				}
+				handled(1, 9)
+				if err := c.Pause(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				handled(1, 9)
+				if err := c.Resume(); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(3500 * time.Millisecond)
+				handled(5, 5) // one at once, since the rate was not used for a minute
+				if err := c.Pause(); err != nil {
+					t.Fatal(err)
+				}
+				if err := c.Drain(t.Context()); err != nil { // which ends the pause
+					t.Error(err)
+				}
+				handled(10, 0)
+			})
+		})
+	}
+}

@@ -32,6 +32,7 @@ type pool struct {
 	ring   []task     // its length is 0 or a power of two
 	head   int
 	n      int
+	turns  int  // messages that a worker has taken, and that wait for their turn
 	idle   int  // workers that wait
 	waking bool // one is on its way to the queue and will wake the next
 	slots  []*slot
@@ -120,6 +121,7 @@ func (p *pool) run(s *slot) {
 	}
 	var t task
 	for fresh := true; p.take(&t, fresh); fresh = false {
+		p.awaitTurn(t.queue, 1)
 		p.handler.process(&t, s)
 	}
 }
@@ -131,6 +133,7 @@ func (p *pool) runBatches(s *slot) {
 		if room = p.takeBatch(room[:0], fresh); len(room) == 0 {
 			return
 		}
+		p.awaitTurn(room[0].queue, len(room))
 		p.handler.processBatch(room, s)
 		clear(room) // an idle worker keeps no message alive
 	}

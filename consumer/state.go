@@ -74,7 +74,7 @@ func (p *pool) state(now time.Time) HandlerState {
 	s := HandlerState{Name: h.name, Disabled: h.disabled, RateLimit: h.pace.PerSecond()}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s.Paused, s.Killed, s.Concurrency, s.Waiting = p.held, p.killed, p.most, p.n
+	s.Paused, s.Killed, s.Concurrency, s.Waiting = p.held, p.killed, p.most, p.n+p.turns
 	for _, slot := range p.slots {
 		if c := slot.call.Load(); c != nil {
 			took := now.Sub(c.start)

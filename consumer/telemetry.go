@@ -62,7 +62,7 @@ func (c *Consumer) watch(group string, sub driver.Subscription) {
 func (p *pool) unsettled() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	n := p.n
+	n := p.n + p.turns
 	for _, s := range p.slots {
 		if c := s.call.Load(); c != nil {
 			n += max(1, int(c.batch))
