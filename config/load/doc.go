@@ -3,13 +3,14 @@
 //
 // The file is YAML, TOML, JSON or Java properties, by its extension. Its keys
 // are those of config.Config, at the top or under "rocketmq", where other
-// applications' sections may stand beside; kebab-case and the names of
+// applications' sections may stand beside; kebab-case, camelCase and the names of
 // rocketmq-spring (name-server, producer.send-message-timeout in ms, …) are
 // accepted. An unknown key is an error that names the nearest known one.
 //
 // Variables ROCKETMQ_ and a key's path in capitals win over the file:
 // ROCKETMQ_PRODUCER_SEND_TIMEOUT=5s, ROCKETMQ_NAME_SERVERS="a:9876;b:9876",
-// ROCKETMQ_CONSUMERS_0_CONCURRENCY=32. Empty ones count as not set. Apache's
+// ROCKETMQ_CONSUMERS_0_CONCURRENCY=32, or as Spring has them, without the hyphens,
+// ROCKETMQ_PRODUCER_SENDTIMEOUT=5s. Empty ones count as not set. Apache's
 // NAMESRV_ADDR gives the name servers when nothing else does. Variables that are
 // no keys are left alone, since others use the prefix too, unless one is nearly
 // a key: that is a slip, and an error.

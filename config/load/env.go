@@ -73,6 +73,11 @@ func (f *form) variables() map[string]variable {
 	for from, a := range f.aliases {
 		all[variableName(from)] = variable(a)
 	}
+	for camel, key := range f.java { // Spring's variables have no hyphens
+		if v, ok := all[variableName(key)]; ok {
+			all[variableName(camel)] = v
+		}
+	}
 	return all
 }
 

@@ -1,8 +1,10 @@
 package load
 
 import (
+	"iter"
 	"maps"
 	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -149,6 +151,34 @@ func foreign() map[string]string {
 	}
 	return all
 }
+
+// inCamelCase are the form's keys as they are read where a file has them in Java's
+// spelling, which Spring takes too: viper puts all in small letters.
+func (f *form) inCamelCase() map[string]string {
+	all := map[string]string{}
+	for _, keys := range []iter.Seq[string]{slices.Values(f.paths), maps.Keys(f.aliases), maps.Keys(f.foreign)} {
+		for key := range keys {
+			all[strings.ReplaceAll(key, "_", "")] = key
+		}
+	}
+	return all
+}
+
+// snakeCase is the key that a path in camel case stands for, or the path itself.
+func (f *form) snakeCase(path string) string {
+	pattern := index.ReplaceAllString(path, "[]")
+	key, ok := f.java[pattern]
+	if !ok {
+		return path
+	}
+	for _, at := range index.FindAllString(path, -1) {
+		key = strings.Replace(key, "[]", at, 1)
+	}
+	return key
+}
+
+// index is an element's in a path.
+var index = regexp.MustCompile(`\[\d+\]`)
 
 // nearestPath is the known path that path most likely means: the one whose last
 // name is nearest, and among those the one that is nearest as a whole.

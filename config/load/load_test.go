@@ -300,6 +300,40 @@ func TestTheProcessesEnvironmentIsTheDefault(t *testing.T) {
 	}
 }
 
+// The file is that of rocketmq-spring's sample of a producer, with more keys in the
+// spelling of Java, which Spring takes as well, and in that of its variables.
+func TestKeysInCamelCaseAreTheSame(t *testing.T) {
+	t.Parallel()
+	got, err := load.Load(load.Data("application.properties", "properties", []byte(`
+rocketmq.name-server=localhost:9876
+rocketmq.producer.group=my-group1
+rocketmq.producer.sendMessageTimeout=300000
+rocketmq.producer.enableMsgTrace=true
+rocketmq.producer.maxInFlight=7
+rocketmq.consumers[0].group=readers
+rocketmq.consumers[0].maxRetries=3
+rocketmq.consumers[0].handlers[0].name=paid
+rocketmq.consumers[0].handlers[0].killSwitch.enabled=true
+
+# properties used in the application
+demo.rocketmq.topic=string-topic
+demo.rocketmq.orderTopic=order-paid-topic
+`)), load.Environ([]string{"ROCKETMQ_PRODUCER_COMPRESSMESSAGEBODYTHRESHOLD=4096", "ROCKETMQ_CONSUMERS_0_PULLBATCH=9"}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Config{
+		NameServers: []string{"localhost:9876"},
+		Producer:    config.Producer{Group: "my-group1", SendTimeout: 5 * time.Minute, MaxInFlight: 7, CompressOver: 4 << 10},
+		Consumers: []config.Consumer{{Group: "readers", MaxRetries: ptr(3), PullBatch: 9,
+			Handlers: []config.Handler{{Name: "paid", KillSwitch: config.KillSwitch{Enabled: true}}}}},
+		Telemetry: config.Telemetry{MessageTrace: ptr(true)},
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
 func TestMistakesAreNamed(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -318,6 +352,8 @@ func TestMistakesAreNamed(t *testing.T) {
 		"spring's account":       {yaml: "rocketmq: {consumer: {access-key: ak}}", want: []string{`"rocketmq.consumer.access-key" of rocketmq-spring`, "credentials: {access_key"}},
 		"spring's listeners":     {yaml: "consumer: {listeners: {g: {t: false}}}", want: []string{`"consumer.listeners.g.t" of rocketmq-spring`, "enabled: false"}},
 		"spring's new namespace": {yaml: "producer: {namespace-v2: ns}", want: []string{"rocketmq-spring", "use namespace"}},
+		"spring's, in Java":      {yaml: "rocketmq: {pullConsumer: {accessKey: ak, group: x}, accessChannel: LOCAL}", want: []string{"credentials: {access_key", "consumers: [{group", "remove it"}},
+		"two cases":              {yaml: "producer: {sendTimeout: 1s, send_timeout: 2s}", want: []string{"send_timeout", "different"}},
 		"no section of ours":     {yaml: "server: {port: 1}\nspring: {application: {name: a}}", want: []string{`"server.port"; where`, `"spring.application.name"; where`, `a section "rocketmq"`}},
 		"a placeholder":          {yaml: "producer: {group: '${APP:pay}-group'}", want: []string{`"producer.group" has a placeholder`, "set ROCKETMQ_PRODUCER_GROUP"}},
 		"placeholders in lists":  {yaml: "rocketmq: {name-server: ['${NS}'], consumers: [{group: '${G}'}]}", want: []string{`"rocketmq.name-server" has a`, "set ROCKETMQ_NAME_SERVERS", "set ROCKETMQ_CONSUMERS_0_GROUP"}},

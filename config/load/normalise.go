@@ -170,7 +170,7 @@ type normaliser struct {
 
 // add takes one leaf.
 func (n *normaliser) add(e entry) {
-	path, v := e.path, e.v
+	path, v := n.snakeCase(e.path), e.v
 	if a, ok := n.aliases[path]; ok {
 		path = a.to
 		if a.millis {
@@ -244,7 +244,7 @@ func (n *normaliser) find(path string) (*schema, bool) {
 
 func (n *normaliser) unknown(path, spelled string) error {
 	for known := path; known != ""; known = known[:max(0, strings.LastIndexByte(known, '.'))] {
-		if remedy, ok := n.foreign[known]; ok {
+		if remedy, ok := n.foreign[n.snakeCase(known)]; ok {
 			return fmt.Errorf("unknown key %q of rocketmq-spring: %s", spelled, remedy)
 		}
 	}

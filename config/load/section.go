@@ -155,6 +155,7 @@ type form struct {
 	paths   []string // of all leaves
 	aliases map[string]alias
 	foreign map[string]string
+	java    map[string]string // keys by what is left of them in camel case
 }
 
 // forms are the client's, which is the first, and those of the application's sections.
@@ -166,6 +167,7 @@ func (s *sources) forms() []*form {
 	for _, f := range all {
 		f.paths = f.schema.paths("")
 	}
+	all[0].java = all[0].inCamelCase()
 	return all
 }
 

@@ -177,6 +177,18 @@ func loaded(tree map[string]any) (config.Config, error) {
 	return load.Load(load.Data("application.yml", "yaml", text), load.Environ(nil))
 }
 
+// loadedKey reads a key of rocketmq-spring.
+func loadedKey(key string, value any) (config.Config, error) {
+	tree := map[string]any{}
+	put(tree, strings.TrimPrefix(key, "rocketmq."), value)
+	return loaded(tree)
+}
+
+// camel is a key in the spelling of Java's fields.
+func camel(key string) string {
+	return regexp.MustCompile(`-[a-z0-9]`).ReplaceAllStringFunc(key, func(s string) string { return strings.ToUpper(s[1:]) })
+}
+
 // leaves are the values of a configuration that are set, by the paths of their keys.
 func leaves(cfg config.Config) map[string]any {
 	all := map[string]any{}

@@ -153,9 +153,11 @@ func (r row) property(n springName) []string {
 	if sample == nil {
 		sample = map[string]any{"group": map[string]any{"topic": false}}
 	}
-	tree := map[string]any{}
-	put(tree, strings.TrimPrefix(n.name, "rocketmq."), sample)
-	cfg, err := loaded(tree)
+	cfg, err := loadedKey(n.name, sample)
+	inJava, errInJava := loadedKey(camel(n.name), sample)
+	if fmt.Sprint(leaves(cfg)) != fmt.Sprint(leaves(inJava)) || (err == nil) != (errInJava == nil) {
+		return []string{r.problem("%s in camel case: %v, %v", n.name, leaves(inJava), errInJava)}
+	}
 	if err != nil {
 		advice := regexp.MustCompile(`\*([^*]+)\*`).FindStringSubmatch(r.last())
 		if advice == nil || !strings.HasSuffix(err.Error(), `of rocketmq-spring: `+advice[1]) || strings.Contains(r.last(), taken) {
