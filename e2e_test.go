@@ -83,7 +83,8 @@ func (in *inbox) none() {
 // for network and disk, and virtual time.
 type cluster struct {
 	*brokerlite.Broker
-	t *testing.T
+	t      *testing.T
+	driver rocketkit.Option // of its clients; nil for the native one, on its network
 }
 
 // inCluster runs f in a bubble with a server.
@@ -101,14 +102,18 @@ func inCluster(t *testing.T, f func(*testing.T, cluster), opts ...brokerlite.Opt
 				t.Error(err)
 			}
 		})
-		f(t, cluster{b, t})
+		f(t, cluster{b, t, nil})
 	})
 }
 
 // connect opens a client that ends with the test.
 func (s cluster) connect(opts ...rocketkit.Option) *rocketkit.Client {
 	s.t.Helper()
-	c, err := rocketkit.Open(s.t.Context(), rocketkit.Config{NameServers: []string{s.NameServer()}}, append(opts, rocketkit.WithDial(s.Dial))...)
+	reach := s.driver
+	if reach == nil {
+		reach = rocketkit.WithDial(s.Dial)
+	}
+	c, err := rocketkit.Open(s.t.Context(), rocketkit.Config{NameServers: []string{s.NameServer()}}, append(opts, reach)...)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -21,11 +21,19 @@ import (
 	"github.com/rocketkit/rocketkit/config"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/driver/clientgo"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/producer"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	clientgo.UseLogger(slog.New(slog.DiscardHandler))
+	var leaks []goleak.Option
+	for _, f := range clientgo.LeakedFunctions() {
+		leaks = append(leaks, goleak.IgnoreAnyFunction(f))
+	}
+	goleak.VerifyTestMain(m, leaks...)
+}
 
 func ptr[T any](v T) *T { return &v }
 

@@ -33,7 +33,8 @@
 // goes by the same rules. All others are children of the ctx that the method was given.
 // Messages that wait in memory have no spans, and acknowledgements of a Consumer or Fetcher
 // neither: they are no requests, but offsets that are committed every 5 s.
-// driver/clientgo makes no nack spans, since rocketmq-client-go sends messages back by itself.
+// driver/clientgo makes no nack spans, since rocketmq-client-go sends messages back by itself,
+// and knows no client id and not which address has refused a send.
 //
 // error.type is the broker's code by name, such as SYSTEM_BUSY, else _OTHER. Of a retried
 // message nobody knows any more whether it was delayed, so that

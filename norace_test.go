@@ -1,0 +1,5 @@
+//go:build !race
+
+package rocketkit_test
+
+const raceDetector = false
