@@ -55,7 +55,16 @@ func (s span) bind() string {
 	return ""
 }
 
-// setting is a key with its value.
+// directive has the tags in the form that stands above a function.
+func (s span) directive() string {
+	text := regexp.MustCompile(`([a-z_]+):"`).ReplaceAllString(s.text, `$1="`)
+	if !strings.HasPrefix(text, setting.Topic) {
+		text = "topic=orders " + text
+	}
+	return fmt.Sprintf("//line %s:%d\n//rocketmq:listener %s", s.page, s.line, text)
+}
+
+// keyValue is a key with its value.
 type keyValue struct {
 	span  span
 	path  string // with [] for a list's element

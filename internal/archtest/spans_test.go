@@ -178,10 +178,15 @@ func (s span) given() []string {
 	)
 }
 
-// spanProgram makes a file of spans, each of which stands in a function of its own.
+// spanProgram makes a file of spans, each of which stands in a function of its own, and
+// tags above one.
 func spanProgram(spans []span) string {
 	var body strings.Builder
-	for _, s := range spans {
+	for i, s := range spans {
+		if s.isTag() {
+			fmt.Fprintf(&body, "%s\nfunc handler%d(context.Context, string) error { return nil }\n", s.directive(), i)
+			continue
+		}
 		fmt.Fprintf(&body, "//line given:1\nfunc _(%s) {\n//line %s:%d\n%s\n}\n", strings.Join(s.given(), ", "), s.page, s.line, s.statement())
 	}
 	return ourSide().file(body.String())

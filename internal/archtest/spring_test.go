@@ -46,6 +46,7 @@ func TestASlipInATableIsSaidWithItsRow(t *testing.T) {
 		{"`client.NewFetcher(", "`client.NewFetchers(", "`rocketmq.consumer.group`", "client.NewFetchers undefined"},
 		{"`consumer.MaxRetries(16)`", "`consumer.MaxRetries(\"16\")`", "`maxReconsumeTimes`", "cannot use \"16\""},
 		{"`timeout:\"15m\"`", "`timeot:\"15m\"`", "`consumeTimeout`", "no tag of consumer.Bind"},
+		{"`retries:\"16\"`", "`retry:\"16\"`", "`maxReconsumeTimes`", "retry is not known; did you mean retries?"},
 		{"`concurrency:\"20\"`", "`concurrency:\"many\"`", "`consumeThreadNumber`", `"many"`},
 		{"`producer.send_timeout: 3s`", "`producer.send_timeot: 3s`", "`rocketmq.producer.send-message-timeout`", `the nearest is "producer.send_timeout"`},
 		{"`producer.max_message_size: 4MiB`", "`producer.compress_over: 4MiB`", "`rocketmq.producer.max-message-size`", "sets producer.max_message_size"},
@@ -128,6 +129,7 @@ func (r row) check() (code []span, problems []string) {
 	for _, s := range r.ours() {
 		switch {
 		case s.isTag():
+			code = append(code, s) // as a directive
 			if problem := s.bind(); problem != "" {
 				problems = append(problems, problem)
 			}
