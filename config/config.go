@@ -40,7 +40,9 @@ type Config struct {
 	LogLevel string `key:"log_level" reload:"now"`
 }
 
-// Credentials sign requests where the server's ACL asks for it.
+// Credentials sign requests where the server's ACL asks for it. With the ACL 2.0 of 5.x a
+// consumer's user needs Sub on the topics and on the group, and Get on the group, without
+// which members cannot tell that their subscriptions differ.
 type Credentials struct {
 	AccessKey string `key:"access_key"`
 	SecretKey string `key:"secret_key" secret:"true"`

@@ -106,6 +106,7 @@ func sdkCases() []testCase {
 		{name: "drain", about: "finishes what has begun: nothing lost, repeated or left running", run: drainFinishes},
 		{name: "stop", about: "ends handlers' ctx; their messages come again", run: stopDiscards},
 		{name: "queues are shared", about: "members share the queues; one that leaves is replaced at once", run: queuesAreShared},
+		{name: "filter of a member that left", about: "a member with another filter, rocketmq-client-go's on native legs, leaves: the others get what they want again", run: filterOfWhoLeft},
 		{name: "queue revoked", about: "the handler's ctx ends and the new owner gets the message", run: queueRevoked},
 		{name: "retry", about: "a failed message comes again with its id, origin and all it had, after the level's delay", run: retryOnce},
 		{name: "retry of many", about: "each of many failed messages comes again once", run: retriesOfMany},

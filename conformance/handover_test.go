@@ -10,8 +10,11 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/rocketkit/rocketkit"
 	"github.com/rocketkit/rocketkit/consumer"
+	"github.com/rocketkit/rocketkit/driver/clientgo"
 	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/producer"
 )
 
 // offsetsSurvive: what was acknowledged does not come again.
@@ -171,6 +174,56 @@ func queuesAreShared(s *stand) {
 	}
 	one.none()
 	two.none()
+}
+
+// filterOfWhoLeft: a broker keeps the newest filter of a group. That of a member by
+// rocketmq-client-go is, since its versions are in ns and the others' in ms.
+func filterOfWhoLeft(s *stand) {
+	topic, group := s.topic(), s.group()
+	var by []*producer.Producer // by queue
+	for q := range 4 {
+		by = append(by, s.producer(s.open(), always(q)))
+	}
+	toAll := func(tag, body string) {
+		for q, p := range by {
+			s.send(p, message.New(topic, fmt.Append(nil, body, " ", q), message.Tag(tag)))
+		}
+	}
+	member := func(c *rocketkit.Client, tags string) (*consumer.Consumer, *inbox) {
+		in := s.inbox()
+		mux := s.mux(group)
+		consumer.HandleRaw(mux, topic, in.take, consumer.Tags(tags))
+		return s.start(c, mux), in
+	}
+	_, in := member(s.open(), "any || card")
+	toAll("any", "alone")
+	in.bodies(4)
+	other := s.open()
+	if !s.virtual() {
+		other = s.openAt(s.server.nameServers, rocketkit.WithDriver(clientgo.Name, clientgo.Factory))
+	}
+	odd, theirs := member(other, "any || cash")
+	s.eventually("the other member has queues", func() bool {
+		toAll("any", "both")
+		return len(theirs.ch) > 0
+	})
+	if err := odd.Drain(s.soon()); err != nil {
+		s.Fatal(err)
+	}
+	if err := other.Close(); err != nil {
+		s.Fatal(err)
+	}
+	table := func() string { // code 203
+		return string(s.ask(s.server.broker, 203, map[string]string{"consumerGroup": group}).body)
+	}
+	s.eventually("the broker knows the filter of who is there", func() bool { return strings.Contains(table(), `"any || card"`) })
+	toAll("card", "card")
+	got := map[string]bool{}
+	for len(got) < 4 {
+		if d := in.next(); d.Tag == "card" {
+			got[string(d.Body)] = true
+		}
+	}
 }
 
 // collect waits for bodies in two inboxes together. What moves with its queue may

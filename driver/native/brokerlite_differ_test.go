@@ -64,16 +64,25 @@ func TestMembersWithOtherFiltersAreTold(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			withServer(t, func(t *testing.T, s *server) {
-				var log logged
-				s.log = &log
-				a := s.join("group", nil, nil, wants(driver.TopicFilter{Topic: "orders", Expression: "card"}), change)
-				pass(time.Second)
+				// Whose filter the broker has is not told: that of who took or gave up queues last.
+				var logs [2]logged
+				var ms [2]*member
+				filters := [2]string{"card", "cash || transfer"} // as they are shown, too
+				for i, expression := range filters {
+					s.log = &logs[i]
+					ms[i] = s.join("group", nil, nil, wants(driver.TopicFilter{Topic: "orders", Expression: expression}), change)
+					pass(time.Second)
+				}
 				s.log = nil
-				s.join("group", nil, nil, wants(driver.TopicFilter{Topic: "orders", Expression: "transfer || cash"}), change)
 				if _, err := s.send(s.sender(driver.SenderConfig{}), 0, message.New("orders", []byte("x"))); err != nil {
 					t.Fatal(err) // and there is a topic
 				}
 				pass(4 * time.Minute)
+				who := 0
+				if logs[0].count("WARN") == 0 {
+					who = 1
+				}
+				a, log := ms[who], &logs[who]
 				if n := log.count("WARN"); n < 2 || n > 5 || log.count("ERROR") > 0 || lastingTrouble(a) != nil {
 					t.Errorf("while it may be a deploy: %d warnings, state %v, log\n%s", n, lastingTrouble(a), &log.b)
 				}
@@ -81,7 +90,7 @@ func TestMembersWithOtherFiltersAreTold(t *testing.T) {
 				if n := log.count("ERROR"); n < 2 || n > 6 {
 					t.Errorf("%d errors in the log\n%s", n, &log.b)
 				}
-				want := &message.SubscriptionsDifferError{Group: "group", Topics: []message.SubscriptionDifference{{Topic: "orders", Ours: "card", Theirs: "cash || transfer"}}}
+				want := &message.SubscriptionsDifferError{Group: "group", Topics: []message.SubscriptionDifference{{Topic: "orders", Ours: filters[who], Theirs: filters[1-who]}}}
 				got := lastingTrouble(a)
 				if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(message.SubscriptionsDifferError{}, "Since", "Members")); diff != "" {
 					t.Fatalf("-want +got:\n%s", diff)
@@ -240,4 +249,69 @@ func TestTwoClientsOfAProcessShareTheQueues(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A broker keeps the newest filter of a group. When the member that had it has left, the
+// others get what they want again.
+func TestAMembersFilterLeavesWithIt(t *testing.T) {
+	broadcasting := func(cfg *driver.SubscriptionConfig) { cfg.Broadcast = &driver.Broadcast{Dir: t.TempDir()} }
+	for name, tt := range map[string]struct {
+		others int // that want the same
+		change func(*driver.SubscriptionConfig)
+		within time.Duration
+		denied bool // the broker does not let members compare
+	}{
+		"clustering":             {0, func(*driver.SubscriptionConfig) {}, 2 * time.Second, false},
+		"clustering unseen":      {0, func(*driver.SubscriptionConfig) {}, 2 * time.Second, true},
+		"clustering with others": {9, func(*driver.SubscriptionConfig) {}, 2 * time.Second, false}, // most of them without a queue
+		"broadcasting":           {0, broadcasting, time.Minute, false},
+		"broadcasting to others": {2, broadcasting, time.Minute, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			withServer(t, func(t *testing.T, s *server) {
+				defer s.b.Intercept(func(r brokerlite.Request) (brokerlite.Reaction, bool) {
+					return brokerlite.Answer(16, "no"), tt.denied && r.Code == 203
+				})()
+				snd := s.sender(driver.SenderConfig{})
+				send := func(tag string) {
+					t.Helper()
+					if _, err := s.send(snd, 0, message.New("orders", []byte("x"), message.Tag(tag))); err != nil {
+						t.Fatal(err)
+					}
+				}
+				send("none")
+				ours := wants(driver.TopicFilter{Topic: "orders", Expression: "card"})
+				members := []*member{s.join("group", nil, nil, ours, tt.change)}
+				for range tt.others {
+					members = append(members, s.join("group", nil, nil, ours, tt.change))
+				}
+				pass(time.Minute)
+				odd := s.join("group", nil, nil, wants(driver.TopicFilter{Topic: "orders", Expression: "cash"}), tt.change)
+				pass(time.Minute)
+				if err := odd.Stop(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				pass(tt.within)
+				send("card")
+				pass(20 * time.Second) // with a pull that waits
+				want := 1
+				if tt.within == time.Minute {
+					want = len(members)
+				}
+				got := 0
+				for _, m := range members {
+					got += len(m.all())
+				}
+				if got != want {
+					t.Errorf("%d of %d members' deliveries after the member with another filter has left", got, want)
+				}
+				pass(7 * time.Minute)
+				for _, m := range members {
+					if err := lastingTrouble(m); err != nil {
+						t.Errorf("it is long gone: %v", err)
+					}
+				}
+			})
+		})
+	}
 }

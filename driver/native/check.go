@@ -71,7 +71,8 @@ func (s *subscription) checkBroker(ctx context.Context, b *broker, name string, 
 // checkFilter asks one broker about an expression.
 func (s *subscription) checkFilter(ctx context.Context, b *broker, name string, f *filter) error {
 	op := "subscribe to topic " + f.data.Topic + " by SQL92"
-	body, err := protocol.EncodeBody(protocol.CheckClientRequest{ClientID: s.c.id, Group: s.cfg.Group, Subscription: &f.data})
+	data := f.subscription()
+	body, err := protocol.EncodeBody(protocol.CheckClientRequest{ClientID: s.c.id, Group: s.cfg.Group, Subscription: &data})
 	if err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
@@ -110,7 +111,7 @@ func newExpression(t driver.TopicFilter, version int64) (*filter, error) {
 	if t.Expression == "" {
 		return nil, fmt.Errorf("the SQL92 expression for topic %q is empty; write one such as \"amount > 10\", or subscribe by tags", t.Topic)
 	}
-	return &filter{data: protocol.SubscriptionData{
-		Topic: t.Topic, SubString: t.Expression, ExpressionType: protocol.ExpressionSQL92, SubVersion: version,
-	}}, nil
+	f := &filter{data: protocol.SubscriptionData{Topic: t.Topic, SubString: t.Expression, ExpressionType: protocol.ExpressionSQL92}}
+	f.version.Store(version)
+	return f, nil
 }

@@ -3,13 +3,16 @@ package native
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
@@ -33,16 +36,46 @@ const (
 	// refusedGrace is how long a broker that was just started, or a new member, may
 	// refuse pulls: it learns of the group by the heartbeat that the refusal causes.
 	refusedGrace = 10 * time.Second
+	// deniedAgain is when a broker that does not let us compare is asked again.
+	deniedAgain = time.Hour
 )
 
 // differ is what is known of other members' subscriptions.
 type differ struct {
-	compared time.Time // the subscription's loop's: when a broker was asked last
+	// The following are the subscription's loop's.
+	compared time.Time // when a broker was asked last
+	soon     bool      // it will be woken to ask again
 
 	mu     sync.Mutex                        // guards the following
 	err    *message.SubscriptionsDifferError // of this episode; replaced, never changed
 	seen   time.Time                         // last; zero: never
 	logged time.Time
+	denied time.Time // when a broker did not let us compare; zero: it does
+	ids    []string  // the members as they were told last, sorted
+	left   time.Time // when one of them was gone, until outdone
+}
+
+// present notes the group's members, which are sorted.
+func (d *differ) present(ids []string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, id := range d.ids {
+		if _, ok := slices.BinarySearch(ids, id); !ok {
+			d.left = time.Now()
+			break
+		}
+	}
+	d.ids = ids
+}
+
+// outdone is true once after a member has left: what a broker has of another filter may
+// be that one's.
+func (d *differ) outdone() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	recently := !d.left.IsZero() && time.Since(d.left) < differCalm
+	d.left = time.Time{}
+	return recently
 }
 
 // found notes a difference, and logs it once a minute: as a warning while it may be a
@@ -100,17 +133,29 @@ func (s *subscription) compare(woken bool) {
 	if woken {
 		pause = compareAgain
 	}
-	if now.Sub(d.compared) < pause {
+	if d.isDenied(now) {
+		return
+	}
+	if wait := pause - now.Sub(d.compared); wait > 0 {
+		if woken && !d.soon {
+			d.soon = true
+			time.AfterFunc(wait, s.kick)
+		}
 		return
 	}
 	b, name := s.anyBroker()
 	if b == nil {
 		return
 	}
-	d.compared = now
+	d.compared, d.soon = now, false
 	h := protocol.ConsumerListRequest{ConsumerGroup: s.cfg.Group, BrokerName: name}
 	ctx := remoting.WithTimeout(s.ctx, s.c.cfg.RequestTimeout)
 	b.start(ctx, name, "list the subscriptions of group "+s.group, protocol.GetConsumerConnections, &h, func(resp *protocol.Command, err error) {
+		if d.deny(err) {
+			s.c.log.Info("this client may not read its group, so that it cannot tell when the members' subscriptions differ; with ACL 2.0 Get on the group allows it",
+				"group", s.group, "remedy", fmt.Sprintf("mqadmin updateAcl -c <cluster> -s User:%s -r Group:%s -a Sub,Get -d Allow", s.c.cfg.Credentials.AccessKey, s.cfg.Group), "asked again in", deniedAgain, "error", err)
+			return
+		}
 		if err != nil {
 			s.c.log.Debug("could not compare the subscriptions of a group's members", "group", s.group, "error", err)
 			return
@@ -118,6 +163,26 @@ func (s *subscription) compare(woken bool) {
 		body := bytes.Clone(resp.Body)
 		s.c.asks.submit(func() { s.compareWith(body) }) // not when it has much to do: the next time then
 	})
+}
+
+// deny notes a broker's answer. It is true when that has just begun to refuse us.
+func (d *differ) deny(err error) (begun bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case answer.IsCode(err, protocol.NoPermission):
+		begun = d.denied.IsZero()
+		d.denied = time.Now()
+	case err == nil:
+		d.denied = time.Time{}
+	}
+	return begun
+}
+
+func (d *differ) isDenied(now time.Time) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return !d.denied.IsZero() && now.Sub(d.denied) < deniedAgain
 }
 
 // anyBroker is a connected broker of one of the topics.
@@ -156,6 +221,7 @@ func (s *subscription) compareWith(body []byte) {
 		return // a broker that has not heard of us yet, or not any more
 	}
 	slices.Sort(e.Members)
+	s.differ.present(slices.Sorted(slices.Values(append(slices.Clone(e.Members), s.c.id))))
 	ours, theirs := map[string]string{}, map[string]string{}
 	for topic, f := range s.filter {
 		ours[topic] = expressionOf(&f.data)
@@ -171,7 +237,21 @@ func (s *subscription) compareWith(body []byte) {
 			e.Topics = append(e.Topics, message.SubscriptionDifference{Topic: s.c.namespace.shown(topic), Ours: a, Theirs: b})
 		}
 	}
-	if len(e.Topics) > 0 {
+	if len(e.Topics) == 0 {
+		return
+	}
+	outdone := s.differ.outdone()
+	switch {
+	case outdone || len(e.Members) == 0:
+		// Versions of rocketmq-client-go are in ns: no time of ours is newer.
+		for topic, f := range s.filter {
+			if d, ok := known.Subscriptions[topic]; ok && d.SubVersion < math.MaxInt64 && expressionOf(&d) != ours[topic] {
+				f.renew(d.SubVersion + 1)
+			}
+		}
+		s.c.log.Info("a broker had the subscriptions of a member that has left; telling it ours", "group", s.group, "topics", e.Topics)
+		s.c.beats.kick()
+	default:
 		s.differ.found(s.c.log, e)
 	}
 }
@@ -193,13 +273,19 @@ func expressionOf(d *protocol.SubscriptionData) string {
 }
 
 // refusedFor notes a pull that was refused because the broker lacks the group's
-// subscription or has an older one, and goes on to do so.
-func (p *puller) refusedFor(err error) {
-	s, now := p.q.s, time.Now()
-	switch since := now.Sub(p.refused); {
-	case since >= differCalm:
-		p.refused = now
-	case since >= refusedGrace:
-		s.differ.found(s.c.log, &message.SubscriptionsDifferError{Group: s.group, Err: err})
+// subscription or has an older one. It is true while the next heartbeat may mend that.
+func (p *puller) refusedFor(code protocol.Code, err error) (awaited bool) {
+	now := time.Now()
+	since := &p.missing
+	if code == protocol.SubscriptionNotLatest {
+		since = &p.outdated
 	}
+	if since.IsZero() || now.Sub(*since) >= differCalm && code == protocol.SubscriptionNotExist {
+		*since = now
+	}
+	if now.Sub(*since) < refusedGrace {
+		return true
+	}
+	p.q.s.differ.found(p.q.s.c.log, &message.SubscriptionsDifferError{Group: p.q.s.group, Err: err})
+	return false
 }

@@ -91,13 +91,14 @@ func (s *subscription) shareTopic(ctx context.Context, r *route) error {
 			return err
 		}
 		slices.Sort(ids)
+		s.differ.present(ids)
 		mine = s.cfg.Allocate.Allocate(s.cfg.Group, s.c.id, r.subscribe, ids)
 	}
 	assigned := make(map[message.Queue]bool, len(mine))
 	for _, mq := range mine {
 		assigned[mq] = true
 	}
-	given, taken := 0, 0
+	given := 0
 	for mq, q := range s.queues {
 		if mq.Topic == r.topic && !assigned[mq] {
 			delete(s.queues, mq)
@@ -106,10 +107,22 @@ func (s *subscription) shareTopic(ctx context.Context, r *route) error {
 			given++
 		}
 	}
+	take := make([]message.Queue, 0, len(mine))
 	for _, mq := range mine {
-		if s.queues[mq] != nil || s.cfg.Ordered && s.ending[mq] != nil {
-			continue // the loop is woken when an ordered queue's last term has ended
+		// The loop is woken when an ordered queue's last term has ended.
+		if s.queues[mq] == nil && (!s.cfg.Ordered || s.ending[mq] == nil) {
+			take = append(take, mq)
 		}
+	}
+	if given+len(take) == 0 {
+		return nil
+	}
+	// As Apache's consumers do (RebalancePushImpl.messageQueueChanged), so that the filter
+	// of a member that has left does not stay. Brokers hear of it before the new queues
+	// are pulled.
+	s.filter[r.topic].renew(0)
+	s.c.beats.kick()
+	for _, mq := range take {
 		q := newQueue(s, mq, s.ending[mq])
 		if len(ids) > 1 && !s.cfg.Ordered {
 			q.handOver = handOver // ordered queues wait for their lock
@@ -118,12 +131,9 @@ func (s *subscription) shareTopic(ctx context.Context, r *route) error {
 			return message.ErrClosed
 		}
 		s.queues[mq] = q
-		taken++
 	}
-	if given+taken > 0 {
-		s.own()
-		s.c.log.Info("queues shared anew", "group", s.group, "topic", s.c.namespace.shown(r.topic), "members", len(ids), "queues", len(r.subscribe), "mine", len(mine), "given up", given, "taken on", taken)
-	}
+	s.own()
+	s.c.log.Info("queues shared anew", "group", s.group, "topic", s.c.namespace.shown(r.topic), "members", len(ids), "queues", len(r.subscribe), "mine", len(mine), "given up", given, "taken on", len(take))
 	return nil
 }
 

@@ -32,7 +32,8 @@ type puller struct {
 	pause     backoff
 	empty     int // empty answers in a row that came at once
 	warnings  seldom
-	refused   time.Time // the first time in a while that the broker lacked our subscription
+	missing   time.Time // the first time in a while that the broker lacked our subscription
+	outdated  time.Time // the first time since an answer that it had an older one; zero: it has not
 }
 
 func (p *puller) init(q *queue) { *p = puller{q: q, suggested: protocol.MasterID} }
@@ -100,7 +101,7 @@ func (q *queue) pullHeader(master bool) *protocol.PullRequest {
 		ConsumerGroup: q.s.cfg.Group, Topic: q.mq.Topic, QueueID: int32(q.mq.ID), QueueOffset: q.next,
 		MaxMessages: int32(q.batch()), SysFlag: protocol.PullSuspend,
 		SuspendTimeout: q.s.cfg.SuspendTimeout.Milliseconds(),
-		SubVersion:     q.f.data.SubVersion, ExpressionType: q.f.data.ExpressionType, BrokerName: q.mq.Broker,
+		SubVersion:     q.f.version.Load(), ExpressionType: q.f.data.ExpressionType, BrokerName: q.mq.Broker,
 	}
 	// A commit that travels with a pull costs nothing; slaves do not keep offsets,
 	// and Apache takes none of 0.
@@ -135,10 +136,14 @@ func (q *queue) answered(term int, r *pulled) {
 	}
 	now := time.Now()
 	if r.err != nil {
-		q.refusedPull(r)
-		p.failed(now, r.err)
+		if q.refusedPull(r) {
+			p.at = now.Add(p.pause.next())
+		} else {
+			p.failed(now, r.err)
+		}
 		return
 	}
+	p.outdated = time.Time{}
 	p.suggested = r.header.SuggestBroker
 	q.progress.told(q.low(), r.header.MaxOffset)
 	advanced := r.header.NextBeginOffset > q.next
@@ -181,14 +186,14 @@ func (q *queue) offsetMoved(next int64) {
 	q.commitAt = time.Now()
 }
 
-// refusedPull does what makes the next attempt succeed, where that is known.
-func (q *queue) refusedPull(r *pulled) {
-	if r.code == protocol.SubscriptionNotExist || r.code == protocol.SubscriptionNotLatest {
-		q.pull.refusedFor(r.err)
-	}
+// refusedPull does what makes the next attempt succeed, where that is known. It is
+// true when that is a heartbeat which the broker gets anyway.
+func (q *queue) refusedPull(r *pulled) (awaited bool) {
 	switch r.code {
-	case protocol.SubscriptionNotExist, protocol.SubscriptionNotLatest,
-		protocol.FilterDataNotExist, protocol.FilterDataNotLatest:
+	case protocol.SubscriptionNotExist, protocol.SubscriptionNotLatest:
+		awaited = q.pull.refusedFor(r.code, r.err)
+		q.s.c.beats.kick()
+	case protocol.FilterDataNotExist, protocol.FilterDataNotLatest:
 		q.s.c.beats.kick() // the broker lacks this group's subscription
 	case protocol.TopicNotExist:
 		q.s.c.routes.refresh(q.mq.Topic)
@@ -196,6 +201,7 @@ func (q *queue) refusedPull(r *pulled) {
 	if errors.Is(r.err, message.ErrUnreachable) {
 		q.s.c.routes.refresh(q.mq.Topic)
 	}
+	return awaited
 }
 
 // failed puts the next pull off.

@@ -46,9 +46,9 @@ func TestPullsAgainAfterEveryRefusal(t *testing.T) {
 				c.mu.Lock()
 				asked := len(c.asked)
 				c.mu.Unlock()
-				pass(10 * time.Second)
+				pass(14 * time.Second) // a broker that waits for a heartbeat is not spoken of before
 				if n := len(b.requests(protocol.PullMessage)); n < 5 || n > 30 {
-					t.Errorf("%d pulls of two queues in 12 s, want some, with pauses", n)
+					t.Errorf("%d pulls of two queues in 16 s, want some, with pauses", n)
 				}
 				if got := len(b.requests(protocol.Heartbeat)) > beats; got != tt.beats {
 					t.Errorf("heartbeat: %v, want %v", got, tt.beats)

@@ -36,7 +36,7 @@ func (c *client) Pull(ctx context.Context, r driver.PullRequest) (driver.PullAns
 	}
 	h := &protocol.PullRequest{
 		ConsumerGroup: c.namespace.wire(r.Group), Topic: c.namespace.wire(r.Queue.Topic), QueueID: int32(r.Queue.ID), QueueOffset: r.Offset, MaxMessages: int32(r.Max),
-		SysFlag: protocol.PullSubscription, Subscription: f.data.SubString, SubVersion: f.data.SubVersion,
+		SysFlag: protocol.PullSubscription, Subscription: f.data.SubString, SubVersion: f.version.Load(),
 		ExpressionType: f.data.ExpressionType, BrokerName: r.Queue.Broker,
 	}
 	if r.Wait > 0 {

@@ -74,9 +74,29 @@ const (
 
 // filter is what the group wants of one topic.
 type filter struct {
-	data  protocol.SubscriptionData
-	shown string              // the topic's name above the seam
-	tags  map[string]struct{} // nil: all that the broker sends
+	data    protocol.SubscriptionData // but for its version; never changed
+	version atomic.Int64              // data's subVersion: see renew
+	shown   string                    // the topic's name above the seam
+	tags    map[string]struct{}       // nil: all that the broker sends
+}
+
+// subscription is the filter as the wire has it.
+func (f *filter) subscription() protocol.SubscriptionData {
+	data := f.data
+	data.SubVersion = f.version.Load()
+	return data
+}
+
+// renew makes the filter newer than it was, and no older than least. A broker keeps the
+// newest that a member of the group has told of, and refuses pulls for a newer one
+// until a heartbeat has brought that.
+func (f *filter) renew(least int64) {
+	for {
+		old := f.version.Load()
+		if old == math.MaxInt64 || f.version.CompareAndSwap(old, max(time.Now().UnixMilli(), old+1, least)) {
+			return
+		}
+	}
 }
 
 // match decides on the exact tag; the broker compared hashes only.
@@ -190,8 +210,8 @@ func newFilter(t driver.TopicFilter, version int64) (*filter, error) {
 		if err != nil {
 			return nil, err
 		}
-		data.SubVersion = version
 		f := &filter{data: data}
+		f.version.Store(version)
 		if !data.MatchesAll() {
 			f.tags = make(map[string]struct{}, len(data.TagsSet))
 			for _, tag := range data.TagsSet {
@@ -212,7 +232,7 @@ func newFilter(t driver.TopicFilter, version int64) (*filter, error) {
 func (s *subscription) filters() []protocol.SubscriptionData {
 	data := make([]protocol.SubscriptionData, 0, len(s.filter))
 	for _, f := range s.filter {
-		data = append(data, f.data)
+		data = append(data, f.subscription())
 	}
 	return data
 }
