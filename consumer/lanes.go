@@ -2,7 +2,6 @@ package consumer
 
 import (
 	"cmp"
-	"context"
 	"slices"
 	"time"
 
@@ -24,8 +23,6 @@ type batchLane struct {
 	key   laneKey
 	tasks []task
 	came  []time.Time // of each task, where batches wait to fill
-	// unwatch ends what wakes a worker when the queue is revoked, where batches wait.
-	unwatch func() bool
 }
 
 // laneKey tells the terms of a queue apart: a message is not in a batch with one that
@@ -48,9 +45,6 @@ func (p *pool) lineUp(t task) {
 	}
 	if l == nil {
 		l = &batchLane{key: key}
-		if ls.wait > 0 {
-			l.unwatch = context.AfterFunc(t.queue, p.stir)
-		}
 		ls.list = append(ls.list, l)
 	}
 	l.tasks = append(l.tasks, t)
@@ -94,11 +88,8 @@ func (ls *lanes) take(lane int, room []task) []task {
 		l.came = l.came[n:]
 	}
 	ls.list = append(ls.list[:lane], ls.list[lane+1:]...)
-	switch {
-	case len(l.tasks) > 0:
+	if len(l.tasks) > 0 {
 		ls.list = append(ls.list, l)
-	case l.unwatch != nil:
-		l.unwatch()
 	}
 	return room
 }

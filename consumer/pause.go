@@ -15,7 +15,8 @@ import (
 // Pause holds handlers, by their names, all when none is named: what they work on is
 // finished, and nothing more is begun. Messages wait in memory, and when MaxUnsettled
 // of a queue do, no more are pulled, for the other handlers of the topic too. Queues
-// stay this member's. Drain and Stop end a pause. A name of no handler is an error,
+// stay this member's; what waits of one that another member gets is given back. Drain and
+// Stop end a pause. A name of no handler is an error,
 // and then nothing is paused.
 func (c *Consumer) Pause(handlers ...string) error { return c.hold(true, handlers) }
 

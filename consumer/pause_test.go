@@ -254,3 +254,98 @@ func TestWhatWaitsForItsTurnHeedsAPause(t *testing.T) {
 		})
 	}
 }
+
+// The next member need not wait for the end of a pause, nor for a handler that is busy with
+// another queue.
+func TestWhatWaitsOfARevokedQueueIsGivenBackAtOnce(t *testing.T) {
+	t.Parallel()
+	for name, register := range map[string]func(*consumer.Mux, func()){
+		"single": func(m *consumer.Mux, handle func()) {
+			consumer.HandleRaw(m, "orders", func(context.Context, *message.Delivery) error { handle(); return nil }, consumer.Concurrency(1))
+		},
+		"batches": func(m *consumer.Mux, handle func()) {
+			consumer.HandleBatchRaw(m, "orders", func(context.Context, *consumer.Batch[*message.Delivery]) error { handle(); return nil },
+				consumer.Concurrency(1), consumer.BatchSize(1))
+		},
+	} {
+		for _, how := range []string{"paused", "busy"} {
+			t.Run(name+" "+how, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					var calls atomic.Int64
+					busy := make(chan struct{})
+					m := consumer.NewMux("pay")
+					register(m, func() { calls.Add(1); <-busy })
+					drv := newScripted()
+					c := start(t, drv, m)
+					kept, lost := drv.sub(t, "pay").assign(), drv.sub(t, "pay").assign()
+					if how == "paused" {
+						if err := c.Pause(); err != nil {
+							t.Fatal(err)
+						}
+						close(busy)
+					}
+					for range 100 { // so that the ring is full, and has grown
+						kept.deliver(msg("1", "orders", "", "x"))
+						synctest.Wait()
+						lost.deliver(msg("2", "orders", "", "x"))
+					}
+					lost.revoke()
+					if counted := lost.idle(); len(counted) > 0 {
+						t.Errorf("%d counted after the revocation", len(counted))
+					}
+					if how == "paused" {
+						if err := c.Resume(); err != nil {
+							t.Fatal(err)
+						}
+					} else {
+						close(busy)
+					}
+					if n := len(kept.await(100)); n != 100 || calls.Load() != 100 {
+						t.Errorf("%d settled after %d calls, want 100", n, calls.Load())
+					}
+					if err := c.Drain(t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// A member that is paused hands over what the next one has got of its queues in order.
+func TestAPausedMemberHandsItsQueuesOver(t *testing.T) {
+	t.Parallel()
+	inWorld(t, func(w *world) {
+		mux := func(j *journal) *consumer.Mux {
+			m := consumer.NewMux("pay", consumer.From(consumer.First), consumer.Ordered())
+			consumer.Handle(m, "orders", func(_ context.Context, s string) error { j.add("%s", s); return nil })
+			return m
+		}
+		var first, second journal
+		paused, endFirst := w.member(mux(&first))
+		if err := paused.Pause(); err != nil {
+			t.Fatal(err)
+		}
+		for i := range 40 {
+			w.keyed("orders", string(rune('a'+i)), "x")
+		}
+		pass(time.Minute)
+		_, endSecond := w.member(mux(&second))
+		pass(2 * time.Minute)
+		if got, _ := second.read(); len(got) == 0 {
+			t.Error("the second member has none of the queues that became its")
+		}
+		if err := paused.Resume(); err != nil {
+			t.Fatal(err)
+		}
+		pass(time.Minute)
+		a, _ := first.read()
+		b, _ := second.read()
+		if len(a) == 0 || len(a)+len(b) != 40 {
+			t.Errorf("%d and %d were handled, want 40 in all", len(a), len(b))
+		}
+		endFirst((*consumer.Consumer).Drain)
+		endSecond((*consumer.Consumer).Drain)
+	})
+}

@@ -35,6 +35,10 @@ type pool struct {
 	turns  int  // messages that a worker has taken, and that wait for their turn
 	idle   int  // workers that wait
 	waking bool // one is on its way to the queue and will wake the next
+	// terms are the queues that messages have come of; each function forgets one, which
+	// would give its messages back when it is revoked.
+	terms  map[<-chan struct{}]func() bool
+	giving int // that do so now
 	slots  []*slot
 	live   int  // workers that have not ended
 	most   int  // workers that there may be
@@ -43,14 +47,14 @@ type pool struct {
 	// unpausable: it is going to be closed.
 	unpausable bool
 	closed     bool
-	ended      chan struct{} // closed when closed and live == 0
+	ended      chan struct{} // closed when closed, live == 0 and giving == 0
 }
 
 // slot is one worker, as the watchdog sees it.
 type slot struct{ call atomic.Pointer[call] } // nil when it is idle
 
 func newPool(h *handler) *pool {
-	p := &pool{handler: h, most: h.concurrency, ended: make(chan struct{})}
+	p := &pool{handler: h, most: h.concurrency, ended: make(chan struct{}), terms: make(map[<-chan struct{}]func() bool)}
 	p.work = sync.NewCond(&p.mu)
 	if h.batches != nil {
 		p.lanes = &lanes{size: h.batchSize, wait: h.batchWait}
@@ -65,6 +69,7 @@ func (p *pool) push(queue context.Context, s driver.Settler, ds []*message.Deliv
 	if p.closed {
 		return false
 	}
+	p.attend(queue)
 	for p.lanes == nil && p.n+len(ds) > len(p.ring) {
 		p.grow()
 	}
@@ -186,26 +191,33 @@ func (p *pool) exit(s *slot) {
 	}
 	p.live--
 	p.wake()
-	if p.closed && p.live == 0 {
+	p.checkEnded()
+}
+
+// checkEnded closes ended when the time has come. mu is held.
+func (p *pool) checkEnded() {
+	if p.closed && p.live == 0 && p.giving == 0 {
 		close(p.ended)
 	}
 }
 
 // close ends the workers when everything that waits has been handled. The
 // queues' contexts decide what that means: a message of a revoked queue is only
-// given back. It is called once.
+// given back, by the workers from now on. It is called once.
 func (p *pool) close() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.closed = true
+	for _, forget := range p.terms {
+		forget()
+	}
+	p.terms = nil
 	if p.lanes != nil && p.lanes.timer != nil {
 		p.lanes.timer.Stop()
 	}
 	p.wake() // for a batch that nobody was there for yet
 	p.work.Broadcast()
-	if p.live == 0 {
-		close(p.ended)
-	}
+	p.checkEnded()
 }
 
 // running appends the calls that are with a handler now.
