@@ -16,7 +16,7 @@
 // a key: that is a slip, and an error.
 //
 // Section reads the application's own keys from the same files, as strictly and with
-// variables of their own, and Set puts flags over everything:
+// variables of their own, and Flag and Set put flags over everything:
 //
 //	cfg, err := load.Load(load.File("app.yaml"), load.Section("shop", &own), load.Set("shop.order_timeout", "5s"))
 //

@@ -2,6 +2,7 @@ package load
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"reflect"
 	"regexp"
@@ -193,17 +194,34 @@ func spelledNearly(path string, forms []*form, has map[*form]bool) (name string,
 	return "", false
 }
 
-// Set says what a key is, over files and the environment, NAMESRV_ADDR included: for
-// flags, of whatever package. The key is that of a section's, such as "shop.order_timeout",
-// or of the client's, such as "rocketmq.name_servers". An empty value is one, too.
-//
-//	var over []load.Option
-//	flag.Func("order-timeout", "how long an order may stay unpaid", func(v string) error {
-//		over = append(over, load.Set("shop.order_timeout", v))
-//		return nil
-//	})
+// Set says what a key is, over files and the environment, NAMESRV_ADDR included. The key is
+// one of a section's, such as "shop.order_timeout", or of the client's, such as
+// "rocketmq.name_servers". An empty value is one, too. For flags of package flag see Flag.
 func Set(key, value string) Option {
 	return func(s *sources) { s.sets = append(s.sets, entry{path: snake(key), spelled: key, v: value}) }
+}
+
+// Flag defines a flag that sets a key, see Set, when it is given: fs is parsed before Load.
+// It takes a value, of a bool too.
+//
+//	opts := []load.Option{
+//		load.Section("shop", &own),
+//		load.Flag(flag.CommandLine, "order-timeout", "shop.order_timeout", "how long an order may stay unpaid"),
+//		load.Flag(flag.CommandLine, "name-servers", "rocketmq.name_servers", "where RocketMQ is"),
+//	}
+//	flag.Parse()
+//	cfg, err := load.Load(opts...)
+func Flag(fs *flag.FlagSet, name, key, usage string) Option {
+	var given []Option
+	fs.Func(name, usage, func(value string) error {
+		given = append(given, Set(key, value))
+		return nil
+	})
+	return func(s *sources) {
+		for _, set := range given {
+			set(s)
+		}
+	}
 }
 
 // snake is a key as flatten has it.

@@ -260,26 +260,21 @@ func ExampleSection() {
 }
 
 // Flags win over files and the environment.
-func ExampleSet() {
+func ExampleFlag() {
 	fs := flag.NewFlagSet("shop", flag.ContinueOnError)
 	own := struct {
 		Timeout time.Duration `key:"order_timeout"`
 	}{30 * time.Minute}
-	opts := []load.Option{load.Section("shop", &own), load.Environ([]string{"SHOP_ORDER_TIMEOUT=10m"})}
-	set := func(name, key, usage string) {
-		fs.Func(name, usage, func(value string) error {
-			opts = append(opts, load.Set(key, value))
-			return nil
-		})
+	opts := []load.Option{
+		load.Section("shop", &own), load.Environ([]string{"SHOP_ORDER_TIMEOUT=10m", "ROCKETMQ_NAME_SERVERS=ns:9876"}),
+		load.Flag(fs, "order-timeout", "shop.order_timeout", "how long an order may stay unpaid"),
+		load.Flag(fs, "name-servers", "rocketmq.name_servers", "where RocketMQ is"),
 	}
-	set("order-timeout", "shop.order_timeout", "how long an order may stay unpaid")
-	set("name-servers", "rocketmq.name_servers", "where RocketMQ is")
-	err := fs.Parse([]string{"--order-timeout", "5s", "--name-servers", "a:9876;b:9876"})
-	if err != nil {
+	if err := fs.Parse([]string{"--order-timeout", "5s"}); err != nil {
 		fmt.Println(err)
 		return
 	}
 	cfg, err := load.Load(opts...)
 	fmt.Println(cfg.NameServers, own.Timeout, err)
-	// Output: [a:9876 b:9876] 5s <nil>
+	// Output: [ns:9876] 5s <nil>
 }
