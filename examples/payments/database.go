@@ -35,19 +35,19 @@ type database struct{ *sql.DB }
 // openDatabase opens the file and makes its tables. The returned function closes
 // it.
 func openDatabase(ctx context.Context, s settings, log *slog.Logger) (*database, func(), error) {
-	if err := os.MkdirAll(filepath.Dir(s.db), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(s.DB), 0o755); err != nil {
 		return nil, nil, fmt.Errorf("directory of the database (--db): %w", err)
 	}
 	// Several connections, perhaps of several processes: readers do not wait for a
 	// writer (WAL), writers wait for each other (busy_timeout).
-	dsn := url.URL{Scheme: "file", Opaque: url.PathEscape(s.db), RawQuery: "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"}
+	dsn := url.URL{Scheme: "file", Opaque: url.PathEscape(s.DB), RawQuery: "_pragma=busy_timeout(5000)&_pragma=journal_mode(WAL)&_pragma=synchronous(FULL)"}
 	db, err := sql.Open("sqlite", dsn.String())
 	if err != nil {
-		return nil, nil, fmt.Errorf("open database %s: %w", s.db, err)
+		return nil, nil, fmt.Errorf("open database %s: %w", s.DB, err)
 	}
 	if _, err := db.ExecContext(ctx, schema); err != nil {
 		_ = db.Close() // nothing was written; the first error is the one to report
-		return nil, nil, fmt.Errorf("database %s (--db): %w", s.db, err)
+		return nil, nil, fmt.Errorf("database %s (--db): %w", s.DB, err)
 	}
 	end := func() {
 		if err := db.Close(); err != nil {

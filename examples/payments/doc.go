@@ -14,6 +14,7 @@
 //	any      /api/pay/oneway     sends it without an answer from the server
 //	any      /api/pay/delay      sends it to be consumed 5 s later
 //	GET      /api/pay/dead       payments that failed for the last time
+//	GET      /livez, /readyz     how it is, for probes; with ?format=text for people
 //
 // Payments take text, a tag (tag1 by default) and, all but delay, the id of the
 // order that they pay, from the query or a form. A payment with text=fail fails
@@ -37,8 +38,9 @@
 //
 // # Where to look
 //
-// pay.go sends and consumes payments, timeout.go times orders out, and the lines
-// //rocketmq: above their handlers say of what. payments.yaml has the configuration,
-// app.go starts and ends everything and wire.go says what it is made of. After a change
-// of wire.go or a handler run go generate.
+// pay.go sends and consumes payments, timeout.go times orders out, dead.go keeps the dead
+// ones, and the lines //rocketmq: above their handlers say of what. payments.yaml has the
+// configuration, settings.go its own section and the flags over it; wire.go says what the
+// service is made of, app.go in which order that starts and ends. After a change of wire.go
+// or a handler run go generate.
 package main

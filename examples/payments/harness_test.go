@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"io"
-	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -125,7 +124,7 @@ func start(t *testing.T, s settings) *running {
 	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
 	r := &running{t: t, settings: s, out: newBook(), log: newBook(), stop: stop, ended: make(chan error, 1)}
-	go func() { r.ended <- serve(ctx, s, r.out, logger(io.MultiWriter(r.log, t.Output()))) }()
+	go func() { r.ended <- serve(ctx, s, r.out, io.MultiWriter(r.log, t.Output())) }()
 	t.Cleanup(r.end)
 	select {
 	case err := <-r.ended:
@@ -136,9 +135,6 @@ func start(t *testing.T, s settings) *running {
 	r.url = r.out.await(t, `listen on (http://\S+)`)[1]
 	return r
 }
-
-// logger is the program's.
-func logger(w io.Writer) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }
 
 // listening is closed when something was printed.
 func (r *running) listening() <-chan struct{} {
@@ -173,7 +169,7 @@ func failsToStart(t *testing.T, s settings) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patient)
 	defer cancel()
-	err := serve(ctx, s, io.Discard, logger(t.Output()))
+	err := serve(ctx, s, io.Discard, t.Output())
 	if err == nil {
 		t.Fatal("it started")
 	}
@@ -238,6 +234,6 @@ func (r *running) is(id, status string) {
 // withClock lets RocketMQ in the process go by a clock of the test.
 func withClock(s settings) (settings, *brokerlite.ManualClock) {
 	clock := brokerlite.NewManualClock(time.Now())
-	s.broker = append(s.broker, brokerlite.WithClock(clock))
+	s.server = append(s.server, brokerlite.WithClock(clock))
 	return s, clock
 }

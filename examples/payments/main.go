@@ -8,8 +8,9 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
+
+	"github.com/rocketkit/rocketkit"
+	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
 )
 
 //rocketmq:wire
@@ -19,14 +20,7 @@ import (
 //go:generate go run github.com/google/wire/cmd/wire@v0.7.0
 //go:generate sh -c "sed -i.bak '/go:generate/d' wire_gen.go && rm wire_gen.go.bak"
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, func() {
-		stop() // a second Ctrl-C ends the process at once
-		fmt.Fprintln(os.Stderr, "Finishing what has begun; Ctrl-C again ends at once.")
-	})
-	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
-}
+func main() { os.Exit(run(context.Background(), os.Args[1:], os.Environ(), os.Stdout, os.Stderr)) }
 
 // run is the program. It returns the exit code: 2 for wrong flags, 1 for failures.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
@@ -38,19 +32,20 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		fmt.Fprintf(stderr, "payments: %v\nsee --help\n", err)
 		return 2
 	}
-	if err := serve(ctx, s, stdout, slog.New(slog.NewTextHandler(stderr, nil))); err != nil {
+	if err := serve(ctx, s, stdout, stderr); err != nil {
 		fmt.Fprintln(stderr, "payments:", err)
 		return 1
 	}
 	return 0
 }
 
-// serve runs the service until ctx ends.
-func serve(ctx context.Context, s settings, stdout io.Writer, log *slog.Logger) error {
-	a, end, err := inject(ctx, s, log)
+// serve runs the service until ctx ends or the process is told to end.
+func serve(ctx context.Context, s settings, stdout, stderr io.Writer) error {
+	s.server = append(s.server, brokerlite.WithLogger(slog.New(slog.NewTextHandler(stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))))
+	all, end, err := inject(ctx, s, stdout, slog.New(slog.NewTextHandler(stderr, nil)))
 	if err != nil {
 		return err
 	}
 	defer end()
-	return a.run(ctx, stdout)
+	return rocketkit.RunUntilSignal(ctx, all)
 }

@@ -8,7 +8,6 @@ import (
 	"mime"
 	"net/http"
 	"strings"
-	"time"
 
 	"github.com/rocketkit/rocketkit/delay"
 	"github.com/rocketkit/rocketkit/message"
@@ -24,8 +23,6 @@ const (
 	greeting   = "Hello rocketmq = "
 	// failing is the text of payments whose consumption fails.
 	failing = "fail"
-	// sendTimeout bounds a send with its retries; payments.yaml has it, too.
-	sendTimeout = 10 * time.Second
 	// payDelay is the delay level of /api/pay/delay: 5 s.
 	payDelay = 2
 )
@@ -69,9 +66,7 @@ func (p *payService) payCallback(w http.ResponseWriter, r *http.Request) {
 		writeFailure(w, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), sendTimeout)
-	defer cancel()
-	res, err := p.producer.Send(ctx, m)
+	res, err := p.producer.Send(r.Context(), m)
 	if err != nil {
 		writeFailure(w, err)
 		return
@@ -99,9 +94,7 @@ func (p *payService) payOneway(w http.ResponseWriter, r *http.Request) {
 		writeFailure(w, err)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), sendTimeout)
-	defer cancel()
-	if err := p.producer.SendOneway(ctx, m); err != nil {
+	if err := p.producer.SendOneway(r.Context(), m); err != nil {
 		writeFailure(w, err)
 	}
 }
@@ -119,9 +112,7 @@ func (p *payService) payDelayed(w http.ResponseWriter, r *http.Request) {
 
 // sendAsync sends with a ctx of its own: the request's ends with the answer.
 func (p *payService) sendAsync(r *http.Request, m *message.Message) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), sendTimeout)
-	p.producer.SendAsync(ctx, m, func(_ context.Context, res message.SendResult, err error) {
-		defer cancel()
+	p.producer.SendAsync(context.WithoutCancel(r.Context()), m, func(_ context.Context, res message.SendResult, err error) {
 		if err != nil {
 			// Nobody waits for this any more. A real service would try again later, or
 			// tell somebody.

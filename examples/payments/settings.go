@@ -24,135 +24,85 @@ const (
 	serviceOrderTimeout = "order-timeout"
 )
 
-// minOrderTimeout leaves an order time to be written down before it ends.
-const minOrderTimeout = 100 * time.Millisecond
+// settings are the section payments of the configuration, which PAYMENTS_… variables and
+// flags win over, and the client's.
+type settings struct {
+	Addr         string        `key:"addr" env:"HTTP_ADDR"`
+	OrderTimeout time.Duration `key:"order_timeout"`
+	Retries      *int          `key:"retries"` // nil: what the client's configuration says of the groups
+	Service      string        `key:"service"`
+	DB           string        `key:"db"`
 
-// defaults are this service's own configuration.
+	client config.Config
+	server []brokerlite.Option // of the server in the process
+
+	askTimeout time.Duration // how long a server is waited for that must be asked at the start
+}
+
+// defaults are the configuration without any file.
 //
 //go:embed payments.yaml
 var defaults []byte
 
-// settings are what flags, the environment and a file say. They are not changed
-// once they are read.
-type settings struct {
-	addr         string
-	service      string
-	orderTimeout time.Duration
-	retries      int
-	retriesGiven bool // and so win over the file
-	db           string
-	client       config.Config
-
-	askTimeout time.Duration       // how long a server is waited for that must be asked at the start
-	broker     []brokerlite.Option // further ones for the server in the process
-}
-
-// variables name the environment's part in each flag.
-var variables = map[string]string{
-	"addr":          "HTTP_ADDR",
-	"name-servers":  config.EnvNameServers,
-	"order-timeout": "PAYMENTS_ORDER_TIMEOUT",
-	"retries":       "PAYMENTS_RETRIES",
-	"service":       "PAYMENTS_SERVICE",
-	"db":            "PAYMENTS_DB",
-	"config":        "PAYMENTS_CONFIG",
-}
-
 // readSettings reads flags, which win over environ ("NAME=value"), which wins over
-// the file. Its error joins every mistake; flag.ErrHelp says that help was printed.
-func readSettings(args, environ []string, help io.Writer) (settings, error) {
-	s := settings{askTimeout: askTimeout, orderTimeout: 30 * time.Minute}
-	var nameServers, file string
+// the files. Its error joins every mistake; flag.ErrHelp says that help was printed.
+func readSettings(args, environ []string, help io.Writer) (s settings, err error) {
+	s.askTimeout = 30 * time.Second
 	fs := flag.NewFlagSet("payments", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // the caller prints what is wrong
-	fs.StringVar(&s.addr, "addr", "127.0.0.1:8080", "`host:port` to listen on")
-	fs.StringVar(&nameServers, "name-servers", "", "RocketMQ's name servers, `a:9876;b:9876` (default RocketMQ in this process)")
-	fs.Func("order-timeout", "how long an order may stay unpaid, as a `duration` (default 30m); one of RocketMQ's delay levels, or anything where the server has timer messages (5.0 and up)", func(text string) (err error) {
-		if s.orderTimeout, err = time.ParseDuration(text); err != nil {
-			return errors.New("want a time with its unit, such as 30m or 5s")
-		}
-		return nil
-	})
-	fs.IntVar(&s.retries, "retries", 16, "how often a failed message is delivered again")
-	fs.StringVar(&s.service, "service", serviceAll, "what this process runs: all, pay or order-timeout")
-	fs.StringVar(&s.db, "db", "payments-data/payments.db", "SQLite `file` of orders and dead payments; RocketMQ in this process keeps its messages beside it")
-	fs.StringVar(&file, "config", "", "`file` with the RocketMQ client's configuration; see package config/load")
-	fs.VisitAll(func(f *flag.Flag) { f.Usage += "; " + variables[f.Name] })
-	errs := fromEnvironment(fs, environ)
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(help, "Payments over RocketMQ, by HTTP. Flags, and the variables for them:")
-			fs.SetOutput(help)
-			fs.PrintDefaults()
-			return s, err
-		}
-		return s, errors.Join(append(errs, err)...)
+	opts := []load.Option{
+		load.Environ(environ), load.Section("payments", &s), load.Data("payments.yaml", "yaml", defaults),
+		load.Flag(fs, "addr", "payments.addr", "`host:port` to listen on (default 127.0.0.1:8080); HTTP_ADDR"),
+		load.Flag(fs, "name-servers", "rocketmq.name_servers", "RocketMQ's name servers, `a:9876;b:9876` (default RocketMQ in this process); NAMESRV_ADDR"),
+		load.Flag(fs, "order-timeout", "payments.order_timeout", "how long an order may stay unpaid, as a `duration` (default 30m); one of RocketMQ's delay levels, or anything where the server has timer messages (5.0 and up); PAYMENTS_ORDER_TIMEOUT"),
+		load.Flag(fs, "retries", "payments.retries", "`how often` a failed message is delivered again (default 16); PAYMENTS_RETRIES"),
+		load.Flag(fs, "service", "payments.service", "`what` this process runs: all, pay or order-timeout (default all); PAYMENTS_SERVICE"),
+		load.Flag(fs, "db", "payments.db", "SQLite `file` of orders and dead payments; RocketMQ in this process keeps its messages beside it (default payments-data/payments.db); PAYMENTS_DB"),
 	}
-	if fs.NArg() > 0 {
-		errs = append(errs, fmt.Errorf("unexpected argument %q: everything is said by flags", fs.Arg(0)))
-	}
-	fs.Visit(func(f *flag.Flag) { s.retriesGiven = s.retriesGiven || f.Name == "retries" })
-
-	opts := []load.Option{load.Environ(environ), load.Data("payments.yaml", "yaml", defaults)}
-	if file != "" {
-		opts = append(opts, load.File(file))
-	}
-	var err error
-	if s.client, err = load.Load(opts...); err != nil {
-		errs = append(errs, err)
-	}
-	if isGiven(fs, "name-servers") {
-		s.client.NameServers = config.SplitAddresses(nameServers)
-	}
-	return s, errors.Join(append(errs, s.validate())...)
-}
-
-// fromEnvironment sets flags that the environment has a say in. NAMESRV_ADDR is
-// left to config/load, where ROCKETMQ_NAME_SERVERS and the file win over it.
-func fromEnvironment(fs *flag.FlagSet, environ []string) (errs []error) {
+	file := fs.String("config", "", "`file` with more configuration, see payments.yaml and package config/load; PAYMENTS_CONFIG")
 	for _, e := range environ {
-		name, value, _ := strings.Cut(e, "=")
-		fs.VisitAll(func(f *flag.Flag) {
-			if variables[f.Name] != name || value == "" || name == config.EnvNameServers {
-				return
-			}
-			if err := fs.Set(f.Name, value); err != nil {
-				errs = append(errs, fmt.Errorf("%s=%s: %w", name, value, err))
-			}
-		})
+		if path, ok := strings.CutPrefix(e, "PAYMENTS_CONFIG="); ok {
+			*file = path
+		}
 	}
-	return errs
+	if err := fs.Parse(args); errors.Is(err, flag.ErrHelp) {
+		fmt.Fprintln(help, "Payments over RocketMQ, by HTTP. Flags, and the variables for them:")
+		fs.SetOutput(help)
+		fs.PrintDefaults()
+		return s, err
+	} else if err != nil {
+		return s, err
+	}
+	if *file != "" {
+		opts = append(opts, load.File(*file))
+	}
+	s.client, err = load.Load(opts...)
+	if fs.NArg() > 0 {
+		err = errors.Join(err, fmt.Errorf("unexpected argument %q: everything is said by flags", fs.Arg(0)))
+	}
+	return s, err
 }
 
-func isGiven(fs *flag.FlagSet, name string) (given bool) {
-	fs.Visit(func(f *flag.Flag) { given = given || f.Name == name })
-	return given
-}
+// minOrderTimeout leaves an order time to be written down before it ends.
+const minOrderTimeout = 100 * time.Millisecond
 
-func (s *settings) validate() error {
+// Validate is asked by load.Load.
+func (s *settings) Validate() error {
 	var errs []error
-	mistake := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
-	if _, _, err := net.SplitHostPort(s.addr); err != nil {
-		mistake("--addr %q: want host:port, such as 127.0.0.1:8080: %w", s.addr, err)
+	must := func(ok bool, format string, args ...any) {
+		if !ok {
+			errs = append(errs, fmt.Errorf(format, args...))
+		}
 	}
-	if !slices.Contains([]string{serviceAll, servicePay, serviceOrderTimeout}, s.service) {
-		mistake("--service %q: want all, pay or order-timeout", s.service)
-	}
-	if s.orderTimeout < minOrderTimeout {
-		mistake("--order-timeout %v: want at least %v, such as %s", s.orderTimeout, minOrderTimeout, delay.Describe(s.orderTimeout))
-	}
-	if s.retries < 0 {
-		mistake("--retries %d: want 0 or more; RocketMQ's own number is 16", s.retries)
-	}
-	if s.db == "" {
-		mistake("--db is empty: want a file")
-	}
+	_, _, err := net.SplitHostPort(s.Addr)
+	must(err == nil, "--addr %q: want host:port, such as 127.0.0.1:8080", s.Addr)
+	must(slices.Contains([]string{serviceAll, servicePay, serviceOrderTimeout}, s.Service), "--service %q: want all, pay or order-timeout", s.Service)
+	must(s.OrderTimeout >= minOrderTimeout, "--order-timeout %v: want at least %v, such as %s", s.OrderTimeout, minOrderTimeout, delay.Describe(s.OrderTimeout))
+	must(s.Retries == nil || *s.Retries >= 0, "--retries is under 0: want 0 or more; RocketMQ's own number is 16")
+	must(s.DB != "", "--db is empty: want a file")
 	return errors.Join(errs...)
 }
 
-// embedded says that RocketMQ is to run in this process.
-func (s *settings) embedded() bool { return len(s.client.NameServers) == 0 }
-
 func (s *settings) runs(service string) bool {
-	return s.service == serviceAll || s.service == service
+	return s.Service == serviceAll || s.Service == service
 }

@@ -17,6 +17,10 @@ func TestFlagsWinOverVariablesWinOverTheFile(t *testing.T) {
 	if err := os.WriteFile(file, []byte("name_servers: [in-file:9876]\nproducer: {send_timeout: 2s}\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
+	own := filepath.Join(t.TempDir(), "payments.yaml")
+	if err := os.WriteFile(own, []byte("payments: {addr: ':7', order-timeout: 10m, retries: 3, service: pay}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	type want struct {
 		addr, service string
 		timeout       time.Duration
@@ -40,11 +44,15 @@ func TestFlagsWinOverVariablesWinOverTheFile(t *testing.T) {
 		},
 		"file":                      {[]string{"--config", file}, nil, want{"127.0.0.1:8080", "all", 30 * time.Minute, 16, false, []string{"in-file:9876"}}},
 		"file wins over Apache's":   {[]string{"--config", file}, []string{"NAMESRV_ADDR=a:9876"}, want{"127.0.0.1:8080", "all", 30 * time.Minute, 16, false, []string{"in-file:9876"}}},
+		"the service's section":     {[]string{"--config", own, "--retries", "1"}, []string{"PAYMENTS_SERVICE=order-timeout"}, want{":7", "order-timeout", 10 * time.Minute, 1, true, nil}},
 		"client's variable":         {nil, []string{"PAYMENTS_CONFIG=" + file, "ROCKETMQ_NAME_SERVERS=e:9876"}, want{"127.0.0.1:8080", "all", 30 * time.Minute, 16, false, []string{"e:9876"}}},
 		"in this process, by force": {[]string{"--name-servers="}, []string{"NAMESRV_ADDR=a:9876"}, want{"127.0.0.1:8080", "all", 30 * time.Minute, 16, false, nil}},
 	} {
 		s, err := readSettings(tc.args, tc.environ, t.Output())
-		got := want{s.addr, s.service, s.orderTimeout, s.retries, s.retriesGiven, s.client.NameServers}
+		got := want{s.Addr, s.Service, s.OrderTimeout, 16, s.Retries != nil, s.client.NameServers}
+		if s.Retries != nil {
+			got.retries = *s.Retries
+		}
 		if err != nil || !slices.Equal(got.servers, tc.want.servers) {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
@@ -57,7 +65,7 @@ func TestFlagsWinOverVariablesWinOverTheFile(t *testing.T) {
 func TestWrongSettingsAreNamedAllAtOnce(t *testing.T) {
 	t.Parallel()
 	_, err := readSettings([]string{"--addr", "8080", "--service", "pays", "--order-timeout", "50ms", "--retries", "-1", "--db", ""}, nil, t.Output())
-	for _, want := range []string{`--addr "8080": want host:port`, `--service "pays": want all, pay or order-timeout`, "--order-timeout 50ms: want at least 100ms, such as level 1 (1s)", "--retries -1: want 0 or more", "--db is empty"} {
+	for _, want := range []string{`--addr "8080": want host:port`, `--service "pays": want all, pay or order-timeout`, "--order-timeout 50ms: want at least 100ms, such as level 1 (1s)", "--retries is under 0: want 0 or more", "--db is empty"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is missing in: %v", want, err)
 		}
@@ -66,14 +74,15 @@ func TestWrongSettingsAreNamedAllAtOnce(t *testing.T) {
 		args, environ []string
 		want          string
 	}{
-		"a flag's kind":        {[]string{"--retries", "many"}, nil, `invalid value "many" for flag -retries`},
-		"no unit":              {[]string{"--order-timeout", "30"}, nil, `"30" for flag -order-timeout: want a time with its unit`},
-		"unknown flag":         {[]string{"--retry", "1"}, nil, "-retry"},
-		"argument":             {[]string{"pay"}, nil, `unexpected argument "pay"`},
-		"variable":             {nil, []string{"PAYMENTS_RETRIES=many"}, "PAYMENTS_RETRIES=many"},
-		"no file":              {[]string{"--config", "/nowhere.yaml"}, nil, "/nowhere.yaml"},
-		"a client's variable":  {nil, []string{"ROCKETMQ_PRODUCER_SEND_TIMEOUT=3"}, "send_timeout"},
-		"a slip in a variable": {nil, []string{"ROCKETMQ_PRODUCER_SEND_TIMOUT=3s"}, "SEND_TIMEOUT"},
+		"a flag's kind":                    {[]string{"--retries", "many"}, nil, `payments.retries: "many" is no whole number`},
+		"no unit":                          {[]string{"--order-timeout", "30"}, nil, `payments.order_timeout: "30" is no duration such as`},
+		"unknown flag":                     {[]string{"--retry", "1"}, nil, "-retry"},
+		"argument":                         {[]string{"pay"}, nil, `unexpected argument "pay"`},
+		"variable":                         {nil, []string{"PAYMENTS_RETRIES=many"}, `payments.retries: "many"`},
+		"a slip in the service's variable": {nil, []string{"PAYMENTS_RETRYS=1"}, "PAYMENTS_RETRIES"},
+		"no file":                          {[]string{"--config", "/nowhere.yaml"}, nil, "/nowhere.yaml"},
+		"a client's variable":              {nil, []string{"ROCKETMQ_PRODUCER_SEND_TIMEOUT=3"}, "send_timeout"},
+		"a slip in a variable":             {nil, []string{"ROCKETMQ_PRODUCER_SEND_TIMOUT=3s"}, "SEND_TIMEOUT"},
 	} {
 		if _, err := readSettings(tc.args, tc.environ, t.Output()); err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: %v", name, err)
@@ -87,7 +96,8 @@ func TestHelpNamesFlagsAndVariables(t *testing.T) {
 	if _, err := readSettings([]string{"--help"}, nil, &help); !errors.Is(err, flag.ErrHelp) {
 		t.Fatal(err)
 	}
-	for name, variable := range variables {
+	for name, variable := range map[string]string{"addr": "HTTP_ADDR", "name-servers": "NAMESRV_ADDR", "order-timeout": "PAYMENTS_ORDER_TIMEOUT", "retries": "PAYMENTS_RETRIES",
+		"service": "PAYMENTS_SERVICE", "db": "PAYMENTS_DB", "config": "PAYMENTS_CONFIG"} {
 		if !strings.Contains(help.String(), "-"+name) || !strings.Contains(help.String(), variable) {
 			t.Errorf("%s or %s is missing in:\n%s", name, variable, &help)
 		}

@@ -32,10 +32,10 @@ type orderService struct {
 
 // delay lets a message be delivered when an order's time is over.
 func (o *orderService) delay() message.Option {
-	if level, ok := delay.LevelFor(o.settings.orderTimeout); ok {
+	if level, ok := delay.LevelFor(o.settings.OrderTimeout); ok {
 		return delay.Level(level) // every server has levels
 	}
-	return delay.After(o.settings.orderTimeout)
+	return delay.After(o.settings.OrderTimeout)
 }
 
 // routes are what it serves.
@@ -57,11 +57,11 @@ func (o *orderService) create(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	now := time.Now()
-	if err := o.db.addOrder(r.Context(), order{ID: id, Status: unpaid, Created: now, Closes: now.Add(o.settings.orderTimeout)}); err != nil {
+	if err := o.db.addOrder(r.Context(), order{ID: id, Status: unpaid, Created: now, Closes: now.Add(o.settings.OrderTimeout)}); err != nil {
 		writeFailure(w, err)
 		return
 	}
-	o.log.Info("order is made", "order", id, "closes", o.settings.orderTimeout)
+	o.log.Info("order is made", "order", id, "closes", o.settings.OrderTimeout)
 	w.Header().Set("Location", "/api/orders/"+id)
 	writeJSON(w, http.StatusCreated, map[string]string{"id": id})
 }
@@ -88,59 +88,43 @@ func (o *orderService) onTimeout(ctx context.Context, _ string) error {
 	}
 	id := d.Keys()[0]
 	switch status, changed, err := o.db.settle(ctx, id, closed); {
-	case errors.Is(err, errNoOrder) && d.ReconsumeTimes == 0 && o.settings.orderTimeout < slowest:
+	case errors.Is(err, errNoOrder) && d.ReconsumeTimes == 0 && o.settings.OrderTimeout < slowest:
 		return err // the order may be being made just now, see create: look again later
 	case errors.Is(err, errNoOrder):
 		return retry.Skip(err) // it was never made, see create
 	case err != nil:
 		return err
 	case changed:
-		o.log.Info("order is closed: nobody has paid it in time", "order", id, "timeout", o.settings.orderTimeout)
+		o.log.Info("order is closed: nobody has paid it in time", "order", id, "timeout", o.settings.OrderTimeout)
 	default:
 		o.log.Info("order has not timed out", "order", id, "status", status)
 	}
 	return nil
 }
 
-// Limits on asking the server at the start.
-const (
-	askTimeout = 30 * time.Second
-	askPause   = time.Second
-)
-
-// ready waits until the service can start: a time-out that is no delay level needs a
-// server with timer messages. No request says whether a server has them and how far
-// ahead, so a message with just that delay is sent, which onTimeout passes over. A server
-// that cannot be reached yet is waited for.
+// ready fails when no server keeps a message for --order-timeout. Every server has the delay
+// levels; other times need timer messages, of which no request says whether a server has
+// them and how far ahead. So a message with just that delay is sent, which onTimeout passes
+// over. A server that cannot be reached yet is waited for.
 func (o *orderService) ready(ctx context.Context) error {
-	if _, ok := delay.LevelFor(o.settings.orderTimeout); ok {
+	timeout := o.settings.OrderTimeout
+	if _, isLevel := delay.LevelFor(timeout); isLevel || !o.settings.runs(serviceOrderTimeout) {
 		return nil
 	}
-	refuse := func(why string, err error) error {
-		return fmt.Errorf("--order-timeout %v is not one of RocketMQ's delay levels, and %s; nearest are %s: %w", o.settings.orderTimeout, why, delay.Describe(o.settings.orderTimeout), err)
-	}
-	limit, cancel := context.WithTimeout(ctx, o.settings.askTimeout)
-	defer cancel()
-	var awaiting error // why there is no answer yet
-	for {
-		_, err := o.producer.Send(limit, message.New(orderTimeoutTopic, []byte("Are there timer messages?"), message.Tag(probeTag), o.delay()))
-		switch {
-		case err == nil:
-			return nil
-		case errors.Is(err, message.ErrUnsupported):
-			return refuse("this server cannot keep it otherwise", err)
-		case awaited(err):
-			awaiting = err
-		case awaiting == nil || !errors.Is(err, context.DeadlineExceeded):
-			return refuse("asking the server whether it can keep it failed", err)
-		}
-		o.log.Warn("waiting for the server, to ask whether it can keep --order-timeout", "orderTimeout", o.settings.orderTimeout, "error", err)
+	probe := message.New(orderTimeoutTopic, []byte("Are there timer messages?"), message.Tag(probeTag), o.delay())
+	_, err := o.producer.Send(ctx, probe)
+	for begun := time.Now(); awaited(err) && time.Since(begun) < o.settings.askTimeout; _, err = o.producer.Send(ctx, probe) {
+		o.log.Warn("waiting for the server, to ask whether it can keep --order-timeout", "orderTimeout", timeout, "error", err)
 		select {
-		case <-time.After(askPause):
-		case <-limit.Done():
-			return refuse(fmt.Sprintf("no server said within %v whether it can keep it", o.settings.askTimeout), awaiting)
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			return ctx.Err()
 		}
 	}
+	if err != nil {
+		return fmt.Errorf("--order-timeout %v is not one of RocketMQ's delay levels, and the server did not take a message with that delay; nearest are %s: %w", timeout, delay.Describe(timeout), err)
+	}
+	return nil
 }
 
 // awaited reports whether a server that is just starting may be the reason.

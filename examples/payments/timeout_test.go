@@ -139,7 +139,7 @@ func TestATimeOutOfNoOrderIsPassedOver(t *testing.T) {
 	s, clock := withClock(settingsFor(t, t.TempDir()))
 	r := start(t, s)
 	id := r.order()
-	db, err := sql.Open("sqlite", s.db)
+	db, err := sql.Open("sqlite", s.DB)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -156,7 +156,7 @@ func TestATimeOutThatComesBeforeItsOrderComesAgain(t *testing.T) {
 	s, clock := withClock(settingsFor(t, t.TempDir(), "--order-timeout", "1s"))
 	r := start(t, s)
 	id := r.order()
-	db, err := sql.Open("sqlite", s.db)
+	db, err := sql.Open("sqlite", s.DB)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func TestATimeOutThatTheServerCannotKeepFailsTheStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := settingsFor(t, t.TempDir(), "--order-timeout", tc.timeout)
-			s.broker, s.askTimeout = []brokerlite.Option{brokerlite.Conf(tc.conf)}, time.Second
+			s.server, s.askTimeout = []brokerlite.Option{brokerlite.Conf(tc.conf)}, time.Second
 			got := failsToStart(t, s)
 			for _, want := range tc.says {
 				if !strings.Contains(got, want) {
@@ -193,7 +193,7 @@ func TestATimeOutThatTheServerCannotKeepFailsTheStart(t *testing.T) {
 				}
 			}
 			// The other service does not ask.
-			s.service = servicePay
+			s.Service = servicePay
 			start(t, s)
 		})
 	}
@@ -203,7 +203,7 @@ func TestATimeOutThatTheServerCannotKeepFailsTheStart(t *testing.T) {
 func TestALevelNeedsNoTimer(t *testing.T) {
 	t.Parallel()
 	s, clock := withClock(settingsFor(t, t.TempDir(), "--order-timeout", "10m"))
-	s.broker = append(s.broker, brokerlite.Conf("timerWheelEnable=false"))
+	s.server = append(s.server, brokerlite.Conf("timerWheelEnable=false"))
 	r := start(t, s)
 	id := r.order()
 	r.log.advance(t, clock, 10*time.Minute, `order is closed.* order=`+id)
@@ -219,7 +219,7 @@ func TestTheServerIsWaitedForToBeAsked(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out := newBook()
-	go func() { ended <- serve(ctx, s, out, logger(log)) }()
+	go func() { ended <- serve(ctx, s, out, log) }()
 	log.await(t, `waiting for the server, to ask`)
 	if out.String() != "" {
 		t.Errorf("it says that it serves: %s", out)
@@ -238,7 +238,7 @@ func TestCtrlCEndsTheWait(t *testing.T) {
 	log, ended := newBook(), make(chan error, 1)
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	go func() { ended <- serve(ctx, s, newBook(), logger(log)) }()
+	go func() { ended <- serve(ctx, s, newBook(), log) }()
 	log.await(t, `waiting for the server, to ask`)
 	cancel()
 	if err := <-ended; err != nil {

@@ -7,7 +7,9 @@ package main
 
 import (
 	"context"
+	"github.com/rocketkit/rocketkit"
 	"github.com/rocketkit/rocketkit/wireset"
+	"io"
 	"log/slog"
 )
 
@@ -18,7 +20,7 @@ import (
 
 // Injectors from wire.go:
 
-func inject(ctx context.Context, s settings, log *slog.Logger) (*app, func(), error) {
+func inject(ctx context.Context, s settings, out io.Writer, log *slog.Logger) (rocketkit.Runner, func(), error) {
 	listener, cleanup, err := listen(ctx, s)
 	if err != nil {
 		return nil, nil, err
@@ -28,14 +30,13 @@ func inject(ctx context.Context, s settings, log *slog.Logger) (*app, func(), er
 		cleanup()
 		return nil, nil, err
 	}
-	mainCluster, cleanup3, err := openCluster(ctx, s, log)
+	config, cleanup3, err := openCluster(ctx, s, log)
 	if err != nil {
 		cleanup2()
 		cleanup()
 		return nil, nil, err
 	}
-	config := clientConfig(s, mainCluster)
-	v := clientOptions(log)
+	v := _wireValue
 	client, cleanup4, err := wireset.NewClient(ctx, config, log, v...)
 	if err != nil {
 		cleanup3()
@@ -51,19 +52,18 @@ func inject(ctx context.Context, s settings, log *slog.Logger) (*app, func(), er
 		cleanup()
 		return nil, nil, err
 	}
-	mainPayService := &payService{
-		settings: s,
-		db:       mainDatabase,
-		log:      log,
-		producer: producer,
-	}
 	mainOrderService := &orderService{
 		settings: s,
 		db:       mainDatabase,
 		log:      log,
 		producer: producer,
 	}
-	mainServer := newServer(listener, s, mainPayService, mainOrderService, log)
+	mainPayService := &payService{
+		settings: s,
+		db:       mainDatabase,
+		log:      log,
+		producer: producer,
+	}
 	mainPayServiceListeners := newPayServiceListeners(mainPayService)
 	mainOrderServiceListeners := newOrderServiceListeners(mainOrderService)
 	v2 := muxes(s, mainPayServiceListeners, mainOrderServiceListeners)
@@ -76,19 +76,23 @@ func inject(ctx context.Context, s settings, log *slog.Logger) (*app, func(), er
 		cleanup()
 		return nil, nil, err
 	}
-	mainApp := &app{
-		settings:  s,
-		server:    mainServer,
-		cluster:   mainCluster,
-		client:    client,
-		consumers: consumers,
-		orders:    mainOrderService,
-		log:       log,
+	checks := probes(client)
+	server := newServer(s, mainPayService, mainOrderService, checks, log)
+	mainWelcome := welcome{
+		settings: s,
+		cluster:  config,
+		l:        listener,
+		out:      out,
 	}
-	return mainApp, func() {
+	runner := everything(listener, mainOrderService, client, consumers, server, mainWelcome, checks)
+	return runner, func() {
 		cleanup4()
 		cleanup3()
 		cleanup2()
 		cleanup()
 	}, nil
 }
+
+var (
+	_wireValue = []rocketkit.Option(nil)
+)

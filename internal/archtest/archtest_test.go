@@ -61,7 +61,7 @@ var mayImport = map[string][]string{
 	"cmd/...":                    {"..."},
 	"conformance/...":            {"", "admin", "dlq", "config", "message", "codec", "producer", "consumer", "txn", "delay", "retry", "trace", "driver", "driver/...", "broker-lite", "conformance/..."},
 	"bench/...":                  {"", "admin", "dlq", "config", "message", "codec", "producer", "consumer", "txn", "delay", "retry", "trace", "driver", "driver/...", "broker-lite", "conformance/...", "bench/..."},
-	"examples/...":               {"", "wireset", "admin", "dlq", "config", "config/load", "message", "codec", "producer", "consumer", "txn", "delay", "retry", "trace", "broker-lite", "dedup/...", "outbox", "examples/..."},
+	"examples/...":               {"", "wireset", "admin", "dlq", "config", "config/load", "message", "codec", "producer", "consumer", "txn", "delay", "retry", "trace", "broker-lite", "dedup/...", "outbox", "health", "examples/..."},
 	"internal/archtest":          {},
 	"internal/dbserver":          {},
 	"internal/testall":           {"internal/dbserver"},

@@ -4,13 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
+	"time"
 
 	"github.com/rocketkit/rocketkit"
 	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
+	"github.com/rocketkit/rocketkit/config"
 )
 
 // Say tells a line of what happens. Handlers may call it at the same time.
@@ -65,17 +69,15 @@ func start(ctx context.Context, n int, run func(context.Context, []*rocketkit.Cl
 			err = errors.Join(err, end())
 		}
 	}()
-	var cfg rocketkit.Config // without name servers it follows NAMESRV_ADDR
-	if addr := os.Getenv("NAMESRV_ADDR"); addr != "" {
-		say("RocketMQ: at %s", addr)
+	cfg, end, err := Cluster(ctx, rocketkit.Config{}.WithDefaults(), slog.Default(), append([]brokerlite.Option{brokerlite.InMemory()}, with.server...)...)
+	if err != nil {
+		return err
+	}
+	defer end()
+	if os.Getenv(config.EnvNameServers) != "" {
+		say("RocketMQ: at %s", strings.Join(cfg.NameServers, ";"))
 	} else {
-		server, err := brokerlite.Start(ctx, append([]brokerlite.Option{brokerlite.InMemory()}, with.server...)...)
-		if err != nil {
-			return err
-		}
-		ends = append(ends, func() error { return server.Close(context.Background()) })
-		cfg.NameServers = server.NameServers()
-		say("RocketMQ: in this process, name server %s; set NAMESRV_ADDR to use another", server.NameServer())
+		say("RocketMQ: in this process, name server %s; set NAMESRV_ADDR to use another", cfg.NameServers[0])
 	}
 	clients := make([]*rocketkit.Client, n)
 	for i := range clients {
@@ -85,6 +87,29 @@ func start(ctx context.Context, n int, run func(context.Context, []*rocketkit.Cl
 		ends = append(ends, clients[i].Close) // drains producers and consumers
 	}
 	return run(ctx, clients, say)
+}
+
+// closeTimeout bounds the end of a server in the program.
+const closeTimeout = time.Second
+
+// Cluster returns cfg with name servers: its own, or those of a server that it starts in
+// the program with opts. The returned function ends that, and logs what goes wrong.
+func Cluster(ctx context.Context, cfg rocketkit.Config, log *slog.Logger, opts ...brokerlite.Option) (rocketkit.Config, func(), error) {
+	if len(cfg.NameServers) > 0 {
+		return cfg, func() {}, nil
+	}
+	server, err := brokerlite.Start(ctx, opts...)
+	if err != nil {
+		return cfg, nil, err
+	}
+	cfg.NameServers = server.NameServers()
+	return cfg, func() {
+		ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+		defer cancel()
+		if err := server.Close(ctx); err != nil {
+			log.Error("ending RocketMQ in this process", "error", err)
+		}
+	}, nil
 }
 
 func say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
