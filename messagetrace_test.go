@@ -25,14 +25,14 @@ import (
 )
 
 // passes has a message go from the group shop to the group billing, by a client that ends
-// then, and returns its id.
-func (s cluster) passes(c *rocketkit.Client) string {
+// then, and returns its id. So many go before it.
+func (s cluster) passes(c *rocketkit.Client, before int) string {
 	s.t.Helper()
 	r, err := newProducer(s.t, c, "shop").Send(s.t.Context(), message.New("orders", []byte("x")))
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	consume(s.t, c, "billing", "orders").take(1)
+	consume(s.t, c, "billing", "orders").take(before + 1)
 	if err := c.Close(); err != nil {
 		s.t.Fatal(err)
 	}
@@ -61,7 +61,7 @@ func types(events []admin.TraceEvent) string {
 
 func TestADrainSendsTheRestOfTheMessageTrace(t *testing.T) {
 	inCluster(t, func(t *testing.T, s cluster) {
-		id := s.passes(s.connect(rocketkit.WithMessageTrace("")))
+		id := s.passes(s.connect(rocketkit.WithMessageTrace("")), 0)
 		if got, err := s.traced(id, ""); err != nil || types(got) != "Pub SubBefore SubAfter" {
 			t.Errorf("traced: %+v, %v", got, err)
 		}
@@ -127,7 +127,7 @@ func TestTheMessageTraceHasNoNamespace(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				events, err := s.traced(s.passes(c), topic)
+				events, err := s.traced(s.passes(c, 0), topic)
 				if err != nil || len(events) != 3 {
 					t.Fatalf("traced: %+v, %v", events, err)
 				}
@@ -195,7 +195,7 @@ func (s cluster) undecided(c *rocketkit.Client) (id string) {
 func TestABrokerSwitchesTheMessageTraceOff(t *testing.T) {
 	inCluster(t, func(t *testing.T, s cluster) {
 		c := s.connect(rocketkit.WithMessageTrace(""))
-		ids := []string{s.undecided(c), s.passes(c)}
+		ids := []string{s.undecided(c), s.passes(c, 1)}
 		for _, id := range ids {
 			if got, err := s.traced(id, ""); err != nil || len(got) > 0 {
 				t.Errorf("traced: %+v, %v", got, err)
@@ -229,7 +229,7 @@ func TestTheMessageTraceIsOfWhatABrokerAnswered(t *testing.T) {
 		}
 		undecided := s.undecided(c)
 		for id, want := range map[string]string{
-			s.passes(c): "Pub SubBefore SubAfter", timer.MessageID: "Pub Recall", undecided: "Pub EndTransaction EndTransaction SubBefore SubAfter",
+			s.passes(c, 1): "Pub SubBefore SubAfter", timer.MessageID: "Pub Recall", undecided: "Pub EndTransaction EndTransaction SubBefore SubAfter",
 			oneway: "SubBefore SubAfter",
 		} {
 			events, err := s.traced(id, "")
@@ -277,7 +277,7 @@ func TestTheMessageTraceIsSigned(t *testing.T) {
 				}
 				var log bytes.Buffer
 				c := as("shopkeeper", rocketkit.WithMessageTrace(topic), rocketkit.WithLogger(slog.New(slog.NewTextHandler(&log, nil))))
-				events, err := a.Trace(t.Context(), s.passes(c), admin.Between{}, topic)
+				events, err := a.Trace(t.Context(), s.passes(c, 0), admin.Between{}, topic)
 				if err != nil || goes != (len(events) == 3) || goes == strings.Contains(log.String(), "NO_PERMISSION") {
 					t.Errorf("traced %+v, %v\n%s", events, err, log.String())
 				}

@@ -9,8 +9,8 @@ type State struct {
 	Ended bool
 	// InFlight is how many sends are under way.
 	InFlight int
-	// Circuits are the circuit breakers of the brokers that were sent to, by name. One is
-	// open until a send tries the broker again.
+	// Circuits are the circuit breakers of the brokers that were sent to, by name. One that
+	// was open for its time is half-open until a send has tried the broker.
 	Circuits map[string]trace.BreakerState
 }
 

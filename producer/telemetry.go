@@ -51,15 +51,15 @@ func (f *flow) taken() int {
 	return f.places
 }
 
-// circuits are the states of the brokers' breakers. A circuit is open until a send tries
-// the broker again.
+// circuits are the states of the brokers' breakers as they are now: the state that a
+// brokerState has is that after the last send.
 func (b *brokers) circuits() map[string]trace.BreakerState {
 	if b.breaker == nil {
 		return nil
 	}
 	states := make(map[string]trace.BreakerState)
 	for name, s := range b.states.all() {
-		switch gobreaker.State(s.state.Load()) {
+		switch s.breaker.State() {
 		case gobreaker.StateOpen:
 			states[name] = trace.BreakerOpen
 		case gobreaker.StateHalfOpen:
