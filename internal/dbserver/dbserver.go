@@ -60,7 +60,7 @@ func Kinds() []Kind {
 		},
 		command: func(binaries, dir string) []string {
 			return []string{filepath.Join(binaries, "bin", "mariadbd"), "--no-defaults", "--user=root", "--basedir=" + binaries, "--datadir=" + filepath.Join(dir, "data"),
-				"--skip-networking", "--skip-grant-tables", "--socket=" + filepath.Join(dir, "socket"), "--pid-file=" + filepath.Join(dir, "pid"), "--max-connections=300",
+				"--skip-networking", "--skip-ssl", "--skip-grant-tables", "--socket=" + filepath.Join(dir, "socket"), "--pid-file=" + filepath.Join(dir, "pid"), "--max-connections=300",
 				"--innodb-flush-log-at-trx-commit=0", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=16M"}
 		},
 		ready: "ready for connections",
