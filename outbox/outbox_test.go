@@ -36,11 +36,12 @@ func TestMain(m *testing.M) {
 // world is a table in a database and a broker.
 type world struct {
 	*testing.T
-	db     *sql.DB
-	box    *outbox.Outbox
-	broker *brokerlite.Broker
-	client *rocketkit.Client
-	send   *producer.Producer
+	db      *sql.DB
+	dialect outbox.Dialect
+	box     *outbox.Outbox
+	broker  *brokerlite.Broker
+	client  *rocketkit.Client
+	send    *producer.Producer
 }
 
 // onEach runs a check on a table of its own in every database that there is.
@@ -56,7 +57,7 @@ func onEach(t *testing.T, check func(w *world)) {
 
 func newWorld(t *testing.T, db *sql.DB, d outbox.Dialect) *world {
 	t.Helper()
-	w := &world{T: t, db: db}
+	w := &world{T: t, db: db, dialect: d}
 	var err error
 	w.box, err = outbox.New(d, outbox.Table("box"))
 	w.no(err)
