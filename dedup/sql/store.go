@@ -39,7 +39,8 @@ type Store struct {
 	dialect Dialect
 	table   string
 
-	claim, complete, find, release, purge string // statements
+	claim, complete, find, release, purge string // statements; MySQL's purge takes ids, of which over reads some
+	over                                  string
 
 	purged atomic.Int64 // when the last purge began, in ms
 }
@@ -80,12 +81,18 @@ func (s *Store) prepare() {
 		// MySQL assigns from left to right: expires, which decides, comes last.
 		s.claim = insert + "ON DUPLICATE KEY UPDATE token = IF(expires <= ?, VALUES(token), token), done = IF(expires <= ?, 0, done), expires = IF(expires <= ?, VALUES(expires), expires)"
 		s.complete = insert + "ON DUPLICATE KEY UPDATE token = VALUES(token), done = VALUES(done), expires = VALUES(expires)"
-		s.purge = "DELETE FROM " + s.table + " WHERE expires <= ? LIMIT ?"
+		// It locks what a statement looks at: claims have rows of their own, and so has this.
+		s.over = "SELECT id FROM " + s.table + " WHERE expires <= ? LIMIT ?"
+		s.purge = "DELETE s FROM " + s.table + " s FORCE INDEX (PRIMARY) WHERE s.expires <= ? AND s.id IN ("
 	} else {
 		set := "ON CONFLICT (id) DO UPDATE SET token = excluded.token, done = excluded.done, expires = excluded.expires"
 		s.claim = insert + set + " WHERE " + s.bare() + ".expires <= ?"
 		s.complete = insert + set
-		s.purge = "DELETE FROM " + s.table + " WHERE id IN (SELECT id FROM " + s.table + " WHERE expires <= ? LIMIT ?)"
+		lock := "" // a row that is claimed or completed at this moment stays
+		if s.dialect == PostgreSQL {
+			lock = " FOR UPDATE SKIP LOCKED"
+		}
+		s.purge = "DELETE FROM " + s.table + " WHERE id IN (SELECT id FROM " + s.table + " WHERE expires <= ? LIMIT ?" + lock + ")"
 	}
 	s.find = "SELECT token, done FROM " + s.table + " WHERE id = ?"
 	s.release = "DELETE FROM " + s.table + " WHERE id = ? AND token = ? AND done = 0"
@@ -172,8 +179,35 @@ func (s *Store) purgeAtTimes(ctx context.Context, now int64) error {
 	if now-last < purgeEvery.Milliseconds() || !s.purged.CompareAndSwap(last, now) {
 		return nil
 	}
-	if _, err := s.db.ExecContext(ctx, s.purge, now, purgeAtOnce); err != nil {
+	purge, args := s.purge, []any{now, purgeAtOnce}
+	if s.dialect == MySQL {
+		ids, err := s.overIDs(ctx, now)
+		if err != nil {
+			return fmt.Errorf("read what is over in table %s: %w", s.table, err)
+		}
+		if len(ids) == 0 {
+			return nil
+		}
+		purge, args = purge+strings.Repeat("?, ", len(ids)-1)+"?)", append([]any{now}, ids...)
+	}
+	if _, err := s.db.ExecContext(ctx, purge, args...); err != nil {
 		return fmt.Errorf("delete what is over from table %s: %w", s.table, err)
 	}
 	return nil
+}
+
+// overIDs reads some of what is forgotten, without a lock.
+func (s *Store) overIDs(ctx context.Context, now int64) (ids []any, err error) {
+	rows, err := s.db.QueryContext(ctx, s.over, now, purgeAtOnce)
+	if err != nil {
+		return nil, err
+	}
+	for rows.Next() {
+		var id []byte
+		if err := rows.Scan(&id); err != nil {
+			return nil, errors.Join(err, rows.Close())
+		}
+		ids = append(ids, id)
+	}
+	return ids, errors.Join(rows.Err(), rows.Close())
 }

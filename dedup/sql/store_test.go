@@ -3,9 +3,11 @@ package dedupsql_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -81,6 +83,88 @@ func overAndDeleted(t *testing.T, db *sql.DB, d dedupsql.Dialect) {
 			t.Fatal(err)
 		}
 		<-time.After(50 * time.Millisecond)
+	}
+}
+
+// Members that claim, complete, give back and delete at the same time are in nobody's way.
+func TestManyMembersAreInNobodysWay(t *testing.T) {
+	t.Parallel()
+	for _, d := range testdb.All() {
+		t.Run(d.Dialect.String(), func(t *testing.T) {
+			t.Parallel()
+			db := d.Open(t)
+			var members sync.WaitGroup
+			for m := range 5 {
+				s := made(t, db, d.Dialect)
+				for worker := range 4 {
+					members.Go(func() {
+						for i := range 60 {
+							key, lease := fmt.Sprintf("%d/%d/%d", m, worker, i), time.Hour
+							if i%3 == 0 {
+								key, lease = fmt.Sprint("everybody's ", i), time.Millisecond
+							}
+							c, err := s.Claim(t.Context(), key, lease)
+							if err == nil && c.State == dedup.Claimed && i%2 == 0 {
+								err = s.Complete(t.Context(), c, time.Millisecond)
+							} else if err == nil && c.State == dedup.Claimed {
+								err = s.Release(t.Context(), c)
+							}
+							if err != nil {
+								t.Error(err)
+								return
+							}
+						}
+					})
+				}
+			}
+			members.Wait()
+		})
+	}
+}
+
+// What is claimed again while it is being deleted stays.
+func TestDeletionLeavesWhatIsClaimedAgain(t *testing.T) {
+	t.Parallel()
+	for _, d := range testdb.All() {
+		if d.Dialect == dedupsql.SQLite {
+			continue // which has one writer at a time
+		}
+		t.Run(d.Dialect.String(), func(t *testing.T) {
+			t.Parallel()
+			db := d.Open(t)
+			if _, err := made(t, db, d.Dialect).Claim(t.Context(), "a", time.Millisecond); err != nil {
+				t.Fatal(err)
+			}
+			<-time.After(5 * time.Millisecond)
+			again, err := db.BeginTx(t.Context(), nil)
+			if err == nil {
+				_, err = again.ExecContext(t.Context(), fmt.Sprint("UPDATE rocketkit_dedup SET expires = ", time.Now().Add(time.Hour).UnixMilli()))
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			s, err := dedupsql.New(db, d.Dialect)
+			if err != nil {
+				t.Fatal(err)
+			}
+			deleted := make(chan error, 1)
+			go func() {
+				_, err := s.Claim(t.Context(), "b", time.Hour) // a store's first deletes
+				deleted <- err
+			}()
+			select { // it waits for the transaction, or passes over its row
+			case err := <-deleted:
+				deleted <- err
+			case <-time.After(200 * time.Millisecond):
+			}
+			if err := errors.Join(again.Commit(), <-deleted); err != nil {
+				t.Fatal(err)
+			}
+			rows := 0
+			if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM rocketkit_dedup WHERE id = 'a'").Scan(&rows); err != nil || rows != 1 {
+				t.Errorf("%d rows are left of what was claimed again (%v)", rows, err)
+			}
+		})
 	}
 }
 
