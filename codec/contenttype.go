@@ -78,9 +78,9 @@ func Decode(c Codec, d *message.Delivery, v any) error {
 // type (io.cloudevents.rocketmq).
 const cloudEventsContentType = "CE_contenttype"
 
-// ContentType is the media type that d's property contentType names, or what Java's
-// CloudEvents SDK sends for it, CE_contenttype: in lower case and without parameters, ""
-// when there is none.
+// ContentType is the media type that d's property contentType names, or CE_contenttype,
+// which is Java's CloudEvents SDK's and counts for more, since that SDK reads no other: in
+// lower case and without parameters, "" when there is none.
 func ContentType(d *message.Delivery) string {
 	own, theirs := "", ""
 	for name, value := range d.Properties() {
@@ -91,7 +91,7 @@ func ContentType(d *message.Delivery) string {
 			theirs = value
 		}
 	}
-	return mediaType(cmp.Or(own, theirs))
+	return mediaType(cmp.Or(theirs, own))
 }
 
 func mediaType(s string) string {

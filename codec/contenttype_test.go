@@ -76,7 +76,7 @@ func TestTheContentTypeIsReadAsItIsWritten(t *testing.T) {
 		"contentType\x01Text/Plain;charset=UTF-8\x02":                                     "text/plain",
 		"contentType\x01 Text/Plain; no grammar\x02":                                      "text/plain",
 		"CE_contenttype\x01application/cloudevents+json\x02":                              "application/cloudevents+json",
-		"CE_contenttype\x01application/cloudevents+json\x02contentType\x01text/plain\x02": "text/plain",
+		"CE_contenttype\x01application/cloudevents+json\x02contentType\x01text/plain\x02": "application/cloudevents+json",
 	} {
 		d := new(message.Delivery)
 		d.SetRawProperties(raw)

@@ -175,6 +175,31 @@ func TestHandlersOfTheDataAloneTakeBothModes(t *testing.T) {
 	}
 }
 
+// As io.cloudevents.rocketmq's reader has it, which goes by CE_contenttype alone and passes
+// over a property that is the prefix.
+func TestWhatTheJavaSDKTakesIsTaken(t *testing.T) {
+	t.Parallel()
+	const attributes = "CE_specversion\x011.0\x02CE_id\x011\x02CE_source\x01s\x02CE_type\x01t\x02"
+	const event = `{"specversion":"1.0","id":"1","source":"s","type":"t"}`
+	bare := cloudevents.Event{ID: "1", Source: "s", Type: "t"}
+	for name, tt := range map[string]struct {
+		props, body string
+		want        cloudevents.Event
+	}{
+		"structured, with another contentType": {"contentType\x01application/json\x02CE_contenttype\x01application/cloudevents+json\x02", event, bare},
+		"binary, with another contentType": {attributes + "contentType\x01application/cloudevents+json\x02CE_contenttype\x01text/plain\x02", "x",
+			cloudevents.Event{ID: "1", Source: "s", Type: "t", DataContentType: "text/plain", Data: []byte("x")}},
+		"the prefix alone": {attributes + "CE_\x01x\x02", "\x00", bare},
+	} {
+		d := &message.Delivery{Body: []byte(tt.body)}
+		d.SetRawProperties(tt.props)
+		got, err := cloudevents.From(d)
+		if diff := cmp.Diff(tt.want, got); diff != "" || err != nil {
+			t.Errorf("%s: %v (-want +got):\n%s", name, err, diff)
+		}
+	}
+}
+
 func TestWhatIsNoEventIsRefused(t *testing.T) {
 	t.Parallel()
 	at := func(props string) *message.Delivery {

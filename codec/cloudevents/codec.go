@@ -190,7 +190,7 @@ func From(d *message.Delivery) (Event, error) {
 		switch rest, ours := strings.CutPrefix(name, prefix); {
 		case name == contentTypeProperty:
 			e.DataContentType = value
-		case ours:
+		case ours && rest != "":
 			if err := e.set(rest, value); err != nil {
 				return e, err
 			}
