@@ -247,7 +247,7 @@ func (r *Relay) run() {
 // pause is the delay after so many failures.
 func (r *Relay) pause(failures int) time.Duration {
 	d := r.cfg.maxBackoff
-	if n := failures - 1; n < 30 && r.cfg.backoff<<n < d {
+	if n := failures - 1; r.cfg.backoff < d>>min(n, 62) { // nothing overflows
 		d = r.cfg.backoff << n
 	}
 	return d - time.Duration(rand.Float64()*float64(d)/5)
