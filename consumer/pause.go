@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/pacing"
 )
 
 // Pause holds handlers, by their names, all when none is named: what they work on is
@@ -134,8 +135,8 @@ func (p *pool) isPaused() bool {
 	return p.paused()
 }
 
-// RateLimit is how many messages a second a handler begins at most, in bursts of up to
-// a tenth of that; there is no limit by default. Messages that are over it wait with a
+// RateLimit is how many messages a second a handler begins at most, 0.001 to 1e9, in bursts
+// of up to a tenth of that; there is no limit by default. Messages that are over it wait with a
 // worker each.
 func RateLimit(messagesPerSecond float64) HandlerOption {
 	return handlerOption(func(o *handlerOptions) { o.rate = chosen(messagesPerSecond) })
@@ -180,8 +181,8 @@ func (e *entry) pace(p *pool) {
 
 // checkPace finds mistakes in the options above.
 func (p *plan) checkPace(label string, o *handlerOptions) {
-	if r := o.rate; r.set && !(r.value > 0) {
-		p.mistake("%s: RateLimit(%v): must be positive; leave it out for no limit", label, r.value)
+	if r := o.rate; r.set && !pacing.Fits(r.value) {
+		p.mistake("%s: RateLimit(%v): want %v to %v messages a second; leave it out for no limit", label, r.value, pacing.Least, pacing.Most)
 	}
 	if k := o.killSwitch; k.set {
 		if s := k.value.withDefaults(); !(s.Ratio > 0 && s.Ratio <= 1) || s.AtLeast < 1 || s.Window < 0 || s.PauseFor < 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -119,11 +120,12 @@ func TestEveryRegistrationMistakeNamesWhatWhereAndTheRemedy(t *testing.T) {
 				`ShutdownTimeout(-1s): must be positive`, `From(7): use consumer.First or consumer.Last`,
 			}},
 		{"numbers of a handler", "", nil, func(m *mux) {
-			consumer.Handle(m, "orders", onText, consumer.Concurrency(-3), consumer.Timeout(-1), consumer.Retry(retry.Levels(1).Immediately(-1)))
+			consumer.Handle(m, "orders", onText, consumer.Concurrency(-3), consumer.Timeout(-1), consumer.Retry(retry.Levels(1).Immediately(-1)), consumer.RateLimit(math.Inf(1)))
 		}, []string{
 			`handler "orders": Concurrency(-3): at least 1`,
 			`handler "orders": Timeout(-1ns): must be positive`,
 			`handler "orders": invalid retry policy: -1 immediate retries; at least 0`,
+			`handler "orders": RateLimit(+Inf): want 0.001 to 1e+09 messages a second; leave it out for no limit`,
 		}},
 		{"a codec that does not fit", "", nil, func(m *mux) { consumer.Handle(m, "orders", onPayment, consumer.Codec(codec.Text{})) },
 			[]string{`handler "orders": codec text: type does not fit the codec: text carries a string or []byte, not consumer_test.payment; use JSON for it`}},

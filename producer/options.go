@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/pacing"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/trace"
 )
@@ -48,7 +49,7 @@ func RetryAsync(on bool) SendOption { return sendOption(func(s *sends) { s.retry
 // transaction does not run.
 func RequireDurable() SendOption { return sendOption(func(s *sends) { s.requireDurable = true }) }
 
-// RateLimit lets so many messages a second pass, after a burst of a tenth of
+// RateLimit lets so many messages a second pass, 0.001 to 1e9, after a burst of a tenth of
 // that; further ones wait until their ctx ends, or fail at once with FailFast. It
 // counts messages, in batches too, and not their attempts.
 func RateLimit(perSecond float64) Option {
@@ -261,7 +262,7 @@ func (s *settings) validate(group string, caps driver.Capabilities) error {
 	}
 	refuse(s.nils > 0, "%d of the options are nil; remove them", s.nils)
 	s.sends.validate(refuse)
-	refuse(s.limited && !(s.rateLimit >= minRate && s.rateLimit <= maxRate), "RateLimit(%v): want %v to %v messages a second", s.rateLimit, minRate, maxRate)
+	refuse(s.limited && !pacing.Fits(s.rateLimit), "RateLimit(%v): want %v to %v messages a second", s.rateLimit, pacing.Least, pacing.Most)
 	refuse(s.maxMessageSize <= 0, "MaxMessageSize(%d) must be positive", s.maxMessageSize)
 	refuse(s.maxInFlight <= 0, "MaxInFlight(%d) must be positive", s.maxInFlight)
 	refuse(s.maxInFlightBytes <= 0, "MaxInFlightBytes(%d) must be positive", s.maxInFlightBytes)

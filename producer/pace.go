@@ -10,12 +10,6 @@ import (
 	"github.com/rocketkit/rocketkit/message"
 )
 
-// Rates that RateLimit takes, in messages a second.
-const (
-	minRate = 0.001
-	maxRate = 1e9
-)
-
 // errTooLate: the message's turn comes after its ctx has ended.
 var errTooLate = errors.New("its turn comes after its deadline")
 

@@ -49,7 +49,7 @@ var mayImport = map[string][]string{
 	"driver/clientgo":            {"driver", "message"},
 	"internal/dialect":           {},
 	"internal/protocol":          {},
-	"internal/setting":           {"internal/nearest"},
+	"internal/setting":           {"internal/nearest", "internal/pacing"},
 	"internal/generate":          {"message", "internal/setting", "internal/nearest"},
 	"internal/remoting":          {"internal/protocol"},
 	"internal/remoting/memnet":   {},

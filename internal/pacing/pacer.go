@@ -9,6 +9,15 @@ import (
 	"golang.org/x/time/rate"
 )
 
+// Rates that there are, in messages a second; 0 is none.
+const (
+	Least = 0.001
+	Most  = 1e9
+)
+
+// Fits reports whether a rate is one that there is.
+func Fits(perSecond float64) bool { return perSecond >= Least && perSecond <= Most }
+
 // Pacer is a rate, in bursts of up to a tenth of a second's messages. The zero value lets
 // everything pass.
 type Pacer struct{ now atomic.Pointer[pace] } // nil: without limit

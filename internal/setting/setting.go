@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/rocketkit/rocketkit/internal/pacing"
 )
 
 // Keys of settings.
@@ -69,7 +71,7 @@ func Parse(key, text string) (Value, error) {
 			return v, fmt.Errorf("is %q; write a duration such as 100ms", text)
 		}
 	case RateLimit:
-		if v.Float, err = strconv.ParseFloat(text, 64); err != nil || !(v.Float > 0) {
+		if v.Float, err = strconv.ParseFloat(text, 64); err != nil || !pacing.Fits(v.Float) {
 			return v, fmt.Errorf("is %q; write messages a second, such as 100 or 0.5", text)
 		}
 	case KillSwitch:

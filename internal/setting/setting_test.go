@@ -25,6 +25,15 @@ func TestKillSwitchesAreOnOrPairs(t *testing.T) {
 	}
 }
 
+func TestRatesAreThoseThatThereAre(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]float64{"100": 100, " 0.5 ": 0.5, "1e9": 1e9, "0": 0, "-1": 0, "Inf": 0, "NaN": 0, "1e-300": 0, "x": 0} {
+		if v, err := setting.Parse(setting.RateLimit, text); (err == nil) != (want > 0) || err == nil && v.Float != want {
+			t.Errorf("%q: %v, %v", text, v.Float, err)
+		}
+	}
+}
+
 // What is not near anything is another package's.
 func TestRemediesAreForSlipsOnly(t *testing.T) {
 	t.Parallel()
