@@ -3,9 +3,9 @@
 // to a server.
 //
 //	checks := health.New(client)
-//	http.Handle("/livez", checks.Live())
-//	http.Handle("/readyz", checks.Ready())
-//	err := rocketkit.Run(ctx, client, consumer, checks)
+//	mux.Handle("/livez", checks.Live())
+//	mux.Handle("/readyz", checks.Ready())
+//	err := rocketkit.Run(ctx, client, consumer, rocketkit.HTTP(l, &http.Server{Handler: mux}), checks)
 //
 // As the last Runner it is ready when everything before it has started, and not ready
 // any more before the first of them is drained.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	_ "embed"
+	"fmt"
 	"io"
 	"log/slog"
 	"math"
@@ -33,17 +34,21 @@ func everything(l net.Listener, orders *orderService, client *rocketkit.Client, 
 // openCluster starts RocketMQ in this process, unless name servers say where it is.
 func openCluster(ctx context.Context, s settings, log *slog.Logger) (config.Config, func(), error) {
 	dir := filepath.Join(filepath.Dir(s.DB), "broker-lite")
-	return sample.Cluster(ctx, s.client, log, append([]brokerlite.Option{brokerlite.Dir(dir)}, s.server...)...)
+	cfg, end, err := sample.Cluster(ctx, s.Client, log, append([]brokerlite.Option{brokerlite.Dir(dir)}, s.server...)...)
+	if err != nil {
+		err = fmt.Errorf("%w; here that is --db, or --name-servers for a server that runs", err)
+	}
+	return cfg, end, err
 }
 
 // muxes are the consumer groups of the services that run in this process.
 func muxes(s settings, pay payServiceListeners, orders orderServiceListeners) (all []*consumer.Mux) {
-	if s.runs(servicePay) {
+	if s.Runs(servicePay) {
 		mux := consumer.NewMux("pay_consumer_group")
 		mux.Add(pay...)
 		all = append(all, mux)
 	}
-	if s.runs(serviceOrderTimeout) {
+	if s.Runs(serviceOrderTimeout) {
 		// From the first: a time-out that was due before this group's first start counts.
 		mux := consumer.NewMux("order_timeout_consumer_group", consumer.From(consumer.First))
 		mux.Add(orders...)
@@ -65,30 +70,28 @@ func probes(client *rocketkit.Client) *health.Checks { return health.New(client)
 
 // welcome says where everything is and what to try.
 type welcome struct {
-	settings settings
-	cluster  config.Config
-	l        net.Listener
+	Settings settings
+	Cluster  config.Config
+	Listener net.Listener
 	out      io.Writer
 }
 
 //go:embed welcome.txt
 var welcomeText string
 
-// patience is how long somebody may like to watch an order.
-const patience = time.Minute
-
 func (w welcome) print(context.Context) error {
-	s, wait := w.settings, 0.0
-	if s.OrderTimeout <= patience {
-		wait = math.Ceil(s.OrderTimeout.Seconds()) + 1 // servers keep to the second
-	}
 	text := new(strings.Builder)
-	err := template.Must(template.New("welcome").Parse(welcomeText)).Execute(text, map[string]any{
-		"URL": "http://" + w.l.Addr().String(), "NameServers": strings.Join(w.cluster.NameServers, ";"), "Here": len(s.client.NameServers) == 0, "Dir": filepath.Dir(s.DB),
-		"Settings": s, "Pay": s.runs(servicePay), "Orders": s.runs(serviceOrderTimeout), "Wait": wait,
-	})
-	if err == nil {
-		_, err = io.WriteString(w.out, text.String()) // at once
+	if err := template.Must(template.New("welcome").Parse(welcomeText)).Execute(text, w); err != nil {
+		return err
 	}
+	_, err := io.WriteString(w.out, text.String()) // at once
 	return err
+}
+
+// Wait is in how many seconds an order is closed, 0 when nobody likes to wait that long.
+func (w welcome) Wait() float64 {
+	if w.Settings.OrderTimeout > time.Minute {
+		return 0
+	}
+	return math.Ceil(w.Settings.OrderTimeout.Seconds()) + 1 // servers keep to the second
 }

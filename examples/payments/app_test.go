@@ -29,10 +29,10 @@ func TestItSaysWhereEverythingIsAndWhatToTry(t *testing.T) {
 		"by default": {nil, []string{
 			"RocketMQ runs in this process, name server 127.0.0.1:", "1. ID=$(curl -s -X POST http://127.0.0.1:", `2. curl "http://127.0.0.1:`, "&order=$ID", "3. curl http://127.0.0.1:",
 			"closed after 30m0s. To watch that, start with --order-timeout 5s",
-			"\nOrders and messages are kept in ",
+			"\nOrders are kept in ", "payments.db, messages beside it\n",
 		}, "other service"},
 		"soon":          {[]string{"--order-timeout", "5s"}, []string{"1. ID=", "2. curl http://127.0.0.1:", "3. sleep 6; curl http://127.0.0.1:", "closed"}, "To watch that"},
-		"elsewhere":     {[]string{"--name-servers", elsewhere}, []string{"RocketMQ at " + elsewhere, "\nOrders are kept in "}, "in this process"},
+		"elsewhere":     {[]string{"--name-servers", elsewhere}, []string{"RocketMQ at " + elsewhere, "payments.db\nHow"}, "in this process"},
 		"pay":           {[]string{"--service", "pay"}, []string{"/api/pay/delay?text=later", "/api/pay/dead", "The other service runs beside with: --service order-timeout --name-servers 127.0.0.1:"}, "/api/orders"},
 		"order-timeout": {[]string{"--service", "order-timeout"}, []string{"/api/orders", "runs beside with: --service pay", "30m0s"}, "/api/pay"},
 	} {
@@ -148,7 +148,7 @@ func TestAPortInUseIsNamedBeforeAnythingStarts(t *testing.T) {
 		t.Error(got)
 	}
 	s.Addr = "127.0.0.1:0"
-	if got := failsToStart(t, s); !strings.Contains(got, "broker-lite") || !strings.Contains(got, "lock") {
+	if got := failsToStart(t, s); !strings.Contains(got, "broker-lite") || !strings.Contains(got, "lock") || !strings.Contains(got, "--name-servers") {
 		t.Errorf("two servers on one directory: %s", got)
 	}
 }

@@ -36,13 +36,13 @@ func (p *payService) onDead(ctx context.Context, d *message.Delivery) error {
 }
 
 // dead answers all dead payments, the latest first.
-func (p *payService) dead(w http.ResponseWriter, r *http.Request) {
+func (p *payService) dead(w http.ResponseWriter, r *http.Request) error {
 	ds, err := p.db.allDead(r.Context())
 	if err != nil {
-		writeFailure(w, err)
-		return
+		return err
 	}
 	writeJSON(w, http.StatusOK, ds)
+	return nil
 }
 
 // addDead keeps a dead payment; one that is there already stays as it is.

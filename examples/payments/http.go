@@ -30,10 +30,10 @@ func newServer(s settings, pay *payService, orders *orderService, checks *health
 	mux := http.NewServeMux()
 	mux.Handle("GET /livez", checks.Live())
 	mux.Handle("GET /readyz", checks.Ready())
-	if s.runs(servicePay) {
+	if s.Runs(servicePay) {
 		pay.routes(mux)
 	}
-	if s.runs(serviceOrderTimeout) {
+	if s.Runs(serviceOrderTimeout) {
 		orders.routes(mux)
 	}
 	return &http.Server{
@@ -70,11 +70,11 @@ func (f refusal) WriteHeader(status int) {
 
 func (f refusal) Write(p []byte) (int, error) { return len(p), nil }
 
-// writeJSON answers with v. An error means that the client has gone.
+// writeJSON answers with v.
 func writeJSON(w http.ResponseWriter, status int, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v)
+	_ = json.NewEncoder(w).Encode(v) // an error means that the client has gone
 }
 
 // failure is how errors are answered.
@@ -88,8 +88,14 @@ func writeError(w http.ResponseWriter, status int, err error) {
 	writeJSON(w, status, failure{err.Error(), status < http.StatusInternalServerError || message.SafeToRetry(err)})
 }
 
-// writeFailure answers an error of RocketMQ or the database.
-func writeFailure(w http.ResponseWriter, err error) { writeError(w, statusOf(err), err) }
+// answering answers the errors of h, which are RocketMQ's, the database's or of the request.
+func answering(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if err := h(w, r); err != nil {
+			writeError(w, statusOf(err), err)
+		}
+	}
+}
 
 // statusOf is the HTTP status for an error.
 func statusOf(err error) int {

@@ -37,11 +37,11 @@ type payService struct {
 
 // routes are what it serves.
 func (p *payService) routes(mux *http.ServeMux) {
-	mux.HandleFunc("/api/pay/pay_cb", p.payCallback)
-	mux.HandleFunc("/api/pay/async", p.payAsync)
-	mux.HandleFunc("/api/pay/oneway", p.payOneway)
-	mux.HandleFunc("/api/pay/delay", p.payDelayed)
-	mux.HandleFunc("GET /api/pay/dead", p.dead)
+	mux.HandleFunc("/api/pay/pay_cb", answering(p.payCallback))
+	mux.HandleFunc("/api/pay/async", answering(p.payAsync))
+	mux.HandleFunc("/api/pay/oneway", answering(p.payOneway))
+	mux.HandleFunc("/api/pay/delay", answering(p.payDelayed))
+	mux.HandleFunc("GET /api/pay/dead", answering(p.dead))
 }
 
 // sendResult is a send's result in the words of Apache's Java client.
@@ -60,54 +60,50 @@ type messageQueue struct {
 }
 
 // payCallback sends and waits.
-func (p *payService) payCallback(w http.ResponseWriter, r *http.Request) {
+func (p *payService) payCallback(w http.ResponseWriter, r *http.Request) error {
 	m, err := p.payment(r)
 	if err != nil {
-		writeFailure(w, err)
-		return
+		return err
 	}
 	res, err := p.producer.Send(r.Context(), m)
 	if err != nil {
-		writeFailure(w, err)
-		return
+		return err
 	}
 	writeJSON(w, http.StatusOK, sendResult{
 		res.Status, res.MessageID, res.OffsetMessageID, messageQueue{res.Queue.Topic, res.Queue.Broker, res.Queue.ID}, res.QueueOffset,
 	})
+	return nil
 }
 
 // payAsync answers before the payment is stored; the callback says what became of
 // it.
-func (p *payService) payAsync(w http.ResponseWriter, r *http.Request) {
+func (p *payService) payAsync(w http.ResponseWriter, r *http.Request) error {
 	m, err := p.payment(r)
 	if err != nil {
-		writeFailure(w, err)
-		return
+		return err
 	}
 	p.sendAsync(r, m)
+	return nil
 }
 
 // payOneway does not hear whether the payment is stored.
-func (p *payService) payOneway(w http.ResponseWriter, r *http.Request) {
+func (p *payService) payOneway(w http.ResponseWriter, r *http.Request) error {
 	m, err := p.payment(r)
 	if err != nil {
-		writeFailure(w, err)
-		return
+		return err
 	}
-	if err := p.producer.SendOneway(r.Context(), m); err != nil {
-		writeFailure(w, err)
-	}
+	return p.producer.SendOneway(r.Context(), m)
 }
 
 // payDelayed lets the payment be consumed 5 s later. It pays no order.
-func (p *payService) payDelayed(w http.ResponseWriter, r *http.Request) {
+func (p *payService) payDelayed(w http.ResponseWriter, r *http.Request) error {
 	m, err := p.payment(r, delay.Level(payDelay))
 	if err != nil {
-		writeFailure(w, err)
-		return
+		return err
 	}
 	m.Keys = []string{defaultKey}
 	p.sendAsync(r, m)
+	return nil
 }
 
 // sendAsync sends with a ctx of its own: the request's ends with the answer.
@@ -150,7 +146,7 @@ func (p *payService) payment(r *http.Request, opts ...message.Option) (*message.
 	}
 	opts = append(opts, message.Tag(or("tag", defaultTag)), message.Key(or("order", defaultKey)))
 	m := message.New(payTopic, []byte(greeting+r.Form.Get("text")), opts...)
-	return m, m.Validate(int(p.settings.client.Producer.MaxMessageSize))
+	return m, m.Validate(int(p.settings.Client.Producer.MaxMessageSize))
 }
 
 // onPayment consumes a payment. Its key may be the id of an order, which is paid

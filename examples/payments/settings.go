@@ -33,10 +33,9 @@ type settings struct {
 	Service      string        `key:"service"`
 	DB           string        `key:"db"`
 
-	client config.Config
-	server []brokerlite.Option // of the server in the process
-
-	askTimeout time.Duration // how long a server is waited for that must be asked at the start
+	Client     config.Config       // the section rocketmq
+	server     []brokerlite.Option // of the server in the process
+	askTimeout time.Duration       // how long a server is waited for that must be asked at the start
 }
 
 // defaults are the configuration without any file.
@@ -76,7 +75,7 @@ func readSettings(args, environ []string, help io.Writer) (s settings, err error
 	if *file != "" {
 		opts = append(opts, load.File(*file))
 	}
-	s.client, err = load.Load(opts...)
+	s.Client, err = load.Load(opts...)
 	if fs.NArg() > 0 {
 		err = errors.Join(err, fmt.Errorf("unexpected argument %q: everything is said by flags", fs.Arg(0)))
 	}
@@ -103,6 +102,6 @@ func (s *settings) Validate() error {
 	return errors.Join(errs...)
 }
 
-func (s *settings) runs(service string) bool {
+func (s settings) Runs(service string) bool {
 	return s.Service == serviceAll || s.Service == service
 }

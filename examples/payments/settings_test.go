@@ -49,7 +49,7 @@ func TestFlagsWinOverVariablesWinOverTheFile(t *testing.T) {
 		"in this process, by force": {[]string{"--name-servers="}, []string{"NAMESRV_ADDR=a:9876"}, want{"127.0.0.1:8080", "all", 30 * time.Minute, 16, false, nil}},
 	} {
 		s, err := readSettings(tc.args, tc.environ, t.Output())
-		got := want{s.Addr, s.Service, s.OrderTimeout, 16, s.Retries != nil, s.client.NameServers}
+		got := want{s.Addr, s.Service, s.OrderTimeout, 16, s.Retries != nil, s.Client.NameServers}
 		if s.Retries != nil {
 			got.retries = *s.Retries
 		}

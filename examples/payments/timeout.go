@@ -40,8 +40,8 @@ func (o *orderService) delay() message.Option {
 
 // routes are what it serves.
 func (o *orderService) routes(mux *http.ServeMux) {
-	mux.HandleFunc("POST /api/orders", o.create)
-	mux.HandleFunc("GET /api/orders/{id}", o.get)
+	mux.HandleFunc("POST /api/orders", answering(o.create))
+	mux.HandleFunc("GET /api/orders/{id}", answering(o.get))
 }
 
 // slowest is more than the database takes to keep an order, which waits for locks
@@ -50,29 +50,28 @@ const slowest = 30 * time.Second
 
 // create makes an order. The time-out is sent first: without an order it does no
 // harm, but an order without a time-out would stay unpaid for ever.
-func (o *orderService) create(w http.ResponseWriter, r *http.Request) {
+func (o *orderService) create(w http.ResponseWriter, r *http.Request) error {
 	id := rand.Text()
 	if _, err := o.producer.Send(r.Context(), message.New(orderTimeoutTopic, []byte(id), message.Key(id), o.delay())); err != nil {
-		writeFailure(w, fmt.Errorf("the order's time-out cannot be sent: %w", err))
-		return
+		return fmt.Errorf("the order's time-out cannot be sent: %w", err)
 	}
 	now := time.Now()
 	if err := o.db.addOrder(r.Context(), order{ID: id, Status: unpaid, Created: now, Closes: now.Add(o.settings.OrderTimeout)}); err != nil {
-		writeFailure(w, err)
-		return
+		return err
 	}
 	o.log.Info("order is made", "order", id, "closes", o.settings.OrderTimeout)
 	w.Header().Set("Location", "/api/orders/"+id)
 	writeJSON(w, http.StatusCreated, map[string]string{"id": id})
+	return nil
 }
 
-func (o *orderService) get(w http.ResponseWriter, r *http.Request) {
+func (o *orderService) get(w http.ResponseWriter, r *http.Request) error {
 	found, err := o.db.order(r.Context(), r.PathValue("id"))
 	if err != nil {
-		writeFailure(w, err)
-		return
+		return err
 	}
 	writeJSON(w, http.StatusOK, found)
+	return nil
 }
 
 // onTimeout closes an order that is still unpaid.
@@ -108,7 +107,7 @@ func (o *orderService) onTimeout(ctx context.Context, _ string) error {
 // over. A server that cannot be reached yet is waited for.
 func (o *orderService) ready(ctx context.Context) error {
 	timeout := o.settings.OrderTimeout
-	if _, isLevel := delay.LevelFor(timeout); isLevel || !o.settings.runs(serviceOrderTimeout) {
+	if _, isLevel := delay.LevelFor(timeout); isLevel || !o.settings.Runs(serviceOrderTimeout) {
 		return nil
 	}
 	probe := message.New(orderTimeoutTopic, []byte("Are there timer messages?"), message.Tag(probeTag), o.delay())

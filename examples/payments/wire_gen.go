@@ -79,9 +79,9 @@ func inject(ctx context.Context, s settings, out io.Writer, log *slog.Logger) (r
 	checks := probes(client)
 	server := newServer(s, mainPayService, mainOrderService, checks, log)
 	mainWelcome := welcome{
-		settings: s,
-		cluster:  config,
-		l:        listener,
+		Settings: s,
+		Cluster:  config,
+		Listener: listener,
 		out:      out,
 	}
 	runner := everything(listener, mainOrderService, client, consumers, server, mainWelcome, checks)
