@@ -37,7 +37,8 @@ type deduplication struct {
 type DedupOption func(*deduplication)
 
 // DedupBy says what tells messages of one topic apart: dedup.ByID by default, dedup.ByKey
-// or a function of yours, which must be quick and not return "".
+// or a function of yours, which must be quick. When it returns "" or panics, the message
+// fails as if its handler did.
 func DedupBy(key func(*message.Delivery) string) DedupOption {
 	return func(d *deduplication) { d.key = key }
 }
@@ -96,15 +97,16 @@ func (p *plan) checkDedup(label string, c *common) {
 // PostgreSQL refuses would come again without end.
 const maxDedupKey = 255
 
-var errNoDedupKey = errors.New("the key function of Deduplicate returned nothing")
+var errNoDedupKey = errors.New(`DedupBy: the function returned ""; return what tells messages apart, such as their ID`)
 
-// id names a message in the store: groups and topics apart.
-func (d *deduplication) id(group string, m *message.Delivery) (string, error) {
+// id names a message in the store: groups and topics apart. A panic is an error.
+func (d *deduplication) id(group string, m *message.Delivery) (id string, err error) {
+	defer caught(&err)
 	key := d.key(m)
 	if key == "" {
 		return "", errNoDedupKey
 	}
-	id := group + "/" + m.Topic + "/" + key
+	id = group + "/" + m.Topic + "/" + key
 	if len(id) > maxDedupKey || !utf8.ValidString(id) || strings.Contains(id, "\x00") {
 		sum := sha256.Sum256([]byte(id))
 		id = group + "/#" + hex.EncodeToString(sum[:])
@@ -117,7 +119,12 @@ var errElsewhere = errors.New("the message is claimed by somebody else")
 // claim asks the store for a message before its handler runs. The verdict counts when it
 // is not mine; err is why it was not handled.
 func (h *handler) claim(ctx context.Context, c *call, d *message.Delivery) (claim dedup.Claim, v driver.Verdict, mine bool, err error) {
-	claim, err = h.ask(ctx, d)
+	id, err := h.dedup.id(h.group, d)
+	if err != nil { // the message's failure, not the store's: without end it would come again
+		v, _ = h.judge(c, d, math.MaxInt, err)
+		return claim, v, false, err
+	}
+	claim, err = h.ask(ctx, id)
 	switch {
 	case err != nil && h.dedup.open:
 		h.log.LogAttrs(ctx, slog.LevelWarn, "de-duplication store failed", append(identity(d),
@@ -139,12 +146,8 @@ func (h *handler) claim(ctx context.Context, c *call, d *message.Delivery) (clai
 }
 
 // ask makes an error of a panic, too.
-func (h *handler) ask(ctx context.Context, d *message.Delivery) (claim dedup.Claim, err error) {
+func (h *handler) ask(ctx context.Context, id string) (claim dedup.Claim, err error) {
 	defer caught(&err)
-	id, err := h.dedup.id(h.group, d)
-	if err != nil {
-		return claim, err
-	}
 	claim, err = h.dedup.store.Claim(ctx, id, h.timeout+claimGrace)
 	claim.Key = id
 	return claim, err

@@ -110,7 +110,9 @@ func TestAMessageIsClaimedForItsHandlerAndRememberedAfterIt(t *testing.T) {
 		"no store, fail open":  {fail: map[string]error{"claim": errDown}, opts: []consumer.DedupOption{consumer.DedupFailOpen()}, calls: []string{claim}, runs: 1, want: acked},
 		"no store after":       {fail: map[string]error{"complete": errDown}, calls: []string{claim, complete}, runs: 1, want: acked},
 		"no store to release":  {err: errDown, fail: map[string]error{"release": errPanic}, calls: []string{claim, release}, runs: 1, want: retried},
-		"no key":               {opts: []consumer.DedupOption{consumer.DedupBy(func(*message.Delivery) string { return "" })}, want: comesAgain},
+		"no key":               {opts: []consumer.DedupOption{consumer.DedupBy(func(*message.Delivery) string { return "" })}, want: retried},
+		"no key, no retries":   {opts: []consumer.DedupOption{consumer.DedupFailOpen(), consumer.DedupBy(func(*message.Delivery) string { return "" })}, policy: retry.None(), want: dead},
+		"a key that panics":    {opts: []consumer.DedupOption{consumer.DedupBy(func(*message.Delivery) string { panic("boom") })}, policy: retry.Levels(16).Immediately(2), want: retried},
 		"a key of its own":     {opts: []consumer.DedupOption{consumer.DedupBy(func(*message.Delivery) string { return "k" }), consumer.DedupTTL(time.Minute)}, calls: []string{"claim pay/orders/k for 3m0s", "complete pay/orders/k for 1m0s"}, runs: 1, want: acked},
 		"a key that is a hash": {opts: []consumer.DedupOption{consumer.DedupBy(func(*message.Delivery) string { return strings.Repeat("k", 300) })}, runs: 1, want: acked},
 	} {
