@@ -1,11 +1,15 @@
 package rocketkit
 
 import (
+	"context"
+	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/rocketkit/rocketkit/config"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/nearest"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/producer"
 	"github.com/rocketkit/rocketkit/retry"
@@ -104,6 +108,65 @@ func (c *Client) consumerOptions(cfg *Config, group string) []consumer.GroupOpti
 		opts = append(opts, consumer.ForHandler(h.Name, handlerOptions(h)...)) // a name of no handler is a mistake
 	}
 	return opts
+}
+
+// clients are those among runners.
+func clients(runners []Runner) (all []*Client) {
+	for _, r := range runners {
+		switch r := r.(type) {
+		case *Client:
+			all = append(all, r)
+		case *within:
+			all = append(all, clients(r.runners)...)
+		}
+	}
+	return all
+}
+
+// tellUnused logs the consumer groups that are configured and that no client of a program,
+// which has started, has a consumer of.
+func tellUnused(all []*Client) {
+	var used []string
+	for _, c := range all {
+		used = append(used, c.consumerGroups()...)
+	}
+	level := slog.LevelWarn
+	if len(used) == 0 {
+		level = slog.LevelInfo // a program that only sends may have its file from one that does not
+	}
+	told := slices.Clone(used)
+	for _, c := range all {
+		cfg, err := c.open()
+		if err != nil {
+			continue
+		}
+		for _, cc := range cfg.Consumers {
+			if slices.Contains(told, cc.Group) {
+				continue
+			}
+			told = append(told, cc.Group)
+			c.log.Log(context.Background(), level, "a consumer group is configured and has no consumer in this program, so that what is configured has no effect",
+				"group", cc.Group, "nearest in use", nearest.To(cc.Group, used))
+		}
+	}
+}
+
+// consumerGroups are those that the client has consumers of, of whatever kind.
+func (c *Client) consumerGroups() (groups []string) {
+	s := c.State()
+	for _, m := range s.Consumers {
+		groups = append(groups, m.Group)
+	}
+	for _, m := range s.Fetchers {
+		groups = append(groups, m.Group)
+	}
+	for _, m := range s.Pullers {
+		groups = append(groups, m.Group)
+	}
+	for _, m := range s.SimpleConsumers {
+		groups = append(groups, m.Group)
+	}
+	return groups
 }
 
 // handlerOptions are what the configuration says of a handler.

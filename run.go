@@ -35,13 +35,15 @@ type Failing interface {
 // Run starts the runners in their order, waits until ctx ends or one fails, and drains
 // them in reverse order, each within DrainTimeout. If one does not start, those
 // before it are drained at once. It returns all errors, joined, and nil after an
-// orderly end; a start that is cut short because ctx ends is no error. RunUntilSignal is
-// Run for a program that ends by a signal.
+// orderly end; a start that is cut short because ctx ends is no error. When all have
+// started, a Client among them logs the consumer groups that are configured and that the
+// program does not use. RunUntilSignal is Run for a program that ends by a signal.
 //
 //	err := rocketkit.Run(ctx, client, producer, consumer)
 func Run(ctx context.Context, runners ...Runner) error {
 	started, err := start(ctx, runners)
 	if err == nil {
+		tellUnused(clients(runners))
 		err = failure(ctx, runners)
 	} else if causedBy(ctx, err) {
 		err = nil

@@ -18,7 +18,7 @@ const module = "github.com/rocketkit/rocketkit"
 // non-test code may import directly. A trailing /... allows a subtree. A
 // package that is not listed fails the test: say where it belongs first.
 var mayImport = map[string][]string{
-	"":                           {"config", "producer", "consumer", "txn", "retry", "driver", "driver/native", "trace", "message", "admin"},
+	"":                           {"config", "producer", "consumer", "txn", "retry", "driver", "driver/native", "trace", "message", "admin", "internal/nearest"},
 	"config":                     {"message"},
 	"config/load":                {"config", "message", "internal/nearest"},
 	"message":                    {},
