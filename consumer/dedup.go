@@ -59,7 +59,9 @@ func DedupFailOpen() DedupOption { return func(d *deduplication) { d.open = true
 // or retry.Skip, it is remembered; after everything else the claim is given back. One
 // that another member has claimed comes again later, with a higher count of
 // reconsumptions, and is not dead-lettered for it. Lower the Timeout where a member that
-// crashed must not hold up its messages for so long. In a batch each message goes its own
+// crashed must not hold up its messages for so long. The claim is not renewed, so that a
+// handler that hangs does not hold up its message without end: one that goes on for that
+// minute after its ctx has ended has lost it, and a copy is handled beside it. In a batch each message goes its own
 // way; a batch that is left without any is not handled. A store may serve several groups.
 //
 // Broadcast groups have none: each member is to handle each message.

@@ -350,6 +350,48 @@ func TestAMessageThatComesTwiceIsHandledOnce(t *testing.T) {
 	})
 }
 
+// A claim outlasts the handler's ctx by a minute, and is not renewed: a handler that does
+// not return for so long has lost it, and a copy of the message is handled beside it.
+func TestAHandlerThatIgnoresItsCtxLosesItsClaim(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		late time.Duration // after its ctx has ended
+		want []string
+	}{
+		"it returns in time": {50 * time.Second, []string{"begins", "ends"}},
+		"it goes on":         {9 * time.Minute, []string{"begins", "begins", "ends", "ends"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, func(w *world) {
+				const timeout = 5 * time.Minute
+				store := dedup.NewMemory()
+				var seen journal
+				mux := consumer.NewMux("pay", consumer.From(consumer.First))
+				consumer.Handle(mux, "orders", func(ctx context.Context, _ string) error {
+					seen.add("begins")
+					<-ctx.Done()
+					<-time.After(tc.late)
+					seen.add("ends")
+					return nil
+				}, consumer.Deduplicate(store), consumer.Timeout(timeout))
+				_, end := w.member(mux)
+				for range 2 {
+					if _, err := w.send.Send(w.t.Context(), message.New("orders", []byte("x"), message.Property(dedup.IDProperty, "x"))); err != nil {
+						w.t.Fatal(err)
+					}
+				}
+				pass(time.Hour)
+				end((*consumer.Consumer).Drain)
+				seen.want(w.t, tc.want...)
+				if _, times := seen.read(); len(times) == 4 && times[1].Sub(times[0]) < timeout+time.Minute {
+					w.t.Errorf("handled again after %s, while it was claimed", times[1].Sub(times[0]))
+				}
+			})
+		})
+	}
+}
+
 // A member that vanishes with a claim holds its message up for as long as that lasts, in
 // an ordered group with all that is behind it; nothing is lost and nothing dead-lettered.
 func TestTheClaimOfAMemberThatVanishedLapses(t *testing.T) {

@@ -16,7 +16,8 @@
 //   - the handler had failed, or its process ended before it returned;
 //   - its process ended, or the store failed, after the handler returned and before that
 //     was noted;
-//   - the handler ran past its time-out and the claim with it;
+//   - the handler went on for a minute after its ctx had ended, and the claim with it, which
+//     is not renewed;
 //   - it comes again after the store has forgotten it.
 //
 // A member that ends with a message in its hands holds it up for as long as the claim
