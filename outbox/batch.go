@@ -60,6 +60,8 @@ func (b *batch) one(r row) (err error) {
 	if r.unread != nil {
 		return r.unread
 	}
+	b.relay.sending.Add(1)
+	defer b.relay.sending.Add(-1)
 	_, err = b.relay.sender.Send(b.ctx, r.message)
 	return err
 }

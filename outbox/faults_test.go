@@ -1,9 +1,11 @@
 package outbox_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -37,6 +39,70 @@ func TestWhatADrainCutsOffIsNoAttempt(t *testing.T) {
 		}
 		w.relay(w.send)
 		w.until("both are sent", func() bool { return w.rows(stateSent) == 2 })
+	})
+}
+
+// A sender that does not heed its context does not hold up a drain past its end, and what
+// it has sent is noted when it returns.
+func TestADrainDoesNotWaitForWhoDoesNotHeedIt(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(w *world) {
+		entered, hold := make(chan struct{}), make(chan struct{})
+		deaf := outboxSender(func(context.Context, *message.Message) (message.SendResult, error) {
+			close(entered)
+			<-hold
+			return message.SendResult{}, nil
+		})
+		w.add(text("a", "k"), text("b", "k"))
+		r, err := w.box.NewRelay(w.db, deaf)
+		w.no(err)
+		w.no(r.Start(w.Context()))
+		<-entered
+		over, cancel := context.WithCancel(w.Context())
+		cancel()
+		began := time.Now()
+		if err := r.Drain(over); !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "the sender does not heed its context, and sends go on (1)") {
+			w.Error(err)
+		}
+		if took := time.Since(began); took > 10*time.Second {
+			w.Errorf("it took %s", took)
+		}
+		close(hold)
+		w.no(r.Drain(w.Context()))
+		if w.rows(stateSent) != 1 || w.rows(statePending) != 1 {
+			w.Errorf("%d sent, %d left", w.rows(stateSent), w.rows(statePending))
+		}
+	})
+}
+
+// What is read at once is bounded in bytes, too, and one message is read in any case.
+func TestLargeMessagesAreReadAFewAtATime(t *testing.T) {
+	t.Parallel()
+	onEach(t, func(w *world) {
+		const rows, size, fit = 8, 3 << 20, 4 // a row of 4 MiB and a little, since JSON has bodies in base64
+		for range rows {
+			w.add(message.New("orders", bytes.Repeat([]byte("x"), size-1000)))
+		}
+		var mu sync.Mutex
+		under, most := 0, 0
+		j := &journal{to: outboxSender(func(context.Context, *message.Message) (message.SendResult, error) {
+			mu.Lock()
+			under++
+			most = max(most, under)
+			mu.Unlock()
+			<-time.After(50 * time.Millisecond)
+			mu.Lock()
+			defer mu.Unlock()
+			under--
+			return message.SendResult{}, nil
+		})}
+		w.relay(j, outbox.Batch(100), outbox.Concurrency(100), outbox.Poll(time.Hour))
+		w.until("all is sent", func() bool { return w.rows(stateSent) == rows })
+		mu.Lock()
+		defer mu.Unlock()
+		if most > fit {
+			w.Errorf("%d were sent at once, and %d fit", most, fit)
+		}
 	})
 }
 

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/rocketkit/rocketkit/message"
@@ -23,11 +24,14 @@ const (
 	defaultBackoff     = time.Second
 	defaultMaxBackoff  = 5 * time.Minute
 
-	maxBatch    = 1000 // placeholders of one statement
-	purgeAtOnce = 1000 // rows
+	maxBatch    = 1000     // placeholders of one statement
+	purgeAtOnce = 1000     // rows
+	maxBytes    = 16 << 20 // of rows that are read at once
 	purgeEvery  = time.Second
 	// noteTime bounds what is noted after sends whose time may be over.
 	noteTime = 5 * time.Second
+	// cutTime is how long a drain that was cut short waits for sends that end with it.
+	cutTime = time.Second
 )
 
 // Sender sends messages: a *producer.Producer.
@@ -51,6 +55,8 @@ type Relay struct {
 	purged  time.Time // the loop's
 	working bool      // the loop's: it had the lease last time
 
+	sending atomic.Int64 // sends under way
+
 	mu       sync.Mutex // guards the following
 	started  bool
 	stopping bool
@@ -70,7 +76,7 @@ type relayOptions struct {
 type RelayOption func(*relayOptions)
 
 // Batch is how many messages are read at once, 1 to 1000; 100 by default. So many at
-// most are sent again after a crash.
+// most are sent again after a crash. Of large ones it is fewer: 16 MiB, or one.
 func Batch(n int) RelayOption { return func(o *relayOptions) { o.batch = n } }
 
 // Concurrency is how many sends are under way at once; 16 by default. Of one sharding key
@@ -190,7 +196,8 @@ func (r *Relay) Notify() {
 
 // Drain finishes the sends that are under way, notes them and gives the lease back. What
 // is not sent stays in the table. When ctx ends first the sends are cut off, and made
-// again later.
+// again later. A second later Drain returns in any case: its error says how many sends do
+// not heed their ctx. They and the lease are the relay's until they return.
 func (r *Relay) Drain(ctx context.Context) error {
 	r.mu.Lock()
 	started := r.started
@@ -209,8 +216,18 @@ func (r *Relay) Drain(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	r.cut()
-	<-r.ended
-	return errors.Join(fmt.Errorf("relay of outbox %s: sends were cut off: %w", r.box.table, ctx.Err()), r.endErr)
+	late := time.NewTimer(cutTime)
+	defer late.Stop()
+	select {
+	case <-r.ended:
+		return errors.Join(fmt.Errorf("relay of outbox %s: sends were cut off: %w", r.box.table, ctx.Err()), r.endErr)
+	case <-late.C:
+	}
+	if n := r.sending.Load(); n > 0 {
+		return fmt.Errorf("relay of outbox %s: the sender does not heed its context, and sends go on (%d): "+
+			"the lease is given back when they return: %w", r.box.table, n, ctx.Err())
+	}
+	return fmt.Errorf("relay of outbox %s: sends were cut off, and the database takes long to note it: %w", r.box.table, ctx.Err())
 }
 
 // run is the relay's loop.
@@ -265,7 +282,7 @@ func (r *Relay) round() (more bool, err error) {
 	if err != nil || !held {
 		return false, err
 	}
-	rows, err := r.box.due(ctx, r.db, r.cfg.batch)
+	rows, others, err := r.box.due(ctx, r.db, r.cfg.batch)
 	if err != nil {
 		return false, err
 	}
@@ -283,7 +300,7 @@ func (r *Relay) round() (more bool, err error) {
 			r.purged = time.Now()
 		}
 	}
-	return more || len(rows) == r.cfg.batch, err
+	return more || others, err
 }
 
 // relay sends a batch while the lease is held, and notes what became of it.

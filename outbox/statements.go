@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -22,7 +23,7 @@ const (
 // statements are an Outbox's, in its dialect but for those to which ids are added.
 type statements struct {
 	add, parked, due, fail, over        string
-	unpark, sent, gone                  string // with question marks
+	unpark, read, sent, gone            string // with question marks
 	lease, takeLease, beat, returnLease string
 }
 
@@ -41,11 +42,12 @@ func (o *Outbox) prepare() {
 		add:    b("INSERT INTO " + t + " (uid, topic, lane, message, state, attempts, at, error, added) VALUES (?, ?, ?, ?, 0, 0, ?, '', ?)"),
 		parked: b("SELECT id, message, attempts, error, added FROM " + t + " WHERE state = 2 ORDER BY id LIMIT ?"),
 		// What waits for its next attempt holds up its lane.
-		due: b("SELECT m.id, m.lane, m.message, m.attempts FROM " + t + " m WHERE m.state = 0 AND m.at <= ?" +
+		due: b("SELECT m.id, m.lane, LENGTH(m.message), m.attempts FROM " + t + " m WHERE m.state = 0 AND m.at <= ?" +
 			" AND (m.lane = '' OR NOT EXISTS (SELECT 1 FROM " + t + " b WHERE b.lane = m.lane AND b.state = 0 AND b.at > ? AND b.id < m.id))" +
 			" ORDER BY m.id LIMIT ?"),
 		fail:        b("UPDATE " + t + byID + " SET state = ?, attempts = ?, at = ?, error = ? WHERE id = ? AND state = 0"),
 		over:        b("SELECT id FROM " + t + " WHERE state = 1 AND at <= ? LIMIT ?"),
+		read:        "SELECT id, message FROM " + t + " WHERE id IN (",
 		unpark:      "UPDATE " + t + byState + " SET state = 0, attempts = 0, at = 0 WHERE state = 2",
 		sent:        "UPDATE " + t + byID + " SET state = 1, at = ? WHERE id IN (",
 		gone:        gone,
@@ -98,30 +100,66 @@ type row struct {
 	attempts int
 }
 
-// due reads the messages whose turn it is.
-func (o *Outbox) due(ctx context.Context, db *sql.DB, limit int) (all []row, err error) {
+// due reads the messages whose turn it is, limit at most and maxBytes of rows, but one in
+// any case; more says that there are others.
+func (o *Outbox) due(ctx context.Context, db *sql.DB, limit int) (all []row, more bool, err error) {
+	all, more, err = o.next(ctx, db, limit)
+	if err == nil && len(all) > 0 {
+		all, err = o.read(ctx, db, all)
+	}
+	if err != nil {
+		return nil, false, fmt.Errorf("read outbox %s: %w", o.table, err)
+	}
+	return all, more, nil
+}
+
+// next chooses rows, and leaves their messages in the database.
+func (o *Outbox) next(ctx context.Context, db *sql.DB, limit int) (all []row, more bool, err error) {
 	now := time.Now().UnixMilli()
 	rows, err := db.QueryContext(ctx, o.sql.due, now, now, limit)
 	if err != nil {
-		return nil, fmt.Errorf("read outbox %s: %w", o.table, err)
+		return nil, false, err
 	}
-	defer func() {
-		if closeErr := errors.Join(rows.Err(), rows.Close()); closeErr != nil && err == nil {
-			all, err = nil, fmt.Errorf("read outbox %s: %w", o.table, closeErr)
+	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
+	for bytes := 0; rows.Next(); {
+		var r row
+		var size int
+		if err := rows.Scan(&r.id, &r.lane, &size, &r.attempts); err != nil {
+			return nil, false, err
 		}
-	}()
-	for rows.Next() {
-		r := row{message: new(message.Message)}
-		var text []byte
-		if err := rows.Scan(&r.id, &r.lane, &text, &r.attempts); err != nil {
-			return nil, fmt.Errorf("read outbox %s: %w", o.table, err)
-		}
-		if err := json.Unmarshal(text, r.message); err != nil {
-			r.unread = fmt.Errorf("%w: the row cannot be read: %w", message.ErrInvalidMessage, err)
+		if bytes += size; bytes > maxBytes && len(all) > 0 {
+			return all, true, nil
 		}
 		all = append(all, r)
 	}
-	return all, nil
+	return all, len(all) == limit, nil
+}
+
+// read reads the messages of rows, but of those that are gone meanwhile.
+func (o *Outbox) read(ctx context.Context, db *sql.DB, chosen []row) (all []row, err error) {
+	args := make([]any, len(chosen))
+	at := make(map[int64]*row, len(chosen))
+	for i := range chosen {
+		args[i], at[chosen[i].id] = chosen[i].id, &chosen[i]
+	}
+	rows, err := db.QueryContext(ctx, o.dialect.Bind(o.sql.read+marks(len(args))+")"), args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Err(), rows.Close()) }()
+	for rows.Next() {
+		var id int64
+		var text sql.RawBytes
+		if err := rows.Scan(&id, &text); err != nil {
+			return nil, err
+		}
+		r := at[id]
+		r.message = new(message.Message)
+		if err := json.Unmarshal(text, r.message); err != nil {
+			r.unread = fmt.Errorf("%w: the row cannot be read: %w", message.ErrInvalidMessage, err)
+		}
+	}
+	return slices.DeleteFunc(chosen, func(r row) bool { return r.message == nil }), nil
 }
 
 // noteSent notes that messages were sent, or deletes them when they are not kept.
