@@ -54,7 +54,7 @@ func Run(ctx context.Context, runners ...Runner) error {
 	}
 	for i, r := range slices.Backward(runners[:started]) {
 		if err := drain(ctx, r); err != nil {
-			errs = append(errs, fmt.Errorf("run: %s did not end well: %w", name(i, r), err))
+			errs = append(errs, fmt.Errorf("run: %w", of(i, r, "did not end well", err)))
 		}
 	}
 	return errors.Join(errs...)
@@ -67,7 +67,7 @@ func start(ctx context.Context, runners []Runner) (started int, err error) {
 			return i, fmt.Errorf("runner %d is nil", i+1)
 		}
 		if err := r.Start(ctx); err != nil {
-			return i + 1, fmt.Errorf("%s did not start: %w", name(i, r), err) // it may have begun something
+			return i + 1, of(i, r, "did not start", err) // it may have begun something
 		}
 	}
 	return len(runners), nil
@@ -86,7 +86,7 @@ func failure(ctx context.Context, runners []Runner) error {
 		}
 		waiting.Go(func() {
 			if err := f.Failure(ctx); err != nil && !causedBy(ctx, err) {
-				errs[i] = fmt.Errorf("%s failed: %w", name(i, r), err)
+				errs[i] = of(i, r, "failed", err)
 				cancel()
 			}
 		})
@@ -129,16 +129,19 @@ func drainInTurn[R Runner](ctx context.Context, runners []R) []error {
 	return errs
 }
 
-// name names a runner by its group where it has one.
-func name(i int, r Runner) string {
-	what := fmt.Sprintf("%T", r)
+// of says whose err is. A runner has the name of its group where it has one; those Within
+// a limit have said who they are.
+func of(i int, r Runner, what string, err error) error {
+	who := fmt.Sprintf("%T", r)
 	switch r := r.(type) {
+	case *within:
+		return fmt.Errorf("within %v: %w", r.d, err)
 	case interface{ Group() string }:
-		what = fmt.Sprintf("%T of group %s", r, r.Group())
+		who = fmt.Sprintf("%T of group %s", r, r.Group())
 	case interface{ describe() string }:
-		what = r.describe()
+		who = r.describe()
 	}
-	return fmt.Sprintf("runner %d (%s)", i+1, what)
+	return fmt.Errorf("runner %d (%s) %s: %w", i+1, who, what, err)
 }
 
 // Within is runners as one: they are started in their order and drained in reverse order,
@@ -157,11 +160,9 @@ type within struct {
 	started int // so many of them; Start writes it, which is over when Drain is called
 }
 
-func (w *within) describe() string { return fmt.Sprintf("within %v", w.d) }
-
 func (w *within) Start(ctx context.Context) (err error) {
 	if w.d <= 0 {
-		return fmt.Errorf("within %v nothing can be drained; give a time over 0", w.d)
+		return errors.New("nothing can be drained in that time; give one over 0")
 	}
 	w.started, err = start(ctx, w.runners)
 	return err
@@ -175,7 +176,7 @@ func (w *within) Drain(ctx context.Context) error {
 	errs := drainInTurn(ctx, w.runners[:w.started])
 	for i, err := range errs {
 		if at := w.started - 1 - i; err != nil {
-			errs[i] = fmt.Errorf("%s did not end well: %w", name(at, w.runners[at]), err)
+			errs[i] = of(at, w.runners[at], "did not end well", err)
 		}
 	}
 	return errors.Join(errs...)

@@ -112,11 +112,11 @@ func TestRunNamesWhatFails(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 	for want, r := range map[string]rocketkit.Runner{
-		"run: runner 1 (OnStart) did not start: the function is nil":                               rocketkit.OnStart(nil),
-		"run: runner 1 (within 0s) did not start: within 0s nothing can be drained":                rocketkit.Within(0),
-		"run: runner 1 (within 1s) did not start: runner 2 is nil":                                 rocketkit.Within(time.Second, &part{name: "a", notes: &notes}, nil),
-		"run: runner 1 (HTTP) did not start: the listener or the server is nil":                    rocketkit.HTTP(nil, nil),
-		"run: runner 1 (within 1s) did not end well: runner 2 (*rocketkit_test.part of group b) d": rocketkit.Within(time.Second, &part{name: "a", notes: &notes}, &part{name: "b", notes: &notes, drain: errors.New("boom")}, rocketkit.OnStart(nil)),
+		"run: runner 1 (OnStart) did not start: the function is nil":                        rocketkit.OnStart(nil),
+		"run: within 0s: nothing can be drained in that time":                               rocketkit.Within(0),
+		"run: within 1s: runner 2 is nil":                                                   rocketkit.Within(time.Second, &part{name: "a", notes: &notes}, nil),
+		"run: runner 1 (HTTP) did not start: the listener or the server is nil":             rocketkit.HTTP(nil, nil),
+		"run: within 1s: runner 2 (*rocketkit_test.part of group b) did not end well: boom": rocketkit.Within(time.Second, &part{name: "a", notes: &notes}, &part{name: "b", notes: &notes, drain: errors.New("boom")}, rocketkit.OnStart(nil)),
 	} {
 		if err := rocketkit.Run(t.Context(), r); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %s", err, want)
@@ -151,7 +151,7 @@ func TestARunnerThatFailsEndsTheOthers(t *testing.T) {
 	}{
 		"one fails":            {boom, bang, false, "run: runner 2 (*rocketkit_test.broken of group b) failed: boom", time.Second},
 		"one will not fail":    {nil, bang, false, "run: runner 3 (*rocketkit_test.broken of group c) failed: bang", 2 * time.Second},
-		"a part of one fails":  {boom, nil, true, "run: runner 1 (within 1m0s) failed: runner 2 (*rocketkit_test.broken of group b) failed: boom", time.Second},
+		"a part of one fails":  {boom, nil, true, "run: within 1m0s: runner 2 (*rocketkit_test.broken of group b) failed: boom", time.Second},
 		"none fails until ctx": {nil, nil, true, "", time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
