@@ -86,11 +86,8 @@ func TestMetricsCountWhatIsSentAndConsumed(t *testing.T) {
 
 func metricsCountWhatIsSentAndConsumed(t *testing.T, s cluster) {
 	s.createOrders()
-	r, rec := sdkmetric.NewManualReader(), tracetest.NewSpanRecorder()
-	o := telemetry{s, s.connect(rocketkit.WithTelemetry(trace.Options{
-		Provider:      sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec)),
-		MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(r)),
-	})), rec}
+	o := s.observed(trace.Options{})
+	r, rec := o.reader, o.rec
 	p := newProducer(t, o.Client, "pay")
 	same := message.ShardingKey("k")
 	for range 2 {
@@ -246,6 +243,50 @@ func instruments(t *testing.T, byName map[string]metricdata.Metrics) {
 	}
 	if diff := cmp.Diff(want, units); diff != "" {
 		t.Errorf("units (-want +got):\n%s", diff)
+	}
+}
+
+// measured checks that the conventions' metrics are of the same operations as the spans, with
+// the same attributes but for those of single messages and queues.
+func (s telemetry) measured() {
+	s.t.Helper()
+	want := series{}
+	for _, span := range s.rec.Ended() {
+		var plain, typed []attribute.KeyValue
+		operation, messages := "", int64(1)
+		for _, kv := range span.Attributes() {
+			switch kv.Key {
+			case "messaging.operation.name":
+				operation = kv.Value.AsString()
+				plain = append(plain, kv)
+			case "messaging.system", "messaging.destination.name", "messaging.consumer.group.name", "error.type", "server.address", "server.port":
+				plain = append(plain, kv)
+			case "messaging.operation.type":
+				typed = append(typed, kv)
+			case "messaging.batch.message_count":
+				messages = kv.Value.AsInt64()
+			}
+		}
+		few := labels(attribute.NewSet(plain...), s.port())
+		switch {
+		case operation == "create":
+			continue
+		case operation == "process":
+			want["messaging.process.duration"+few]++
+		default:
+			want["messaging.client.operation.duration"+labels(attribute.NewSet(append(plain, typed...)...), s.port())]++
+		}
+		switch {
+		case operation == "send":
+			want["messaging.client.sent.messages"+few] += messages
+		case operation == "process", operation == "receive" && messages > 0:
+			want["messaging.client.consumed.messages"+few] += messages
+		}
+	}
+	got, _ := reading(s.t, s.reader, s.port())
+	maps.DeleteFunc(got, func(name string, _ int64) bool { return !strings.HasPrefix(name, "messaging.") })
+	if diff := cmp.Diff(want, got); diff != "" {
+		s.t.Errorf("metrics (-as the spans say +got):\n%s", diff)
 	}
 }
 

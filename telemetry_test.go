@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
@@ -43,13 +44,15 @@ type attrs map[string]any
 type telemetry struct {
 	cluster
 	*rocketkit.Client
-	rec *tracetest.SpanRecorder
+	rec    *tracetest.SpanRecorder
+	reader *sdkmetric.ManualReader
 }
 
 func (s cluster) observed(o trace.Options, opts ...rocketkit.Option) telemetry {
-	rec := tracetest.NewSpanRecorder()
+	rec, r := tracetest.NewSpanRecorder(), sdkmetric.NewManualReader()
 	o.Provider = sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))
-	return telemetry{s, s.connect(append(opts, rocketkit.WithTelemetry(o))...), rec}
+	o.MeterProvider = sdkmetric.NewMeterProvider(sdkmetric.WithReader(r))
+	return telemetry{s, s.connect(append(opts, rocketkit.WithTelemetry(o))...), rec, r}
 }
 
 // spans are those that have ended so far, without what is not the same in every run, by
@@ -256,6 +259,7 @@ func TestSpansOfEveryKindOfSend(t *testing.T) {
 						t.Error(err)
 					}
 					o.told(leg.tells(tc.want)...)
+					o.measured()
 					for _, span := range o.rec.Ended() { // the local transaction is not the sending
 						if took := span.EndTime().Sub(span.StartTime()); s.driver == nil && took > time.Second {
 							t.Errorf("%s took %s", span.Name(), took)
@@ -441,6 +445,7 @@ func TestSpansOfEveryKindOfConsumption(t *testing.T) {
 					if diff := cmp.Diff(leg.tells(tc.want), got); diff != "" {
 						t.Errorf("spans (-want +got):\n%s", diff)
 					}
+					o.measured()
 				})
 			})
 		}
