@@ -204,10 +204,11 @@ func (p *Puller) pull(ctx context.Context, q message.Queue, n int) (Pulled, erro
 		}
 	}
 	began := time.Now()
-	got, err := p.drv.Pull(ctx, driver.PullRequest{
+	told, at := reaching(ctx, p.tracer)
+	got, err := p.drv.Pull(told, driver.PullRequest{
 		Group: p.group, Queue: q, Filter: p.filter, Offset: offset, Max: n, Wait: p.wait,
 	})
-	p.tracer.Receive(ctx, trace.Received{Began: began, Group: p.group, Topic: q.Topic, Deliveries: got.Messages, Err: err})
+	p.tracer.Receive(ctx, trace.Received{Began: began, Group: p.group, Topic: q.Topic, Queue: q, Server: at.Addr, Deliveries: got.Messages, Err: err})
 	if err != nil {
 		return Pulled{}, err
 	}
@@ -226,8 +227,9 @@ func (p *Puller) Commit(ctx context.Context, queues ...message.Queue) error {
 	var errs []error
 	for q, offset := range p.toCommit(queues) {
 		began := time.Now()
-		err := p.drv.CommitOffset(ctx, p.group, q, offset)
-		p.tracer.Commit(ctx, trace.Settled{Began: began, Group: p.group, Queue: q, Err: err})
+		told, at := reaching(ctx, p.tracer)
+		err := p.drv.CommitOffset(told, p.group, q, offset)
+		p.tracer.Commit(ctx, trace.Settled{Began: began, Group: p.group, Queue: q, Server: at.Addr, Err: err})
 		if err != nil {
 			errs = append(errs, fmt.Errorf("commit offset %d of group %q in queue %v: %w", offset, p.group, q, err))
 		}

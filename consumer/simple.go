@@ -91,8 +91,12 @@ func (s *SimpleConsumer) Receive(ctx context.Context, n int) ([]*message.Deliver
 		return nil, fmt.Errorf("receive %d messages of group %q: 1 to %d", n, s.group, maxPop)
 	}
 	began := time.Now()
-	ds, err := s.receive(ctx, n)
-	s.tracer.Receive(ctx, trace.Received{Began: began, Group: s.group, Topic: only(s.filters), Deliveries: ds, Err: err})
+	told, at := reaching(ctx, s.tracer)
+	ds, err := s.receive(told, n)
+	if len(ds) == 0 && at.Several {
+		at.Addr = ""
+	}
+	s.tracer.Receive(ctx, trace.Received{Began: began, Group: s.group, Topic: only(s.filters), Server: at.Addr, Deliveries: ds, Err: err})
 	s.requests.note(ctx, err)
 	s.runs.begin(ds)
 	return ds, err
@@ -219,8 +223,9 @@ func (s *SimpleConsumer) pop(ctx context.Context, at popTarget, n int, wait time
 func (s *SimpleConsumer) Ack(ctx context.Context, ds ...*message.Delivery) error {
 	return s.each(ds, func(d *message.Delivery) error {
 		began := time.Now()
-		err := s.drv.AckPopped(ctx, d)
-		s.tracer.Ack(ctx, trace.Settled{Began: began, Group: s.group, Delivery: d, Err: err})
+		told, at := reaching(ctx, s.tracer)
+		err := s.drv.AckPopped(told, d)
+		s.tracer.Ack(ctx, trace.Settled{Began: began, Group: s.group, Delivery: d, Server: at.Addr, Err: err})
 		if err == nil {
 			s.runs.end(d, true)
 		}
@@ -257,8 +262,9 @@ func (s *SimpleConsumer) DeadLetter(ctx context.Context, ds ...*message.Delivery
 // giveUp dead-letters a message.
 func (s *SimpleConsumer) giveUp(ctx context.Context, d *message.Delivery) error {
 	began := time.Now()
-	err := s.drv.DeadLetterPopped(ctx, d)
-	s.tracer.Nack(ctx, trace.Settled{Began: began, Group: s.group, Delivery: d, Err: err})
+	told, at := reaching(ctx, s.tracer)
+	err := s.drv.DeadLetterPopped(told, d)
+	s.tracer.Nack(ctx, trace.Settled{Began: began, Group: s.group, Delivery: d, Server: at.Addr, Err: err})
 	if err == nil {
 		s.tracer.DeadLettered(d)
 	}

@@ -81,6 +81,15 @@ func (f *Fetcher) watch() (stop func()) {
 	})
 }
 
+// reaching returns a ctx by which the driver says where a request goes, if that is to be
+// told.
+func reaching(ctx context.Context, t *trace.Tracer) (context.Context, *driver.Reached) {
+	if t == nil {
+		return ctx, &driver.Reached{}
+	}
+	return driver.WithReached(ctx)
+}
+
 // lag is how far behind a subscription is, as far as its driver knows.
 func lag(s driver.Subscription) map[message.Queue]int64 {
 	if l, ok := s.(driver.Lagging); ok {

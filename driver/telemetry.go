@@ -1,6 +1,10 @@
 package driver
 
-import "github.com/rocketkit/rocketkit/message"
+import (
+	"context"
+
+	"github.com/rocketkit/rocketkit/message"
+)
 
 // Identified is a Driver that is one client to the brokers.
 type Identified interface {
@@ -17,4 +21,29 @@ type Lagging interface {
 	// which lags itself while no pull is made, because enough messages are at work. A queue
 	// that was not pulled yet is not among them.
 	Lag() map[message.Queue]int64
+}
+
+// Reached is where a driver's requests went that were made with a ctx of WithReached.
+type Reached struct {
+	// Addr is the last one's "host:port", "" when there was none or the driver does not tell.
+	Addr string
+	// Several says that they did not all go there.
+	Several bool
+}
+
+type reachedKey struct{}
+
+// WithReached returns a ctx by which a driver says where a oneway send, a pull, a pop or an
+// answer to one went: those have no Receipt. It is for the requests of one goroutine.
+func WithReached(ctx context.Context) (context.Context, *Reached) {
+	r := new(Reached)
+	return context.WithValue(ctx, reachedKey{}, r), r
+}
+
+// NoteReached is for drivers: it notes where a request goes, if somebody wants to know.
+func NoteReached(ctx context.Context, addr string) {
+	if r, ok := ctx.Value(reachedKey{}).(*Reached); ok {
+		r.Several = r.Several || r.Addr != "" && r.Addr != addr
+		r.Addr = addr
+	}
 }

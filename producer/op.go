@@ -174,7 +174,16 @@ func (o *op) attempt() {
 	case batch:
 		sender.SendBatchTo(ctx, o.queue, o.batch, o.answer)
 	case oneway:
-		o.settled(driver.Receipt{}, sender.SendOneway(ctx, o.queue, &o.out))
+		var r driver.Receipt
+		var err error
+		if o.p.cfg.tracer == nil {
+			err = sender.SendOneway(ctx, o.queue, &o.out)
+		} else {
+			told, at := driver.WithReached(ctx)
+			err = sender.SendOneway(told, o.queue, &o.out)
+			r.Addr = at.Addr
+		}
+		o.settled(r, err)
 	case half:
 		o.attemptHalf(ctx)
 	}

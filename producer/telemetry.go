@@ -12,8 +12,8 @@ import (
 
 // endSpan ends the send's span, if it has not ended, with where the message went.
 func (o *op) endSpan(r message.SendResult, err error) {
-	if o.kind == oneway {
-		r.Queue = o.queue
+	if r.Queue.Broker == "" {
+		r.Queue = o.queue // that of the last attempt, if there was one
 	}
 	sent := trace.Sent{
 		Message: o.out.Message, ID: o.out.ID, Transaction: o.kind == half, Conversation: o.conversation,

@@ -14,9 +14,14 @@ import (
 
 // Received is what the program got that has asked for messages.
 type Received struct {
-	Began      time.Time // when it asked
-	Group      string
-	Topic      string // what it asked for; "" for several topics
+	Began time.Time // when it asked
+	Group string
+	Topic string // what it asked for; "" for several topics
+	// Queue is the one that it asked for, zero for those of a topic.
+	Queue message.Queue
+	// Server is the "host:port" that was asked, "" when it is not known, or nobody was: then
+	// it is where the messages were stored.
+	Server     string
 	Deliveries []*message.Delivery
 	Err        error
 }
@@ -27,19 +32,29 @@ func (t *Tracer) Receive(ctx context.Context, r Received) {
 	if t == nil {
 		return
 	}
-	op := operation{name: opReceive, kind: oteltrace.SpanKindClient, topic: r.Topic, group: r.Group, server: errorServer(r.Err)}
+	op := operation{name: opReceive, kind: oteltrace.SpanKindClient, topic: r.Topic, group: r.Group, server: cmp.Or(r.Server, errorServer(r.Err))}
 	if len(r.Deliveries) > 0 {
-		op.topic, op.host = shared(r.Deliveries)
+		if op.topic, op.host = shared(r.Deliveries); op.server != "" {
+			op.host = netip.AddrPort{}
+		}
 	}
 	s := t.startAt(ctx, op, r.Began, func() []oteltrace.Link { return t.links(r.Deliveries) })
 	if s.recording() {
-		s.span.SetAttributes(append(attributesOf(r.Deliveries), consumptionModel(false))...)
+		attrs := append(attributesOf(r.Deliveries), consumptionModel(false))
+		if len(r.Deliveries) == 0 && r.Queue.Broker != "" {
+			attrs = append(attrs, partition(r.Queue))
+		}
+		s.span.SetAttributes(append(attrs, op.peerAttributes()...)...)
 	}
 	took := s.end(r.Err)
 	if m := t.metrics; m != nil {
 		m.took(op, took, r.Err)
 		for _, d := range r.Deliveries {
-			m.consumedMessages(operation{name: opReceive, kind: op.kind, topic: d.Topic, group: r.Group, host: d.StoreHost}, 1, nil)
+			of := operation{name: opReceive, kind: op.kind, topic: d.Topic, group: r.Group, server: op.server}
+			if of.server == "" {
+				of.host = d.StoreHost
+			}
+			m.consumedMessages(of, 1, nil)
 		}
 	}
 }
@@ -53,7 +68,7 @@ type Settled struct {
 	// Queue is that of a commit; without a broker for all of the topic's, and without a
 	// topic for all of the group's.
 	Queue message.Queue
-	// Server is the broker's "host:port", "" when it is not known: it is that where the
+	// Server is the "host:port" that was asked, "" when it is not known: it is that where the
 	// message was stored then.
 	Server string
 	// Later says that no program waits for it: its span continues the message's trace, as

@@ -98,7 +98,7 @@ type Sent struct {
 	Batch        int              // messages of a batch, 0 for a single one
 	Transaction  bool             // it is a half message
 	Conversation string           // the correlation id of a request or reply
-	Queue        message.Queue    // where it went
+	Queue        message.Queue    // where it went, or was to go at last; zero when it got nowhere
 	Addr         string           // the broker's "host:port", "" when not known
 	Tried        bool             // a broker was asked to store it
 	Err          error
@@ -122,7 +122,7 @@ func (s *Span) EndSend(r *Sent) {
 		if r.Conversation != "" {
 			attrs = append(attrs, conversation(r.Conversation))
 		}
-		if r.Err == nil {
+		if r.Queue.Broker != "" {
 			attrs = append(attrs, partition(r.Queue))
 		}
 		attrs = append(append(attrs, s.op.serverAttributes()...), s.op.peerAttributes()...)

@@ -174,6 +174,7 @@ func (c *client) askAt(ctx context.Context, find func(message.Queue) (*broker, e
 		c.routes.refresh(q.Topic)
 		return nil, fmt.Errorf("%s: %w", op, err)
 	}
+	driver.NoteReached(ctx, b.addr)
 	resp, err := b.callWithin(ctx, limit, q.Broker, op, code, h, allowed...)
 	if errors.Is(err, message.ErrUnreachable) || answer.IsCode(err, protocol.TopicNotExist) {
 		c.routes.refresh(q.Topic)

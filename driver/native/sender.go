@@ -123,6 +123,7 @@ func (s *sender) SendOneway(ctx context.Context, q message.Queue, m *driver.Outg
 	if err != nil {
 		return err
 	}
+	driver.NoteReached(ctx, b.addr)
 	conn, err := b.connect(ctx)
 	if err != nil {
 		return sendError(op.name(), q.Broker, b.addr, err)
