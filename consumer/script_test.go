@@ -74,12 +74,15 @@ type subscription struct {
 	cfg     driver.SubscriptionConfig
 	sink    driver.Sink
 	startup error
+	trouble error // Assigned's
 
 	mu      sync.Mutex // guards the following
 	changed *sync.Cond
 	calls   []string // Start, Drain, Stop
 	queues  []*queue
 }
+
+func (s *subscription) Assigned() ([]message.Queue, error) { return nil, s.trouble }
 
 // queue is one assigned queue; its settler checks the contract.
 type queue struct {

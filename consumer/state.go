@@ -1,6 +1,7 @@
 package consumer
 
 import (
+	"errors"
 	"time"
 
 	"github.com/rocketkit/rocketkit/message"
@@ -49,7 +50,8 @@ func (c *Consumer) State() State {
 	for _, sub := range c.subs {
 		queues, behind, trouble := shareOf(sub)
 		s.Queues, s.Lag = append(s.Queues, queues...), s.Lag+behind
-		if trouble != nil {
+		// What keeps the member from its queues counts for more than what other members do.
+		if s.Trouble == nil || trouble != nil && errors.Is(s.Trouble, message.ErrSubscriptionsDiffer) {
 			s.Trouble = trouble
 		}
 	}
