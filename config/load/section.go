@@ -30,8 +30,8 @@ import (
 // everything was read, a method Validate() error of the struct's is asked. The struct changes
 // only if all is right, the client's part too.
 //
-// Fields are texts, bool, int, float64, time.Duration, config.Size, []string, pointers to
-// these, and structs and slices of structs of them. A list is replaced as a whole.
+// Fields are texts, bool, int, float64, time.Duration, config.Size, pointers to these,
+// []string, and structs and slices of structs of them. A list is replaced as a whole.
 //
 // A Watcher refuses files that say something else of a section than before.
 func Section(name string, into any) Option {
@@ -116,11 +116,13 @@ func checkFields(t reflect.Type, depth int) error {
 }
 
 func isLeaf(t reflect.Type) bool {
+	if t == reflect.TypeFor[[]string]() {
+		return true
+	}
 	if t.Kind() == reflect.Pointer {
 		t = t.Elem()
 	}
-	switch t {
-	case reflect.TypeFor[time.Duration](), reflect.TypeFor[config.Size](), reflect.TypeFor[[]string]():
+	if t == reflect.TypeFor[time.Duration]() || t == reflect.TypeFor[config.Size]() {
 		return true
 	}
 	return slices.Contains([]reflect.Kind{reflect.String, reflect.Bool, reflect.Int, reflect.Float64}, t.Kind())

@@ -224,6 +224,9 @@ func TestASectionThatNothingCanBeReadIntoIsAnError(t *testing.T) {
 		"a map": {"shop", new(struct {
 			A map[string]int `key:"a"`
 		}), "field A: nothing can be read into a map[string]int"},
+		"a pointer to a list": {"shop", new(struct {
+			A *[]string `key:"a"`
+		}), "field A: nothing can be read into a *[]string"},
 		"below": {"shop", new(struct {
 			A []struct {
 				B chan int `key:"b"`
