@@ -2,6 +2,7 @@ package consumer
 
 import (
 	"context"
+	"reflect"
 	"sync"
 	"time"
 
@@ -42,7 +43,7 @@ func HandleBatch[T any](m *Mux, topic string, h BatchFunc[T], opts ...HandlerOpt
 
 // takesBatches makes the handler of a registration one of batches.
 func takesBatches[T any](r *registration, h BatchFunc[T]) {
-	r.isNil, r.newTyped = h == nil, nil
+	r.isNil, r.fn, r.newTyped = h == nil, reflect.ValueOf(h).Pointer(), nil
 	r.newBatch = func(group, name string, c codec.Codec) batchRunner {
 		return &typedBatches[T]{decoder: decoder[T]{group: group, name: name, codec: c}, fn: h}
 	}

@@ -400,7 +400,7 @@ func TestBatchHandlersThatCannotBe(t *testing.T) {
 		{"both", nil, func(m *consumer.Mux) {
 			m.Add(consumer.Listener[string]{Topic: "orders", Handle: onText, HandleBatch: none})
 			consumer.Handle(m, "other", onText)
-		}, `listener of topic "orders": it has Handle and HandleBatch; a message goes to one of them`, false},
+		}, `handler of topic "orders": it has Handle and HandleBatch; a message goes to one of them`, false},
 	} {
 		m := consumer.NewMux("pay")
 		tc.fill(m)

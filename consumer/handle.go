@@ -76,7 +76,11 @@ func (l Listener[T]) register(m *Mux) {
 	r := newRegistration(l.Topic, l.Handle, append(l.options(), l.Options...))
 	switch {
 	case l.Handle != nil && l.HandleBatch != nil:
-		m.mistakes = append(m.mistakes, fmt.Errorf("listener of topic %q: it has Handle and HandleBatch; a message goes to one of them", l.Topic))
+		label := fmt.Sprintf("handler of topic %q", l.Topic)
+		if l.Name != "" {
+			label = fmt.Sprintf("handler %q of topic %q", l.Name, l.Topic)
+		}
+		m.mistakes = append(m.mistakes, fmt.Errorf("%s: it has Handle and HandleBatch; a message goes to one of them", label))
 		return
 	case l.HandleBatch != nil:
 		takesBatches(r, l.HandleBatch)
@@ -120,6 +124,7 @@ type registration struct {
 	typ      reflect.Type
 	dlq      bool
 	isNil    bool
+	fn       uintptr // the function's code; nil's is 0
 	newTyped func(group, name string, c codec.Codec, mw []Middleware) runner
 	newBatch func(group, name string, c codec.Codec) batchRunner // instead of newTyped, for batches
 }
@@ -130,6 +135,7 @@ func newRegistration[T any](topic string, h Func[T], opts []HandlerOption) *regi
 		opts:  opts,
 		typ:   reflect.TypeFor[T](),
 		isNil: h == nil,
+		fn:    reflect.ValueOf(h).Pointer(),
 		newTyped: func(group, name string, c codec.Codec, mw []Middleware) runner {
 			return newTypedRunner(group, name, h, c, mw)
 		},

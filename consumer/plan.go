@@ -75,7 +75,13 @@ func newPlan(m *Mux, opts []GroupOption) *plan {
 	p.choose(m.opts)
 	p.choose(opts)
 	for i, r := range m.registrations {
-		p.entries = append(p.entries, p.newEntry(i, r))
+		e, errs := p.newEntry(i, r)
+		if p.has(e) {
+			p.mistake("%s is registered twice; add it once, or give one of the two another topic or tags", e.label())
+			continue
+		}
+		p.mistakesOf(e, errs)
+		p.entries = append(p.entries, e)
 	}
 	p.override()
 	return p
@@ -96,24 +102,50 @@ func (p *plan) mistake(format string, args ...any) {
 	p.mistakes = append(p.mistakes, fmt.Errorf(format, args...))
 }
 
-func (p *plan) newEntry(i int, r *registration) *entry {
-	e := &entry{registration: r, topic: r.topic}
-	p.resolveTopic(e)
-	p.apply(e, r.opts)
-	e.tags, e.tagsErr = setting.ParseTags(e.tagExprs)
-	e.name = e.given.or(defaultName(i, e))
-	return e
+// mistakesOf are mistakes in what a handler was registered with. One without a name of its
+// own is that of its topic.
+func (p *plan) mistakesOf(e *entry, errs []error) {
+	label := fmt.Sprintf("handler of topic %q", e.topic)
+	if e.given.set {
+		label = e.label()
+	}
+	for _, err := range errs {
+		p.mistake("%s: %w", label, err)
+	}
 }
 
-func (p *plan) apply(e *entry, opts []HandlerOption) {
+func (p *plan) newEntry(i int, r *registration) (*entry, []error) {
+	e := &entry{registration: r, topic: r.topic}
+	err := p.resolveTopic(e)
+	errs := p.apply(e, r.opts)
+	if err != nil {
+		errs = append([]error{err}, errs...)
+	}
+	e.tags, e.tagsErr = setting.ParseTags(e.tagExprs)
+	e.name = e.given.or(defaultName(i, e))
+	return e, errs
+}
+
+// has reports that the entry's function has the same name and subscription already: a
+// listener that was added twice.
+func (p *plan) has(e *entry) bool {
+	return slices.ContainsFunc(p.entries, func(other *entry) bool {
+		return other.name == e.name && other.topic == e.topic && other.dlq == e.dlq && other.typ == e.typ && other.fn == e.fn &&
+			other.sql == e.sql && slices.Equal(other.tags, e.tags)
+	})
+}
+
+// apply applies the options, and returns what is wrong with them.
+func (p *plan) apply(e *entry, opts []HandlerOption) (errs []error) {
 	for _, o := range opts {
 		if o == nil {
-			p.mistake("handler of topic %q: an option is nil; remove it", e.topic)
+			errs = append(errs, errors.New("an option is nil; remove it"))
 			continue
 		}
 		o.applyHandler(&e.handlerOptions)
-		p.read(e)
+		errs = append(errs, p.read(e)...)
 	}
+	return errs
 }
 
 func defaultName(i int, e *entry) string {
@@ -136,7 +168,9 @@ func (p *plan) override() {
 			continue
 		}
 		over := &entry{registration: e.registration, topic: e.topic}
-		p.apply(over, o.opts)
+		for _, err := range p.apply(over, o.opts) {
+			p.mistake("%s: ForHandler: %w", e.label(), err)
+		}
 		e.concurrency = over.concurrency.over(e.concurrency)
 		if e.maxRetries = over.maxRetries.over(e.maxRetries); over.retry.set {
 			e.retry, e.maxRetries = over.retry, over.maxRetries
@@ -302,12 +336,20 @@ func (p *plan) logger() *slog.Logger {
 	return slog.New(slog.DiscardHandler)
 }
 
-// err returns the mistakes, nil when there are none.
+// err returns the mistakes, each once, nil when there are none.
 func (p *plan) err() error {
 	if len(p.mistakes) == 0 {
 		return nil
 	}
-	return &RegistrationError{Where: fmt.Sprintf("consumer group %q", p.group), Mistakes: p.mistakes}
+	said := make(map[string]bool, len(p.mistakes))
+	var mistakes []error
+	for _, err := range p.mistakes {
+		if text := err.Error(); !said[text] {
+			said[text] = true
+			mistakes = append(mistakes, err)
+		}
+	}
+	return &RegistrationError{Where: fmt.Sprintf("consumer group %q", p.group), Mistakes: mistakes}
 }
 
 // dlqGroup is the group that consumes a group's dead letters.

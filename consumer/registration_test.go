@@ -82,7 +82,11 @@ func TestEveryRegistrationMistakeNamesWhatWhereAndTheRemedy(t *testing.T) {
 		{"every tag twice", "", nil, func(m *mux) {
 			consumer.Handle(m, "orders", onText)
 			consumer.Handle(m, "orders", onText)
-		}, []string{`handlers "orders" and "orders" of topic "orders" both take every message; a message goes to one handler of a group: give them tags, or give one a group of its own`}},
+		}, []string{`handler "orders" is registered twice; add it once, or give one of the two another topic or tags`}},
+		{"every tag, two handlers", "", nil, func(m *mux) {
+			consumer.Handle(m, "orders", onText, consumer.Name("one"))
+			consumer.Handle(m, "orders", onText, consumer.Name("two"))
+		}, []string{`handlers "one" and "two" of topic "orders" both take every message; a message goes to one handler of a group: give them tags, or give one a group of its own`}},
 		{"SQL and tags, one handler", "", nil, func(m *mux) {
 			consumer.Handle(m, "orders", onText, consumer.Tags("paid"), consumer.SQL("amount > 10"))
 		}, []string{`handler "orders[paid]": it has tags and SQL; RocketMQ filters a topic by one of them (SQL can test tags: TAGS = 'a')`}},
@@ -362,5 +366,41 @@ func taken(t *testing.T, caps driver.Capabilities, m *consumer.Mux, words []stri
 		if !strings.Contains(err.Error(), word) {
 			t.Errorf("error %v does not say %q", err, word)
 		}
+	}
+}
+
+// Listeners that are collected by two ways come twice; what is wrong with one is said once.
+func TestListenersThatAreAddedTwiceAreNamedOnce(t *testing.T) {
+	t.Parallel()
+	batch := func(context.Context, *consumer.Batch[string]) error { return nil }
+	h := func(context.Context, string) error { return nil }
+	listeners := []consumer.Registration{
+		consumer.Listener[string]{Name: "paid", Topic: "orders", Concurrency: -1, Handle: h, Options: []consumer.HandlerOption{consumer.Setting("retries", "many"), nil}},
+		consumer.Listener[string]{Name: "both", Topic: "orders", Handle: h, HandleBatch: batch},
+		consumer.Listener[string]{Name: "lost", Topic: "${nowhere}", HandleBatch: batch},
+		consumer.Listener[string]{Topic: "stock", Tags: "a || b", HandleBatch: batch},
+		consumer.DeadLetters{Name: "dead", Handle: func(context.Context, *message.Delivery) error { return nil }},
+		(*consumer.Listener[string])(nil),
+	}
+	m := consumer.NewMux("pay")
+	m.Add(listeners...)
+	m.Add(listeners...)
+	m.Add(consumer.Listener[string]{Name: "stock", Topic: "stock", Tags: "c", HandleBatch: batch}) // the same function for other tags
+	_, err := consumer.New(newScripted(), m, consumer.ForHandler("stock", consumer.Setting("batch", "few")))
+	const twice = " is registered twice; add it once, or give one of the two another topic or tags"
+	want := `consumer group "pay": 11 registration mistakes:
+  - handler "both" of topic "orders": it has Handle and HandleBatch; a message goes to one of them
+  - Mux.Add was given a nil listener; remove it
+  - handler "paid" of topic "orders": retries is "many"; write a number from 0 (dead-letter the first failure) on
+  - handler "paid" of topic "orders": an option is nil; remove it
+  - handler "lost" of topic "${nowhere}": topic: placeholder ${nowhere} cannot be looked up; pass the option Placeholders, or write ${nowhere:default}
+  - handler "paid" of topic "orders"` + twice + `
+  - handler "lost" of topic "${nowhere}"` + twice + `
+  - handler "stock[a || b]"` + twice + `
+  - handler "dead"` + twice + `
+  - handler "stock" of topic "stock": ForHandler: batch is "few"; write a number from 1 on
+  - handler "paid" of topic "orders": Concurrency(-1): at least 1`
+	if diff := cmp.Diff(want, fmt.Sprint(err)); diff != "" {
+		t.Errorf("-want +got:\n%s", diff)
 	}
 }

@@ -120,37 +120,38 @@ func (t *texts) codec(name string) (codec.Codec, error) {
 	return c, nil
 }
 
-// read applies the Settings that an option has brought.
-func (p *plan) read(e *entry) {
+// read applies the Settings that an option has brought, and returns what is wrong with them.
+func (p *plan) read(e *entry) (errs []error) {
 	settings := e.settings
 	e.settings = nil
 	for _, s := range settings {
 		text, err := setting.Expand(s.text, p.opts.texts.lookup)
 		if err != nil {
-			p.mistake("handler of topic %q: %s: %w", e.topic, s.key, err)
+			errs = append(errs, fmt.Errorf("%s: %w", s.key, err))
 			continue
 		}
 		o, err := p.opts.texts.option(s.key, text)
 		if err != nil {
-			p.mistake("handler of topic %q: %s %w", e.topic, s.key, err)
+			errs = append(errs, fmt.Errorf("%s %w", s.key, err))
 			continue
 		}
 		o.applyHandler(&e.handlerOptions)
 	}
+	return errs
 }
 
 // resolveTopic reads a topic that may have placeholders.
-func (p *plan) resolveTopic(e *entry) {
+func (p *plan) resolveTopic(e *entry) error {
 	if !e.expand {
-		return
+		return nil
 	}
 	topic, err := setting.Expand(e.topic, p.opts.texts.lookup)
 	if err != nil {
-		p.mistake("handler of topic %q: topic: %w", e.topic, err)
 		e.unresolved = true
-		return
+		return fmt.Errorf("topic: %w", err)
 	}
 	e.topic = topic
+	return nil
 }
 
 // DeadLetters is HandleDLQ as a plain value, for Mux.Add. The zero value of every field
