@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -35,6 +36,7 @@ type SimpleConsumer struct {
 	runs      popRuns
 	requests  requests
 	turn      atomic.Uint64 // whom to ask first
+	failing   sync.Map      // popTarget: whose failure is logged
 }
 
 // defaultInvisible is Apache's popInvisibleTime.
@@ -83,9 +85,9 @@ const sliceOfWait = time.Second
 
 // Receive returns up to n messages, 1 to 32. It asks the brokers of its topics in turn
 // and waits up to PullWait until one has something; none and nil say that there was
-// nothing, and a broker that fails at once is left out while another works. When ctx ends
-// before, the error is ctx's. A message that has come more often than the retry policy
-// allows goes to the group's dead letters instead.
+// nothing, and a broker that fails at once is left out, and logged once, while another
+// works. When ctx ends before, the error is ctx's. A message that has come more often
+// than the retry policy allows goes to the group's dead letters instead.
 func (s *SimpleConsumer) Receive(ctx context.Context, n int) ([]*message.Delivery, error) {
 	if n < 1 || n > maxPop {
 		return nil, fmt.Errorf("receive %d messages of group %q: 1 to %d", n, s.group, maxPop)
@@ -115,6 +117,7 @@ func (s *SimpleConsumer) receive(ctx context.Context, n int) ([]*message.Deliver
 	for i := range targets { // first all without a wait
 		at := targets[(first+uint64(i))%uint64(len(targets))]
 		ds, err := s.pop(ctx, at, n, 0)
+		s.notice(ctx, at, err)
 		switch {
 		case len(ds) > 0:
 			return ds, nil
@@ -144,6 +147,21 @@ func (s *SimpleConsumer) receive(ctx context.Context, n int) ([]*message.Deliver
 		if err := rest.after(ctx, time.Since(asked), time.Until(until)); err != nil {
 			return nil, err
 		}
+	}
+}
+
+// notice logs that a broker begins to fail, which Receive does not tell while another works.
+func (s *SimpleConsumer) notice(ctx context.Context, at popTarget, err error) {
+	if err == nil {
+		s.failing.Delete(at)
+		return
+	}
+	if ctx.Err() != nil {
+		return
+	}
+	if _, known := s.failing.LoadOrStore(at, true); !known {
+		s.log.LogAttrs(ctx, slog.LevelWarn, "broker gives no messages", slog.String("group", s.group), slog.String("topic", at.filter.Topic),
+			slog.String("broker", at.broker), slog.Any("error", err), slog.String("next", "left out while another works, and asked again by each Receive"))
 	}
 }
 

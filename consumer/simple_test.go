@@ -7,6 +7,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
@@ -68,5 +70,32 @@ func TestReceiveRestsWhereBrokersDoNotLetItWait(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// The messages of a broker that fails are missed: the log says so, and again when it has
+// worked in between.
+func TestABrokerThatReceiveLeavesOutIsLoggedOnce(t *testing.T) {
+	t.Parallel()
+	var broken bool
+	var log lines
+	p := &popping{scripted: newScripted(), brokers: []string{"a", "b"}, pop: func(_ context.Context, r driver.PopRequest) ([]*message.Delivery, error) {
+		if broken && r.Broker == "b" {
+			return nil, errDown
+		}
+		return nil, nil
+	}}
+	s, err := consumer.NewSimpleConsumer(p, "billing", []consumer.Subscription{{Topic: "orders"}}, consumer.PullWait(time.Millisecond), consumer.Logger(log.logger()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, broken = range []bool{false, true, true, false, true} {
+		if ds, err := s.Receive(t.Context(), 1); len(ds) > 0 || err != nil {
+			t.Errorf("received %v, %v", ds, err)
+		}
+	}
+	want := map[string]any{"level": "WARN", "msg": "broker gives no messages", "group": "billing", "topic": "orders", "broker": "b", "error": errDown.Error(), "next": "left out while another works, and asked again by each Receive"}
+	if d := cmp.Diff([]map[string]any{want, want}, log.records(t)); d != "" {
+		t.Errorf("log (-want +got):\n%s", d)
 	}
 }
