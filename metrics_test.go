@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.opentelemetry.io/otel/attribute"
@@ -334,4 +336,92 @@ func TestTracesAndMetricsAreSwitchedOffByTheConfiguration(t *testing.T) {
 			t.Errorf("%s: spans %v, metrics %v", name, spans, all)
 		}
 	}
+}
+
+// What a Fetcher and a SimpleConsumer give back or up counts as with a Consumer.
+func TestMetricsCountWhatProgramsAskFor(t *testing.T) {
+	inCluster(t, func(t *testing.T, s cluster) {
+		s.createOrders()
+		o := s.observed(trace.Options{})
+		p, same := newProducer(t, o.Client, "pay"), message.ShardingKey("k")
+		for range 4 {
+			if _, err := p.Send(t.Context(), message.New("orders", []byte("b"), same)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		subs := []consumer.Subscription{{Topic: "orders"}}
+		f, err := o.NewFetcher("shop", subs, consumer.From(consumer.First))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := f.Start(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		const lag = "rocketkit.consumer.lag{consumer.group.name=shop destination.name=orders destination.partition.id=broker-a-0}"
+		s.counts(o.reader, series{"rocketkit.consumer.in_flight{consumer.group.name=shop}": 4, lag: 4}, false)
+		ds, err := f.Fetch(t.Context(), 3)
+		if err != nil || len(ds) != 3 {
+			t.Fatal(ds, err)
+		}
+		s.counts(o.reader, series{"rocketkit.consumer.in_flight{consumer.group.name=shop}": 4, lag: 4}, false)
+		if err := errors.Join(f.Ack(ds[0]), f.Retry(time.Hour, ds[1]), f.DeadLetter(ds[2])); err != nil {
+			t.Fatal(err)
+		}
+		s.counts(o.reader, series{
+			"rocketkit.consumer.in_flight{consumer.group.name=shop}": 1, lag: 1,
+			"rocketkit.consumer.retries{consumer.group.name=shop destination.name=orders}":      1,
+			"rocketkit.consumer.dead_letters{consumer.group.name=shop destination.name=orders}": 1,
+		}, false)
+		simple, err := o.NewSimpleConsumer("desk", subs, consumer.From(consumer.First))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ds, err = simple.Receive(t.Context(), 1)
+		if err := errors.Join(err, simple.DeadLetter(t.Context(), ds...)); err != nil {
+			t.Fatal(err)
+		}
+		s.counts(o.reader, series{"rocketkit.consumer.dead_letters{consumer.group.name=desk destination.name=orders}": 1}, false)
+	})
+}
+
+// Topics and groups are named without the namespace, which every span and metric has.
+func TestTheNamespaceIsAnAttributeOfEverySpanAndMetric(t *testing.T) {
+	inCluster(t, func(t *testing.T, s cluster) {
+		rec, r := tracetest.NewSpanRecorder(), sdkmetric.NewManualReader()
+		c, err := rocketkit.Open(t.Context(), rocketkit.Config{NameServers: []string{s.NameServer()}, Namespace: "eu"}, rocketkit.WithDial(s.Dial),
+			rocketkit.WithTelemetry(trace.Options{
+				Provider:      sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec)),
+				MeterProvider: sdkmetric.NewMeterProvider(sdkmetric.WithReader(r)),
+			}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := newProducer(t, c, "pay").Send(t.Context(), message.New("orders", []byte("b"))); err != nil {
+			t.Fatal(err)
+		}
+		consume(t, c, "shop", "orders").take(1)
+		synctest.Wait() // the handler has returned
+		got, _ := reading(t, r, s.port())
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		names := []string{}
+		for _, span := range rec.Ended() {
+			set := attribute.NewSet(span.Attributes()...)
+			ns, _ := set.Value("messaging.rocketmq.namespace")
+			names = append(names, span.Name()+" in "+ns.AsString())
+		}
+		slices.Sort(names)
+		if diff := cmp.Diff([]string{"process orders in eu", "send orders in eu"}, names); diff != "" {
+			t.Errorf("spans (-want +got):\n%s", diff)
+		}
+		for name := range got {
+			if !strings.Contains(name, "rocketmq.namespace=eu") || strings.Contains(name, "eu%") {
+				t.Errorf("metric %s", name)
+			}
+		}
+		if len(got) < 8 {
+			t.Errorf("%d metrics: %v", len(got), got)
+		}
+	})
 }

@@ -138,8 +138,9 @@ func errorServer(err error) string {
 }
 
 // messageAttributes are those of a message that is sent.
-func messageAttributes(m *message.Message, id string, transaction bool, began time.Time) []attribute.KeyValue {
-	attrs := append(make([]attribute.KeyValue, 0, 12), semconv.MessagingMessageID(id))
+func (t *Tracer) messageAttributes(m *message.Message, id string, transaction bool, began time.Time) []attribute.KeyValue {
+	attrs := append(make([]attribute.KeyValue, 0, 13), semconv.MessagingMessageID(id))
+	attrs = t.appendSize(attrs, m.Body)
 	if m.Tag != "" {
 		attrs = append(attrs, semconv.MessagingRocketMQMessageTag(m.Tag))
 	}
@@ -164,6 +165,14 @@ func messageAttributes(m *message.Message, id string, transaction bool, began ti
 	return append(attrs, semconv.MessagingRocketMQMessageTypeNormal)
 }
 
+// appendSize adds the size of a body, if that is asked for.
+func (t *Tracer) appendSize(attrs []attribute.KeyValue, body []byte) []attribute.KeyValue {
+	if !t.bodySize {
+		return attrs
+	}
+	return append(attrs, semconv.MessagingMessageBodySize(len(body)))
+}
+
 // deliveryTimestamp is in ms since 1970.
 func deliveryTimestamp(ms int64) attribute.KeyValue {
 	return semconv.MessagingRocketMQMessageDeliveryTimestampKey.Int64(ms)
@@ -176,8 +185,9 @@ func conversation(id string) attribute.KeyValue { return semconv.MessagingMessag
 const propCorrelation = "CORRELATION_ID"
 
 // deliveryAttributes are those of a message that was received.
-func deliveryAttributes(d *message.Delivery) []attribute.KeyValue {
-	attrs := append(make([]attribute.KeyValue, 0, 12), semconv.MessagingMessageID(d.ID), partition(d.Queue))
+func (t *Tracer) deliveryAttributes(d *message.Delivery) []attribute.KeyValue {
+	attrs := append(make([]attribute.KeyValue, 0, 13), semconv.MessagingMessageID(d.ID), partition(d.Queue))
+	attrs = t.appendSize(attrs, d.Body)
 	if d.Tag != "" {
 		attrs = append(attrs, semconv.MessagingRocketMQMessageTag(d.Tag))
 	}

@@ -36,6 +36,9 @@
 // driver/clientgo makes no nack spans, since rocketmq-client-go sends messages back by itself,
 // and knows no client id and not which address has refused a send.
 //
+// The spans have the required, conditional and recommended attributes of the conventions as
+// far as they are known, and with BodySize that of the body. Where nobody was asked, as for
+// messages that a handler or Fetcher.Fetch gets, server.address is where they were stored.
 // error.type is the broker's code by name, such as SYSTEM_BUSY, else _OTHER. Of a retried
 // message nobody knows any more whether it was delayed, so that
 // messaging.rocketmq.message.type is left out, unless it is transaction or fifo.

@@ -23,7 +23,7 @@ func (t *Tracer) StartProcess(ctx context.Context, d *message.Delivery, broadcas
 	ctx, opts := t.continues(ctx, d)
 	ctx, span := t.start(ctx, op, opts...)
 	if span.recording() {
-		span.span.SetAttributes(append(deliveryAttributes(d), consumptionModel(broadcast))...)
+		span.span.SetAttributes(append(t.deliveryAttributes(d), consumptionModel(broadcast))...)
 	}
 	return ctx, span
 }

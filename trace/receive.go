@@ -115,7 +115,7 @@ func (t *Tracer) settle(ctx context.Context, name string, r Settled) {
 		attrs := []attribute.KeyValue{consumptionModel(false)}
 		switch {
 		case d != nil:
-			attrs = append(attrs, deliveryAttributes(d)...)
+			attrs = append(attrs, t.deliveryAttributes(d)...)
 		case r.Queue.Broker != "":
 			attrs = append(attrs, partition(r.Queue))
 		}

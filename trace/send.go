@@ -58,7 +58,7 @@ func (t *Tracer) Create(ctx context.Context, m *message.Message, id string, c pr
 	if t.tracer != nil {
 		created, span = t.start(ctx, operation{name: opCreate, kind: oteltrace.SpanKindProducer, topic: m.Topic})
 		if span.recording() {
-			span.span.SetAttributes(messageAttributes(m, id, false, span.began)...)
+			span.span.SetAttributes(t.messageAttributes(m, id, false, span.began)...)
 		}
 		span.end(nil)
 	}
@@ -115,7 +115,7 @@ func (s *Span) EndSend(r *Sent) {
 	if s.recording() {
 		var attrs []attribute.KeyValue
 		if r.Message != nil {
-			attrs = messageAttributes(r.Message, r.ID, r.Transaction, s.began)
+			attrs = s.t.messageAttributes(r.Message, r.ID, r.Transaction, s.began)
 		} else {
 			attrs = append(attrs, batchCount(r.Batch))
 		}

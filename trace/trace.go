@@ -34,6 +34,9 @@ type Options struct {
 	// one that sent it. By default processing continues the sender's trace, and
 	// is linked as well.
 	LinkOnly bool
+	// BodySize adds messaging.message.body.size to the spans of single messages, which the
+	// conventions leave to the user: the bytes of the body as programs see it, not packed.
+	BodySize bool
 }
 
 // Tracer makes the spans and metrics of one client. A nil Tracer makes none. It is safe
@@ -43,6 +46,7 @@ type Tracer struct {
 	propagator propagation.TextMapPropagator // nil: no context travels
 	w3c        bool                          // propagator is the default
 	linkOnly   bool
+	bodySize   bool
 	common     []attribute.KeyValue // of every span
 	starts     *cache[operation, starting]
 	metrics    *metrics // nil: none
@@ -53,7 +57,7 @@ func New(o Options) *Tracer {
 	if o.Provider == nil && o.MeterProvider == nil {
 		return nil
 	}
-	t := &Tracer{linkOnly: o.LinkOnly, common: []attribute.KeyValue{namespaceOf(o.Namespace)}}
+	t := &Tracer{linkOnly: o.LinkOnly, bodySize: o.BodySize, common: []attribute.KeyValue{namespaceOf(o.Namespace)}}
 	if o.ClientID != "" {
 		t.common = append(t.common, clientID(o.ClientID))
 	}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/baggage"
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/propagation"
@@ -230,6 +231,31 @@ func TestMessageWithoutContextIsProcessedInItsOwnTrace(t *testing.T) {
 	span.EndProcess(1, nil)
 	if got := only(t, rec); len(got.Links()) != 0 || got.Parent().IsValid() {
 		t.Errorf("links %+v, parent %+v", got.Links(), got.Parent())
+	}
+}
+
+// A body's size is told of every span that is of one message, when it is asked for.
+func TestTheSizeOfABodyIsOptIn(t *testing.T) {
+	t.Parallel()
+	for _, asked := range []bool{false, true} {
+		tr, rec := newTracer(t, trace.Options{BodySize: asked})
+		m, d := message.New("orders", []byte("12345")), delivery(nil)
+		d.Body = m.Body
+		_, span := tr.StartSend(t.Context(), m, propagation.MapCarrier{})
+		span.EndSend(&trace.Sent{Message: m})
+		tr.Create(t.Context(), m, "0A", propagation.MapCarrier{})
+		_, span = tr.StartProcess(t.Context(), d, false)
+		span.EndProcess(1, nil)
+		tr.Ack(t.Context(), trace.Settled{Group: "shop", Delivery: d})
+		if n := len(rec.Ended()); n != 4 {
+			t.Fatalf("%d spans", n)
+		}
+		for _, s := range rec.Ended() {
+			set := attribute.NewSet(s.Attributes()...)
+			if size, told := set.Value("messaging.message.body.size"); told != asked || size.AsInt64() != 5 && asked {
+				t.Errorf("%s, asked %t: %v, %t", s.Name(), asked, size.AsInt64(), told)
+			}
+		}
 	}
 }
 
