@@ -3,6 +3,7 @@ package consumer
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/rocketkit/rocketkit/driver"
@@ -25,6 +26,9 @@ func (s Subscription) filter() (driver.TopicFilter, error) {
 	if s.SQL != "" {
 		if s.Tags != "" {
 			return driver.TopicFilter{}, fmt.Errorf("topic %q has tags %q and an SQL92 expression; name either", s.Topic, s.Tags)
+		}
+		if strings.TrimSpace(s.SQL) == "" {
+			return driver.TopicFilter{}, fmt.Errorf("topic %q: SQL is blank; write an expression, or leave it out for every message", s.Topic)
 		}
 		return driver.TopicFilter{Topic: s.Topic, Type: driver.ExpressionSQL, Expression: s.SQL}, nil
 	}
