@@ -67,7 +67,7 @@ func sendProperties(s *stand) {
 		all[i] = byte(i)
 	}
 	m := message.New(topic, all, message.Tag("已支付"), message.Key("order-1", "订单-2"), message.ShardingKey("k 1"),
-		message.Property("地区", "华东 一区"), message.Property("json", `{"a":[1,"b\n"],"c":"|=&"}`), message.Property("blanks", "  two  "))
+		message.Property("地区", "华东 一区"), message.Property("json", `{"a":[1,"b\n"],"c":"|=&"}`), message.Property("blanks", "  two  "), message.Property("zeros", "\x00a\x00"))
 	m.Flag = 0x01020304
 	r := s.send(p, m)
 	d := s.receive(c, topic).next()

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -157,11 +156,8 @@ func checkRecord(b []byte, topic string, queueID int32) (int, error) {
 	if props := be.Uint16(b[end:]); props > protocol.MaxPropertiesLength || end+2+int64(props) != int64(size) {
 		return 0, fmt.Errorf("%w: parts do not add up to size %d", protocol.ErrMalformedRecord, size)
 	}
-	// Where a power cut tears a write, the file has zeros. The body has a CRC;
-	// of the topic and the properties recovery can only tell when no zeros are
-	// there by right.
-	if bytes.IndexByte(b[end+2:size], 0) >= 0 {
-		return 0, fmt.Errorf("%w: a NUL in its properties", protocol.ErrMalformedRecord)
+	if looksTorn(b[end+2 : size]) {
+		return 0, fmt.Errorf("%w: its properties end with a NUL, or have %d in a row", protocol.ErrMalformedRecord, sectorSize-2)
 	}
 	return size, nil
 }

@@ -44,7 +44,8 @@ func TestMalformedAppendsAreRefusedAndLeaveNothing(t *testing.T) {
 		{"a blank", Append{Topic: "orders", QueueID: 1, Records: []byte{0, 0, 0, 8, 0xCB, 0xD4, 0x31, 0x94}, TagsCodes: one}, ErrBadAppend},
 		{"v6 hosts that are not there", Append{Topic: "orders", QueueID: 1, Records: damaged(39, 0x30), TagsCodes: one}, ErrBadAppend},
 		{"body length too long", Append{Topic: "orders", QueueID: 1, Records: damaged(84, 0xFF), TagsCodes: one}, ErrBadAppend},
-		{"a NUL in a property", Append{Topic: "orders", QueueID: 1, Records: record(t, "orders", 1, "a\x00b", nil), TagsCodes: one}, ErrBadAppend},
+		{"properties that end with a NUL", Append{Topic: "orders", QueueID: 1, Records: recordWith(t, "orders", 1, nil, []byte("TAGS\x01a\x00")), TagsCodes: one}, ErrBadAppend},
+		{"a sector of NULs in a property", Append{Topic: "orders", QueueID: 1, Records: record(t, "orders", 1, strings.Repeat("\x00", sectorSize-2), nil), TagsCodes: one}, ErrBadAppend},
 		{"larger than a file", Append{Topic: "orders", QueueID: 1, Records: record(t, "orders", 1, "", make([]byte, 4096)), TagsCodes: one}, ErrTooLarge},
 	} {
 		t.Run(c.name, func(t *testing.T) {

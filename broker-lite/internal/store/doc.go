@@ -115,9 +115,9 @@
 // From the checkpoint on (from the start without one) every record is read:
 // size, magic number, the sum of its parts, the CRC of the body, its own
 // physical offset, and its queue offset must be right, and there must be no NUL
-// in its topic and properties. (The CRC does not cover those. A torn write
-// leaves zeros, and appends with a NUL there are refused, so that it shows.) At
-// the first that is not right, this decides:
+// in its topic, and in its properties none at the end and no sector of them. (The
+// CRC does not cover those. A torn write leaves zeros, and appends that look like it
+// are refused, so that it shows.) At the first that is not right, this decides:
 //
 //   - In a file that is not the last: a *CorruptionError. It was durable before
 //     the next file was made.

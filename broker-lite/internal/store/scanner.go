@@ -114,8 +114,8 @@ func (s *scanner) record(pos int64, rec *protocol.Record) (n int, blank bool, re
 	if reason = checkTopic(rec.Topic); reason == nil && rec.QueueID < 0 {
 		reason = fmt.Errorf("%w: queue %d", protocol.ErrMalformedRecord, rec.QueueID)
 	}
-	if reason == nil && bytes.IndexByte(rec.Properties, 0) >= 0 {
-		reason = fmt.Errorf("%w: zeros in its properties", protocol.ErrMalformedRecord)
+	if reason == nil && torn(s.raw, len(rec.Properties), pos) {
+		reason = fmt.Errorf("%w: zeros where its properties were", protocol.ErrMalformedRecord)
 	}
 	return n, false, reason, nil
 }
