@@ -140,10 +140,10 @@ func TestAnHTTPServerThatWasShutDownEndsNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 	srv := new(http.Server)
+	begun := time.Now()
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	shut := rocketkit.OnStart(func(ctx context.Context) error { return srv.Shutdown(ctx) })
-	begun := time.Now()
 	if err := rocketkit.Run(ctx, rocketkit.HTTP(l, srv), shut); err != nil || time.Since(begun) < 50*time.Millisecond {
 		t.Errorf("%v after %v", err, time.Since(begun))
 	}
