@@ -7,10 +7,12 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -122,22 +124,103 @@ func aclTwo(dir string) map[string]string {
 	}
 }
 
-// createUser makes a user without rights on aclTwo's server, as its super user.
-func (s *stand) createUser(keys config.Credentials) {
+// Codes of ACL 2.0, of org.apache.rocketmq.remoting.protocol.RequestCode.
+const (
+	codeCreateUser = 3001
+	codeCreateACL  = 3006
+	codeUpdateACL  = 3007
+)
+
+// asSuperUser makes a request for aclTwo's server, signed by its super user.
+func (s *stand) asSuperUser(code int, name, value string, body any) {
 	s.Helper()
-	const codeCreateUser = 3001
-	body, err := json.Marshal(map[string]string{"username": keys.AccessKey, "password": keys.SecretKey, "userType": "Normal"})
+	b, err := json.Marshal(body)
 	if err != nil {
 		s.Fatal(err)
 	}
-	ext := map[string]string{"username": keys.AccessKey, "AccessKey": superUser.AccessKey}
+	ext := map[string]string{name: value, "AccessKey": superUser.AccessKey}
 	mac := hmac.New(sha1.New, []byte(superUser.SecretKey))
-	mac.Write([]byte(ext["AccessKey"] + ext["username"])) // the values in the order of their keys
-	mac.Write(body)
+	mac.Write([]byte(ext["AccessKey"] + value)) // the values in the order of their keys
+	mac.Write(b)
 	ext["Signature"] = base64.StdEncoding.EncodeToString(mac.Sum(nil))
-	if a := s.askOn(s.dial(s.server.broker), frame(codeCreateUser, ext, body)); a.Code != answerOK {
-		s.Fatalf("create user %s: %d %s", keys.AccessKey, a.Code, a.Remark)
+	if a := s.askOn(s.dial(s.server.broker), frame(code, ext, b)); a.Code != answerOK {
+		s.Fatalf("code %d for %s: %d %s", code, value, a.Code, a.Remark)
 	}
+}
+
+// createUser makes a user without rights on aclTwo's server.
+func (s *stand) createUser(keys config.Credentials) {
+	s.Helper()
+	s.asSuperUser(codeCreateUser, "username", keys.AccessKey, map[string]string{"username": keys.AccessKey, "password": keys.SecretKey, "userType": "Normal"})
+}
+
+// allow lets a user do something with a resource, as mqadmin createAcl and updateAcl do.
+func (s *stand) allow(code int, user, resource string, actions ...string) {
+	s.Helper()
+	type entry struct {
+		Resource string   `json:"resource"`
+		Actions  []string `json:"actions"`
+		Decision string   `json:"decision"`
+	}
+	s.asSuperUser(code, "subject", "User:"+user, map[string]any{
+		"subject": "User:" + user, "policies": []any{map[string]any{"entries": []entry{{resource, actions, "Allow"}}}},
+	})
+}
+
+// comparesByACLTwo: a member that may consume and not see its group consumes, and its log
+// has the remedy, which helps.
+func comparesByACLTwo(s *stand, topic string, send func(body string), open func(*stand, config.Credentials) *rocketkit.Client) {
+	s.Helper()
+	const group = "compared"
+	keys := config.Credentials{AccessKey: "member", SecretKey: "member-secret"}
+	s.createUser(keys)
+	s.allow(codeCreateACL, keys.AccessKey, "Topic:"+topic, "Pub", "Sub")
+	s.allow(codeUpdateACL, keys.AccessKey, "Group:"+group, "Sub")
+	const remedy = "updateAcl -c <cluster> -s User:member -r Group:compared -a Sub,Get -d Allow"
+	consume := func(body string, told bool) {
+		logged := new(tapped)
+		member := *s
+		member.log = slog.New(slog.NewTextHandler(logged, nil))
+		c := open(&member, keys)
+		in := s.inbox()
+		mux := s.mux(group)
+		consumer.HandleRaw(mux, topic, in.take)
+		s.start(c, mux)
+		send(body)
+		in.until(body)
+		if told {
+			s.eventually("the remedy is in the log", func() bool { return strings.Contains(logged.String(), remedy) })
+		}
+		send(body) // by now it has compared
+		in.until(body)
+		if err := c.Drain(s.soon()); err != nil {
+			s.Error(err)
+		}
+		if n := strings.Count(logged.String(), remedy); n > 1 || n > 0 != told {
+			s.Errorf("the remedy is in the log %d times:\n%s", n, logged)
+		}
+	}
+	consume("unseen", true)
+	s.allow(codeUpdateACL, keys.AccessKey, "Group:"+group, "Sub", "Get")
+	consume("seen", false)
+}
+
+// tapped is a log that is read while it is written.
+type tapped struct {
+	mu sync.Mutex // guards b
+	b  strings.Builder
+}
+
+func (t *tapped) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.Write(p)
+}
+
+func (t *tapped) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.b.String()
 }
 
 // refusedByACLTwo checks what clients get that may not send.

@@ -170,6 +170,8 @@ func TestSDKByTLSOnApache(t *testing.T) {
 			if got := in.bodies(1); got[0] != "last" { // the refused ones are not stored
 				t.Errorf("got %q", got)
 			}
+			comparesByACLTwo(s, topic, func(body string) { s.sendAll(s.producer(client), topic, body) },
+				func(s *stand, keys config.Credentials) *rocketkit.Client { return as(s, keys, ours) })
 		}
 	})
 }
