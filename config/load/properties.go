@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // properties reads Java's .properties files for viper (java.util.Properties.load):
@@ -104,18 +106,30 @@ func unescape(s string) (string, error) {
 		case 'f':
 			b.WriteByte('\f')
 		case 'u':
-			if i+4 >= len(s) {
+			r, ok := unit(s[i:])
+			if !ok {
 				return "", fmt.Errorf(`%q: \u wants four hex digits`, s)
 			}
-			n, err := strconv.ParseUint(s[i+1:i+5], 16, 16)
-			if err != nil {
-				return "", fmt.Errorf(`%q: \u wants four hex digits`, s)
-			}
-			b.WriteRune(rune(n))
 			i += 4
+			if next, ok := strings.CutPrefix(s[i+1:], `\`); ok {
+				low, _ := unit(next)
+				if pair := utf16.DecodeRune(r, low); pair != utf8.RuneError {
+					r, i = pair, i+len(`\uXXXX`)
+				}
+			}
+			b.WriteRune(r)
 		default:
 			b.WriteByte(s[i])
 		}
 	}
 	return b.String(), nil
+}
+
+// unit reads uXXXX, half of a character beyond U+FFFF.
+func unit(s string) (rune, bool) {
+	if len(s) < 5 || s[0] != 'u' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s[1:5], 16, 16)
+	return rune(n), err == nil
 }
