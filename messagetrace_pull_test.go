@@ -110,6 +110,15 @@ func TestTheMessageTraceIsOfWhatProgramsAskForToo(t *testing.T) {
 			return nil
 		}), "SubBefore 0, SubAfter TIME_OUT true 13s"},
 		// The second time is one more than MaxRetries, and nobody gets it.
+		"received and come again soon after another receive": {received(func(t *testing.T, s *consumer.SimpleConsumer, d *message.Delivery) error {
+			time.Sleep(6900 * time.Millisecond)
+			if ds, err := s.Receive(t.Context(), 1); err != nil || len(ds) > 0 {
+				t.Errorf("received %v, %v", ds, err)
+			}
+			time.Sleep(200 * time.Millisecond)
+			_, err := s.Receive(t.Context(), 1)
+			return err
+		}), "SubBefore 0, SubAfter TIME_OUT false 10s"},
 		"received and not answered": {received(func(t *testing.T, s *consumer.SimpleConsumer, d *message.Delivery) error {
 			time.Sleep(time.Minute)
 			ds, err := s.Receive(t.Context(), 1)

@@ -75,9 +75,9 @@ type popRuns struct {
 	tracer *trace.MessageTracer // nil: none
 	group  string
 
-	mu    sync.Mutex // guards the following
-	runs  map[*message.Delivery]popRun
-	swept time.Time
+	mu   sync.Mutex // guards the following
+	runs map[*message.Delivery]popRun
+	due  time.Time // before that no run ends unless it is answered
 }
 
 type popRun struct {
@@ -97,22 +97,32 @@ func (p *popRuns) begin(ds []*message.Delivery) {
 		p.runs = make(map[*message.Delivery]popRun)
 	}
 	for _, d := range ds {
-		p.runs[d] = popRun{p.tracer.StartRun(p.group, d), d.Claim().Until}
+		run := popRun{p.tracer.StartRun(p.group, d), d.Claim().Until}
+		p.runs[d] = run
+		p.dueBy(run.until)
 	}
 }
 
-// sweep ends the runs of messages that are hidden no longer, once a second at most. mu is
-// held.
+// sweep ends the runs of messages that are hidden no longer. mu is held.
 func (p *popRuns) sweep(now time.Time) {
-	if now.Sub(p.swept) < time.Second {
+	if now.Before(p.due) {
 		return
 	}
-	p.swept = now
+	p.due = time.Time{}
 	for d, run := range p.runs {
-		if run.until.Before(now) {
-			delete(p.runs, d)
-			run.End(d, false, trace.EndedLate)
+		if now.Before(run.until) {
+			p.dueBy(run.until)
+			continue
 		}
+		delete(p.runs, d)
+		run.End(d, false, trace.EndedLate)
+	}
+}
+
+// dueBy notes that there is a run that ends at t. mu is held.
+func (p *popRuns) dueBy(t time.Time) {
+	if p.due.IsZero() || t.Before(p.due) {
+		p.due = t
 	}
 }
 
@@ -126,6 +136,7 @@ func (p *popRuns) extended(d *message.Delivery) {
 	if run, ok := p.runs[d]; ok {
 		run.until = d.Claim().Until
 		p.runs[d] = run
+		p.dueBy(run.until)
 	}
 }
 
