@@ -73,12 +73,13 @@ func start(ctx context.Context, n int, run func(context.Context, []*rocketkit.Cl
 	if err != nil {
 		return err
 	}
-	defer end()
+	ends = append(ends, func() error { end(); return nil }) // behind the clients, which commit at their end
 	if os.Getenv(config.EnvNameServers) != "" {
 		say("RocketMQ: at %s", strings.Join(cfg.NameServers, ";"))
 	} else {
 		say("RocketMQ: in this process, name server %s; set NAMESRV_ADDR to use another", cfg.NameServers[0])
 	}
+	with.client = append([]rocketkit.Option{rocketkit.WithLogger(Log())}, with.client...)
 	clients := make([]*rocketkit.Client, n)
 	for i := range clients {
 		if clients[i], err = rocketkit.Open(ctx, cfg, with.client...); err != nil {
@@ -110,6 +111,12 @@ func Cluster(ctx context.Context, cfg rocketkit.Config, log *slog.Logger, opts .
 			log.Error("ending RocketMQ in this process", "error", err)
 		}
 	}, nil
+}
+
+// Log takes what goes wrong to the standard error: a group that the cluster does not have,
+// for one, of which a consumer tells nobody else.
+func Log() *slog.Logger {
+	return slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))
 }
 
 func say(format string, args ...any) { fmt.Printf(format+"\n", args...) }
