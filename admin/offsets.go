@@ -94,7 +94,8 @@ func (c *Client) consumeStats(ctx context.Context, b Broker, group, topic string
 // Brokers of 5.x move groups with and without running members, those of 4.9 tell the
 // members to move; where there are none, the offsets are committed in their place.
 // Messages that handlers have at that moment may still be acknowledged; those of
-// broadcasting groups keep their offsets themselves and are not moved.
+// broadcasting groups keep their offsets themselves and are not moved. Brokers of 4.9
+// begin at the message whose time is nearest to t, perhaps the last one before it.
 func (c *Client) SeekTime(ctx context.Context, group, topic string, t time.Time) (map[message.Queue]int64, error) {
 	ms := protocol.LatestOffset
 	if !t.IsZero() {

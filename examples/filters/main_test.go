@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
 	"github.com/rocketkit/rocketkit/examples/internal/sampletest"
 	"github.com/rocketkit/rocketkit/rocketkittest"
 )
@@ -27,6 +28,17 @@ func TestEachGroupGetsWhatItsFilterTakes(t *testing.T) {
 		}
 		if n := len(mq.SentTo(topic).All(t)); n != 5 {
 			t.Errorf("%d parcels were sent", n)
+		}
+	})
+}
+
+func TestItSaysThatTheClusterDoesNotFilterByProperties(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mq := rocketkittest.Start(t, brokerlite.Conf("enablePropertyFilter=false"))
+		err := run(t.Context(), mq.Client(t), func(string, ...any) {})
+		if err == nil || !strings.Contains(err.Error(), "enablePropertyFilter=true") {
+			t.Error(err)
 		}
 	})
 }

@@ -75,7 +75,7 @@ func run(ctx context.Context, client *rocketkit.Client, say sample.Say) (err err
 	if err != nil {
 		return err
 	}
-	relay, err := box.NewRelay(db, producer, outbox.Poll(200*time.Millisecond))
+	relay, err := box.NewRelay(db, producer, outbox.Poll(200*time.Millisecond), outbox.Logger(sample.Log()))
 	if err != nil {
 		return err
 	}

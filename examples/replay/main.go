@@ -37,7 +37,7 @@ func run(ctx context.Context, client *rocketkit.Client, say sample.Say) error {
 	var deployed time.Time
 	for i := range 10 {
 		if i == 6 {
-			time.Sleep(time.Second) // a week of good work
+			time.Sleep(2 * time.Second) // a week of good work
 			deployed = time.Now()
 			say("here a release with a mistake was deployed")
 		}
@@ -50,7 +50,8 @@ func run(ctx context.Context, client *rocketkit.Client, say sample.Say) error {
 	}
 
 	// It is mended. What was handled since the release is to be handled again, by a group
-	// that runs; the moment is one of the brokers' clocks.
+	// that runs; the moment is one of the brokers' clocks. It may take 20 seconds on brokers
+	// of 5.x, which move the group when its waiting pulls come back.
 	admin, err := client.Admin()
 	if err != nil {
 		return err

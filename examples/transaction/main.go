@@ -67,11 +67,14 @@ func run(ctx context.Context, client *rocketkit.Client, say sample.Say) error {
 		return nil
 	}
 	write := func(order string) error { database.Store(order, true); return nil }
-	return errors.Join(
+	err = errors.Join(
 		place("order-1", func() error { return write("order-1") }),
 		place("order-2", func() error { return txn.Abort(errors.New("the customer has no credit")) }),
 		place("order-3", func() error { return errors.Join(write("order-3"), errCrash) }), // after the commit
 		place("order-4", func() error { return errCrash }),                                // before it
-		sample.Wait(ctx, decided, 3),
 	)
+	if err != nil {
+		return err
+	}
+	return sample.Wait(ctx, decided, 3)
 }

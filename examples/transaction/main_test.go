@@ -2,11 +2,13 @@ package main
 
 import (
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
 	"go.uber.org/goleak"
 
+	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
 	"github.com/rocketkit/rocketkit/examples/internal/sampletest"
 	"github.com/rocketkit/rocketkit/rocketkittest"
 )
@@ -27,6 +29,17 @@ func TestTheDatabaseDecidesWhatTheStockHears(t *testing.T) {
 			if !slices.Contains(lines, want) {
 				t.Errorf("%q was not said", want)
 			}
+		}
+	})
+}
+
+func TestItSaysThatTheTopicIsMissing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mq := rocketkittest.Start(t, brokerlite.Conf("autoCreateTopicEnable=false"))
+		err := run(t.Context(), mq.Client(t), func(string, ...any) {})
+		if err == nil || !strings.Contains(err.Error(), "autoCreateTopicEnable=true") {
+			t.Error(err)
 		}
 	})
 }

@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/rocketkit/rocketkit"
+	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/examples/internal/sample"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/rocketkittest"
@@ -34,6 +35,19 @@ func run(ctx context.Context, client *rocketkit.Client, say sample.Say) error {
 		return err
 	}
 	if _, err := p.Send(ctx, message.New("sample", []byte("x"))); err != nil {
+		return err
+	}
+	came := make(chan bool, 1)
+	mux := consumer.NewMux("sample_consumer_group", consumer.From(consumer.First))
+	consumer.Handle(mux, "sample", func(context.Context, string) error {
+		came <- true
+		return nil
+	})
+	c, err := client.NewConsumer(mux)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(c.Start(ctx), sample.Wait(ctx, came, 1)); err != nil {
 		return err
 	}
 	say("sent")
@@ -126,7 +140,13 @@ func TestTheTableHasEverySample(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, e := range entries {
-		if e.IsDir() && e.Name() != "internal" && !strings.Contains(string(page), "| ["+e.Name()+"]("+e.Name()) {
+		if !e.IsDir() || e.Name() == "internal" {
+			continue
+		}
+		if samples[e.Name()] == "" && e.Name() != "payments" { // which is a service, and has a test of its own
+			t.Errorf("%s does not run on Apache RocketMQ in tests", e.Name())
+		}
+		if !strings.Contains(string(page), "| ["+e.Name()+"]("+e.Name()) {
 			t.Errorf("%s is not in examples/README.md", e.Name())
 		}
 	}
