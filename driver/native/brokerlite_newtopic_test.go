@@ -29,9 +29,9 @@ func TestTheMessageThatMakesATopicIsReceivedAtOnce(t *testing.T) {
 		if _, err := s.send(snd, 0, message.New("orders", []byte("x"))); err != nil {
 			t.Fatal(err)
 		}
-		pass(time.Second)
+		pass(50 * time.Millisecond)
 		if got := len(m.all()); got != 1 {
-			t.Errorf("%d deliveries after a second", got)
+			t.Errorf("%d deliveries after 50 ms", got)
 		}
 		if err := sub.Stop(t.Context()); err != nil {
 			t.Error(err)

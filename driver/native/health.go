@@ -28,6 +28,12 @@ func (c *contact) note(addr string, err error) {
 	c.last.Store(&attempted{addr, err, time.Now()})
 }
 
+// well says that the latest attempt got through.
+func (c *contact) well() bool {
+	a := c.last.Load()
+	return a != nil && a.err == nil
+}
+
 func (c *contact) state(broker, addr string) driver.ServerState {
 	s := driver.ServerState{Broker: broker, Addr: addr}
 	if a := c.last.Load(); a != nil {

@@ -33,7 +33,8 @@ type topicState struct {
 	auto  atomic.Pointer[route] // for senders, while it does not exist
 	// wanted: somebody waits for the topic to appear.
 	wanted atomic.Bool
-	// renewed is when the loop, or a sender in vain, looked it up last: ns since 1970.
+	// renewed is when the loop, or a sender in vain for several brokers, looked it up last:
+	// ns since 1970.
 	renewed atomic.Int64
 	// missed: the log has said that it does not exist. The routes' loop owns it.
 	missed     bool
@@ -179,7 +180,10 @@ func (rs *routes) fetchAuto(st *topicState) (*route, error) {
 	}
 	// The brokers of the first sends make the topic: give all of them time to, lest the
 	// topic's own route is found with one of them, and the others get nothing for a while.
-	st.renewed.Store(time.Now().UnixNano())
+	// One alone has made it when it has answered.
+	if len(data.BrokerDatas) > 1 {
+		st.renewed.Store(time.Now().UnixNano())
+	}
 	r := autoRoute(st.topic, data)
 	r.publish = rs.c.namespace.shownQueues(r.publish)
 	if old := st.auto.Swap(r); old == nil || !old.equal(r) {
@@ -238,16 +242,18 @@ func (rs *routes) refresh(topics ...string) {
 // waits for its topic or its name server should notice within seconds.
 const (
 	refreshPause = 500 * time.Millisecond // between two look-ups of a topic, however often they are asked for
-	missingPause = 5 * time.Second        // the longest wait while a wanted topic has no route
+	missingPause = 5 * time.Second        // the longest wait while a wanted topic has no route, or no name server answers
 )
 
 // loop refreshes what is in use every RouteInterval, what was asked for at once,
-// and what is missing with growing pauses.
+// and what is missing with growing pauses; all of it so while no name server answers,
+// lest one that is back is taken for gone until the interval is over.
 func (rs *routes) loop() {
 	ctx, interval := rs.c.ctx, rs.c.cfg.RouteInterval
 	nextAll := time.Now().Add(interval)
 	pause := refreshPause
-	var alone time.Time // since when no name server answers
+	var alone time.Time      // when no name server answered last
+	var lonely time.Duration // the pause after it; 0 while one answers
 	var complaints seldom
 	timer := time.NewTimer(interval)
 	defer timer.Stop()
@@ -272,9 +278,14 @@ func (rs *routes) loop() {
 			pause = refreshPause // something has changed
 		}
 		missing, err := rs.round(ctx, all, due)
-		if err != nil {
-			alone = time.Now()
+		switch {
+		case err != nil:
+			alone, lonely = time.Now(), min(max(2*lonely, refreshPause), missingPause)
+			nextAll = alone.Add(min(lonely, interval))
 			complaints.warn(rs.c.log, "no name server answers; trying again", "error", err)
+		case lonely > 0 && rs.c.names.contact.well():
+			lonely = 0
+			rs.c.log.Info("a name server answers again")
 		}
 		next := time.Until(nextAll)
 		if missing {

@@ -296,6 +296,36 @@ func TestTheLogSaysWhatAConsumerWaitsFor(t *testing.T) {
 	})
 }
 
+// Whether a name server is back is known within seconds, by the log and by what probes ask,
+// and not when routes would be looked up again anyway.
+func TestANameServerThatIsBackIsNoticed(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		c.addTopic("orders", 1, "a")
+		cl := c.open()
+		if _, err := newSender(t, cl).Queues(t.Context(), "orders"); err != nil {
+			t.Fatal(err)
+		}
+		c.net.Cut(nameServer)
+		pass(10 * time.Minute)
+		if err := cl.Servers()[0].Err; !errors.Is(err, message.ErrNoNameServer) {
+			t.Fatalf("told %v of a name server that is gone", err)
+		}
+		c.net.Restore(nameServer)
+		c.addTopic("orders", 2, "a")
+		pass(6 * time.Second)
+		if err := cl.Servers()[0].Err; err != nil {
+			t.Errorf("told %v of one that has been back for 6 s", err)
+		}
+		if n := strings.Count(c.logs.String(), "a name server answers again"); n != 1 {
+			t.Errorf("said %d times that it answers again\n%s", n, c.logs)
+		}
+		if qs, err := newSender(t, cl).Queues(t.Context(), "orders"); err != nil || len(qs) != 2 {
+			t.Errorf("routes were not looked up when it was back: %v, %v", qs, err)
+		}
+	})
+}
+
 // However many sends fail for it, a name server is asked twice a second at most.
 func TestRefreshesArePaced(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
