@@ -43,8 +43,9 @@ func TestProbesAreAnsweredFromStartToEnd(t *testing.T) {
 
 func TestNoClientIsNotReady(t *testing.T) {
 	t.Parallel()
-	r := health.New(nil).Report()
-	if !r.Live || r.Ready || len(r.Components) != 1 || r.Components[0].Problem == "" {
-		t.Errorf("%s", r)
+	for _, r := range []health.Report{health.New(nil).Report(), health.New().Report()} {
+		if !r.Live || r.Ready || len(r.Components) != 1 || r.Components[0].Problem == "" {
+			t.Errorf("%s", r)
+		}
 	}
 }

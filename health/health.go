@@ -53,6 +53,9 @@ func (c *Checks) Report() Report {
 	if c.ending.Load() {
 		r.add(Component{Name: "program", Live: true, Problem: "it is ending"})
 	}
+	if len(c.clients) == 0 { // as for a nil one
+		r.add(Component{Name: "client", Live: true, Problem: "there is none; give health.New the program's clients"})
+	}
 	for i, client := range c.clients {
 		prefix := ""
 		if len(c.clients) > 1 {

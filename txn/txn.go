@@ -98,6 +98,8 @@ func (r registered) find(name string) *Kind {
 // commit: the broker may not have heard yet, and will ask if it has not.
 func (k *Kind) Send(ctx context.Context, p *producer.Producer, m *message.Message, local Local) (Result, error) {
 	switch {
+	case p == nil:
+		return Result{}, fmt.Errorf("transaction kind %q: the producer is nil; make it with NewProducer and txn.Kinds", k.name)
 	case m != nil && m.Topic != k.topic:
 		return Result{}, fmt.Errorf("%w: topic %q: messages of transaction kind %q go to topic %q, whose brokers know whom to ask", message.ErrInvalidMessage, m.Topic, k.name, k.topic)
 	case m != nil && m.Properties[PropertyKind] != "":

@@ -234,6 +234,7 @@ func TestMessagesThatAreNotOfTheKindAreRefused(t *testing.T) {
 		"another topic":     {with, message.New("refunds", []byte("b")), local, `"orders"`},
 		"a kind of its own": {with, message.New("orders", []byte("b"), message.Property(txn.PropertyKind, "x")), local, "TXN_KIND"},
 		"nil":               {with, nil, local, "nil"},
+		"no producer":       {nil, message.New("orders", []byte("b")), local, "NewProducer"},
 		"no local":          {with, message.New("orders", []byte("b")), nil, "nil"},
 		"none registered":   {without, message.New("orders", []byte("b")), local, "txn.Kinds"},
 		"not registered":    {other, message.New("orders", []byte("b")), local, "txn.Kinds"},
