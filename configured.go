@@ -9,6 +9,7 @@ import (
 	"github.com/rocketkit/rocketkit/config"
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/driver/native"
 	"github.com/rocketkit/rocketkit/internal/nearest"
 	"github.com/rocketkit/rocketkit/message"
 	"github.com/rocketkit/rocketkit/producer"
@@ -32,7 +33,7 @@ func (c *Client) producerOptions(cfg *Config) []producer.Option {
 	add(p.RetryUnknownOutcome, producer.RetryUnknownOutcome())
 	add(p.MaxMessageSize > 0, producer.MaxMessageSize(int(p.MaxMessageSize)))
 	add(p.Compression == "none", producer.NoCompression())
-	add(p.Compression != "none" && (p.Compression != "" || p.CompressOver > 0), producer.Compress(compression(p)))
+	add(p.Compression != "none" && (p.Compression != "" || p.CompressOver > 0 || p.CompressionLevel > 0), producer.Compress(compression(p)))
 	add(p.MaxInFlight > 0, producer.MaxInFlight(p.MaxInFlight))
 	add(p.MaxInFlightBytes > 0, producer.MaxInFlightBytes(int64(p.MaxInFlightBytes)))
 	add(p.FailFast, producer.FailFast())
@@ -56,7 +57,7 @@ func (c *Client) producerOptions(cfg *Config) []producer.Option {
 
 // compression is what the configuration, which has been validated, says of it.
 func compression(p config.Producer) driver.Compression {
-	c := driver.Compression{Over: 4 << 10}
+	c := driver.Compression{Over: 4 << 10, Level: p.CompressionLevel}
 	if p.CompressOver > 0 {
 		c.Over = int(p.CompressOver)
 	}
@@ -67,6 +68,9 @@ func compression(p config.Producer) driver.Compression {
 	}
 	return c
 }
+
+// hashPlaces is the number of Java's AllocateMessageQueueConsistentHash.
+const hashPlaces = 10
 
 // consumerOptions are what the configuration says of a consumer group.
 func (c *Client) consumerOptions(cfg *Config, group string) []consumer.GroupOption {
@@ -83,6 +87,16 @@ func (c *Client) consumerOptions(cfg *Config, group string) []consumer.GroupOpti
 		opts = append(opts, consumer.FromTime(t))
 	}
 	add(cc.Concurrency > 0, consumer.Concurrency(cc.Concurrency))
+	switch cc.Allocation {
+	case "averagely":
+		opts = append(opts, consumer.Allocate(native.Averagely()))
+	case "by_circle":
+		opts = append(opts, consumer.Allocate(native.AveragelyByCircle()))
+	case "consistent_hash":
+		opts = append(opts, consumer.Allocate(native.ConsistentHash(hashPlaces)))
+	}
+	add(cc.PullWait > 0, consumer.PullWait(cc.PullWait))
+	add(cc.Invisible > 0, consumer.Invisible(cc.Invisible))
 	add(cc.PullBatch > 0, consumer.PullBatch(cc.PullBatch))
 	add(cc.MaxUnsettled > 0, consumer.MaxUnsettled(cc.MaxUnsettled))
 	add(cc.MaxUnsettledBytes > 0, consumer.MaxUnsettledBytes(int64(cc.MaxUnsettledBytes)))

@@ -292,6 +292,13 @@ func TestProducersAreMadeAsConfigured(t *testing.T) {
 			t.Errorf("a body over the limit: %v", err)
 		}
 
+		cfg.Producer.Compression, cfg.Producer.CompressOver, cfg.Producer.CompressionLevel = "", 0, 9
+		small, b := open(t, cfg)
+		if _, err := small.NewProducer(""); err != nil || *b.send.Compression != (driver.Compression{Over: 4 << 10, Level: 9}) {
+			t.Errorf("the driver was told to pack %+v, %v", b.send.Compression, err)
+		}
+		cfg.Producer.CompressionLevel = 0
+
 		cfg.Producer.AvoidSlow = true
 		slow, _ := open(t, cfg)
 		if _, err := slow.NewProducer("", producer.FaultAvoidance(false)); err == nil || !strings.Contains(err.Error(), "AvoidSlow") {
@@ -355,6 +362,18 @@ func TestConsumersAreMadeAsConfigured(t *testing.T) {
 	}
 	if _, err := c.NewConsumer(nil); err == nil {
 		t.Error("no mux")
+	}
+	for key, name := range map[string]string{"averagely": "AVG", "by_circle": "AVG_BY_CIRCLE", "consistent_hash": "CONSISTENT_HASH"} {
+		cfg.Consumers[0] = config.Consumer{Group: "shop", Allocation: key}
+		c, a = open(t, cfg)
+		if _, err := c.NewConsumer(mux("shop")); err != nil || a.subs[0].Allocate == nil || a.subs[0].Allocate.Name() != name {
+			t.Errorf("%s: %+v, %v", key, a.subs, err)
+		}
+	}
+	cfg.Consumers[0] = config.Consumer{Group: "shop", PullWait: 13 * time.Hour, Invisible: 13 * time.Hour} // too long, of which each is told
+	c, _ = open(t, cfg)
+	if _, err := c.NewSimpleConsumer("shop", []consumer.Subscription{{Topic: "orders"}}); err == nil || !strings.Contains(err.Error(), "PullWait(13h") || !strings.Contains(err.Error(), "invisible for 13h") {
+		t.Errorf("the configured times did not arrive: %v", err)
 	}
 	cfg.Consumers[0] = config.Consumer{Group: "shop", From: "last"}
 	c, a = open(t, cfg)

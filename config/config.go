@@ -112,6 +112,8 @@ type Producer struct {
 	Compression string `key:"compression"`
 	// CompressOver packs bodies that are larger; 4KiB by default.
 	CompressOver Size `key:"compress_over"`
+	// CompressionLevel is 1 (fast) to 9 (small), for zstd to 22; 5 by default. lz4 has none.
+	CompressionLevel int `key:"compression_level"`
 	// MaxInFlight is how many sends may be under way; 1024 by default.
 	MaxInFlight int `key:"max_in_flight"`
 	// MaxInFlightBytes is how many bytes of bodies may be under way; 64MiB by
@@ -167,6 +169,9 @@ type Consumer struct {
 	// From says where a group without offsets begins: "last", the default, "first",
 	// or a time such as 2026-01-31T08:00:00Z (RFC 3339).
 	From string `key:"from"`
+	// Allocation shares a topic's queues among the members, by the same strategy in each:
+	// "averagely", the default, "by_circle" or "consistent_hash".
+	Allocation string `key:"allocation"`
 	// Concurrency is how many messages each handler works on at once; 20 by
 	// default.
 	Concurrency int `key:"concurrency" reload:"now"`
@@ -178,6 +183,12 @@ type Consumer struct {
 	MaxUnsettled      int  `key:"max_unsettled"`
 	MaxUnsettledBytes Size `key:"max_unsettled_bytes"`
 	MaxSpan           int  `key:"max_span"`
+	// PullWait is how long a Puller or a SimpleConsumer waits for a message; 15s by
+	// default. It changes nothing for a consumer with handlers.
+	PullWait time.Duration `key:"pull_wait"`
+	// Invisible is how long a SimpleConsumer has for a message before others get it; 60s
+	// by default. It changes nothing for a consumer with handlers.
+	Invisible time.Duration `key:"invisible"`
 	// Backoff has other delays than RocketMQ's levels.
 	Backoff Backoff `key:"backoff"`
 	// StrictRetryDelay refuses to round such delays up to levels.

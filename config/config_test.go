@@ -53,13 +53,14 @@ func TestMistakesAreReportedTogether(t *testing.T) {
 		TLS:         config.TLS{CertFile: "c"},
 		Producer: config.Producer{
 			Group: "bad group", SendTimeout: -1, Retries: ptr(-1), MaxMessageSize: -1, MaxInFlight: -1, MaxInFlightBytes: -1,
-			Breaker: config.Breaker{Failures: -1, OpenFor: -1}, RateLimit: -1, Linger: -1, BatchBytes: -1, Compression: "gzip", CompressOver: -1,
+			Breaker: config.Breaker{Failures: -1, OpenFor: -1}, RateLimit: -1, Linger: -1, BatchBytes: -1, Compression: "gzip", CompressOver: -1, CompressionLevel: 1,
 		},
 		Consumers: []config.Consumer{
 			{},
 			{Group: "g", Model: "clustering", Instance: "i", Order: "all", Suspend: -1, From: "middle", Concurrency: -1, PullBatch: -1, MaxRetries: ptr(-1), ConsumeTimeout: -1, ShutdownTimeout: -1,
 				Handlers: []config.Handler{{}, {Name: "h", Concurrency: -1}, {Name: "h"}}},
-			{Group: "g", Model: "other"},
+			{Group: "g", Model: "other", Allocation: "at random", PullWait: -1, Invisible: -1},
+			{Group: "all", Model: "broadcasting", Allocation: "by_circle"},
 		},
 	}
 	err := c.Validate()
@@ -72,6 +73,7 @@ func TestMistakesAreReportedTogether(t *testing.T) {
 		"producer.rate_limit", "producer.linger", "producer.batch_bytes is negative", "does nothing without linger", "producer.compression: \"gzip\"", "producer.compress_over is negative", "producer.breaker.failures", "producer.breaker.open_for", "consumers[0].group", "instance and offset_dir do nothing with model clustering", `order: "all"`, "consumers[group g].suspend", `from: "middle"`,
 		"consumers[group g].concurrency", "pull_batch", "max_retries", "consume_timeout", "shutdown_timeout", "handlers[0]: name is missing",
 		"handlers[1].concurrency", `"h" is configured twice`, "the group is configured twice", `model: "other"`,
+		"compression_level: it does nothing with compression gzip", `allocation: "at random"; want averagely, by_circle or consistent_hash`, "pull_wait", "invisible", "allocation: it does nothing with model broadcasting",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("not mentioned: %s", want)
@@ -82,6 +84,28 @@ func TestMistakesAreReportedTogether(t *testing.T) {
 	}
 	if t.Failed() {
 		t.Log(err)
+	}
+}
+
+func TestCompressionHasItsLevels(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct {
+		kind  string
+		level int
+		want  string
+	}{
+		"zlib":          {"", 9, ""},
+		"zlib beyond":   {"zlib", 10, "compression_level: 10; want 1 to 9"},
+		"zstd":          {"zstd", 22, ""},
+		"zstd beyond":   {"zstd", -1, "compression_level: -1; want 1 to 22"},
+		"lz4 has none":  {"lz4", 1, "does nothing with compression lz4"},
+		"nor has none":  {"none", 1, "does nothing with compression none"},
+		"the default's": {"lz4", 0, ""},
+	} {
+		err := config.Config{NameServers: []string{"a:1"}, Producer: config.Producer{Compression: tc.kind, CompressionLevel: tc.level}}.Validate()
+		if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+			t.Errorf("%s: %v, want %q", name, err, tc.want)
+		}
 	}
 }
 

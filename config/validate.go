@@ -108,6 +108,13 @@ func (v *validator) producer(p Producer) {
 		v.mistake("producer.compression: %q; want zlib, lz4, zstd or none", p.Compression)
 	}
 	v.check(p.CompressOver >= 0, "producer.compress_over is negative")
+	switch level, most := p.CompressionLevel, map[string]int{"": 9, "zlib": 9, "zstd": 22}[p.Compression]; {
+	case level == 0:
+	case most > 0:
+		v.check(level >= 1 && level <= most, "producer.compression_level: %d; want 1 to %d", level, most)
+	default:
+		v.mistake("producer.compression_level: it does nothing with compression %s", p.Compression)
+	}
 	v.notNegative("producer.max_in_flight", p.MaxInFlight)
 	v.notNegative("producer.breaker.failures", p.Breaker.Failures)
 	v.duration("producer.breaker.open_for", p.Breaker.OpenFor)
@@ -126,6 +133,14 @@ func (v *validator) consumer(at string, c Consumer) {
 	}
 	v.check(c.Order == "" || c.Order == "queue" || c.Order == "sharding_key", "%s.order: %q; want queue or sharding_key", at, c.Order)
 	v.duration(at+".suspend", c.Suspend)
+	switch c.Allocation {
+	case "", "averagely", "by_circle", "consistent_hash":
+		v.check(c.Allocation == "" || c.Model != "broadcasting", "%s.allocation: it does nothing with model broadcasting: each member has all queues", at)
+	default:
+		v.mistake("%s.allocation: %q; want averagely, by_circle or consistent_hash", at, c.Allocation)
+	}
+	v.duration(at+".pull_wait", c.PullWait)
+	v.duration(at+".invisible", c.Invisible)
 	if c.From != "" && c.From != "last" && c.From != "first" {
 		_, err := time.Parse(time.RFC3339, c.From)
 		v.check(err == nil, "%s.from: %q; want last, first or a time such as 2026-01-31T08:00:00Z", at, c.From)

@@ -210,17 +210,17 @@ func TestEveryFormatSaysTheSame(t *testing.T) {
 func TestGroupsAreOrderedAndBroadcastByTheirKeys(t *testing.T) {
 	t.Parallel()
 	got, err := load.Load(
-		load.Data("app", "yaml", []byte("name_servers: [ns1:9876]\nconsumers:\n- {group: cache, model: broadcasting, instance: node-1, offset-dir: /data}\n- {group: steps, order: sharding_key, suspend: 5s}")),
+		load.Data("app", "yaml", []byte("name_servers: [ns1:9876]\nproducer: {compression-level: 7}\nconsumers:\n- {group: cache, model: broadcasting, instance: node-1, offset-dir: /data}\n- {group: steps, order: sharding_key, suspend: 5s, allocation: by_circle, pull_wait: 3s, invisible: 2m}")),
 		load.Environ([]string{"ROCKETMQ_CONSUMERS_0_INSTANCE=node-2"}))
 	if err != nil {
 		t.Fatal(err)
 	}
 	want := []config.Consumer{
 		{Group: "cache", Model: "broadcasting", Instance: "node-2", OffsetDir: "/data"},
-		{Group: "steps", Order: "sharding_key", Suspend: 5 * time.Second},
+		{Group: "steps", Order: "sharding_key", Suspend: 5 * time.Second, Allocation: "by_circle", PullWait: 3 * time.Second, Invisible: 2 * time.Minute},
 	}
-	if diff := cmp.Diff(want, got.Consumers); diff != "" {
-		t.Errorf("(-want +got):\n%s", diff)
+	if diff := cmp.Diff(want, got.Consumers); diff != "" || got.Producer.CompressionLevel != 7 {
+		t.Errorf("level %d; (-want +got):\n%s", got.Producer.CompressionLevel, diff)
 	}
 	if err := got.WithDefaults().Validate(); err != nil {
 		t.Error(err)
