@@ -8,7 +8,7 @@
 //
 //	routes      refreshes the routes in use every 30 s, and at once when asked
 //	heartbeats  greets every broker of those routes every 30 s, and at once when
-//	            a connection was lost or a group came or went
+//	            a connection was lost, a group came or went, or its queues moved
 //	greetings   one for each connection that is being opened
 //	members     one for each subscription: shares the queues among the group
 //	queues      one for each queue that this member owns
