@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"sync"
 
 	"github.com/rocketkit/rocketkit/internal/dbserver"
@@ -19,6 +20,10 @@ type databases struct {
 // startDatabases starts those that the environment does not name; why is not empty when
 // they are left out.
 func startDatabases(ctx context.Context, mode string) (d databases, why string, err error) {
+	kinds := slices.DeleteFunc(dbserver.Kinds(), func(k dbserver.Kind) bool { return os.Getenv(k.Variable) != "" })
+	if len(kinds) == 0 {
+		return d, "", nil
+	}
 	if err := dbserver.Available(); mode == "off" || mode == "auto" && err != nil {
 		if mode == "off" {
 			err = errors.New("-databases off")
@@ -28,10 +33,7 @@ func startDatabases(ctx context.Context, mode string) (d databases, why string, 
 	var mu sync.Mutex // guards d and errs
 	var errs []error
 	var all sync.WaitGroup
-	for _, k := range dbserver.Kinds() {
-		if os.Getenv(k.Variable) != "" {
-			continue
-		}
+	for _, k := range kinds {
 		all.Go(func() {
 			s, err := k.Start(ctx)
 			mu.Lock()

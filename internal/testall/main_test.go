@@ -10,6 +10,8 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/rocketkit/rocketkit/internal/dbserver"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -108,6 +110,9 @@ func TestWithoutMavenTheDatabasesAreLeftOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Setenv("PATH", bin)
+	for _, k := range dbserver.Kinds() {
+		t.Setenv(k.Variable, "") // which a run of this command has set
+	}
 	for mode, want := range map[string]int{"auto": 1, "on": 2, "off": 0} {
 		var out, errs bytes.Buffer
 		said := "java is not on the PATH"
