@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"math"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -29,6 +30,7 @@ type Consumer struct {
 	byEntry         []*pool // by the plan's entries; nil for dead letters that nobody takes
 	drv             driver.Driver
 	mux             *Mux // as it was
+	given           *Mux // to New; it should not have changed since
 	adjusting       sync.Mutex
 	skipped         atomic.Int64 // see Skipped
 	tracer          *trace.Tracer
@@ -83,6 +85,7 @@ func New(drv driver.Driver, mux *Mux, opts ...GroupOption) (*Consumer, error) {
 		byEntry:         make([]*pool, len(p.entries)),
 		drv:             drv,
 		mux:             mux.clone(),
+		given:           mux,
 		begun:           make(chan struct{}),
 		closed:          make(chan struct{}),
 		calm:            make(chan struct{}),
@@ -197,9 +200,29 @@ func (c *Consumer) Group() string { return c.group }
 // Closed is closed when Drain or Stop is over.
 func (c *Consumer) Closed() <-chan struct{} { return c.closed }
 
+// late says what the mux was given after New, which has taken what it had then.
+func (c *Consumer) late() error {
+	var mistakes []error
+	for _, r := range c.given.registrations[len(c.mux.registrations):] {
+		what := "a handler of topic " + strconv.Quote(r.topic)
+		if r.dlq {
+			what = "a handler of dead letters"
+		}
+		mistakes = append(mistakes, fmt.Errorf("%s was registered when the consumer had been made, so that it would get nothing; register it before", what))
+	}
+	if len(c.given.middleware) > len(c.mux.middleware) {
+		mistakes = append(mistakes, errors.New("middleware was given to Mux.Use when the consumer had been made, so that it would see nothing; give it before"))
+	}
+	if mistakes = append(mistakes, c.given.mistakes...); len(mistakes) == 0 {
+		return nil
+	}
+	return &RegistrationError{Where: fmt.Sprintf("start consumer group %q", c.group), Mistakes: mistakes}
+}
+
 // Start begins to receive. It does not wait for servers or topics: both may come
 // later. ctx bounds the start only. A second Start does nothing more; one after
-// Drain or Stop is message.ErrClosed. After an error, Stop ends what was begun.
+// Drain or Stop is message.ErrClosed, and one whose mux has got handlers or middleware
+// since New a *RegistrationError. After an error, Stop ends what was begun.
 func (c *Consumer) Start(ctx context.Context) error {
 	switch c.enter(started) {
 	case started:
@@ -215,6 +238,9 @@ func (c *Consumer) Start(ctx context.Context) error {
 	}
 	defer close(c.begun)
 	c.watchdog.Go(func() { watch(c.pools, c.calm) })
+	if c.startErr = c.late(); c.startErr != nil {
+		return c.startErr
+	}
 	for _, sub := range c.subs {
 		if err := sub.Start(ctx); err != nil {
 			c.startErr = fmt.Errorf("start consumer group %q: %w", c.group, err)

@@ -219,7 +219,7 @@ func (p *plan) named(option, name string) *entry {
 		}
 		names = append(names, e.name)
 	}
-	p.mistake("%s(%q) names no handler; %s", option, name, registered(name, names))
+	p.mistake("no handler is named %q, as %s or the configuration's handlers[].name says; %s", name, option, registered(name, names))
 	return nil
 }
 

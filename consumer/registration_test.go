@@ -166,8 +166,8 @@ func TestEveryRegistrationMistakeNamesWhatWhereAndTheRemedy(t *testing.T) {
 			consumer.Handle(m, "refunds", onText, consumer.Name("refunded"))
 			consumer.Handle(m, "orders", onText, consumer.Name("paid"))
 		}, []string{
-			`ForHandler("payed") names no handler; did you mean "paid"? registered are "paid", "refunded"`,
-			`Disable("refund") names no handler; did you mean "refunded"? registered are "paid", "refunded"`,
+			`no handler is named "payed", as ForHandler or the configuration's handlers[].name says; did you mean "paid"? registered are "paid", "refunded"`,
+			`no handler is named "refund", as Disable or the configuration's handlers[].name says; did you mean "refunded"? registered are "paid", "refunded"`,
 		}},
 		{"options that come too late", "", []consumer.GroupOption{consumer.ForHandler("orders", consumer.Tags("x"))}, func(m *mux) { consumer.Handle(m, "orders", onText) },
 			[]string{`ForHandler("orders") changes its name or subscription; only Concurrency, Retry, MaxRetries, Codec, Timeout, Deduplicate, RateLimit, KillSwitch, BatchSize and BatchWait can be given afterwards`}},

@@ -297,7 +297,7 @@ func (b *brokers) startAvoiding(s *brokerState, q message.Queue, err error) {
 	d := min(firstAvoidance<<min(n-1, 10), longestAvoidance)
 	if s.avoidUntil.Swap(time.Now().Add(d).UnixNano()) == 0 {
 		b.avoided.Add(1)
-		b.log.Warn("avoiding a broker while others are available", "broker", s.name, "for", d, "error", err)
+		b.log.Warn("a broker failed; others are taken before it for a while", "broker", s.name, "for", d, "error", err)
 	}
 }
 

@@ -116,7 +116,9 @@ func (k *Kind) validate() error {
 		return errors.New("a transaction kind is nil; remove it")
 	}
 	errs := k.mistakes[:len(k.mistakes):len(k.mistakes)]
-	if err := message.CheckProperty(PropertyKind, k.name); err != nil {
+	if k.name == "" {
+		errs = append(errs, fmt.Errorf("a transaction kind of topic %q has no name, by which its half messages find their check; give it one", k.topic))
+	} else if err := message.CheckProperty(PropertyKind, k.name); err != nil {
 		errs = append(errs, fmt.Errorf("transaction kind %q: %w", k.name, err))
 	}
 	if k.check == nil {

@@ -209,7 +209,7 @@ func TestMistakesInKindsAreReportedTogether(t *testing.T) {
 	if err == nil {
 		t.Fatal("accepted")
 	}
-	for _, want := range []string{"is nil", `kind ""`, "bad topic", `kind "b" has no check`, `"twice" is registered twice`} {
+	for _, want := range []string{"is nil", `kind of topic "orders" has no name`, "bad topic", `kind "b" has no check`, `"twice" is registered twice`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("not mentioned: %s in\n%v", want, err)
 		}

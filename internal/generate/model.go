@@ -197,9 +197,17 @@ func (r *reader) readSettings(h *handler, d *directive) {
 	}
 	for _, key := range []string{setting.Batch, setting.BatchWait} {
 		if _, ok := d.value(key); ok && !h.batch && !h.dead {
-			r.mistake("%s is for batches, and %s takes single messages; let it take a *consumer.Batch[%s], or remove %s", key, h.fn, types.TypeString(h.typ, (*types.Package).Name), key)
+			r.mistake("%s is for batches, and %s takes single messages; let it take a *consumer.Batch[%s], or remove %s", key, h.fn, types.TypeString(elem(h.typ), (*types.Package).Name), key)
 		}
 	}
+}
+
+// elem is what one message holds of a handler that was meant to take several as a slice.
+func elem(t types.Type) types.Type {
+	if s, ok := t.(*types.Slice); ok && !types.Identical(s.Elem(), types.Typ[types.Byte]) {
+		return s.Elem()
+	}
+	return t
 }
 
 // checkSetting checks a value: as it is, or as the defaults of its placeholders make it.

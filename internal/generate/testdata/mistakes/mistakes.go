@@ -106,3 +106,6 @@ func checkBatch(context.Context, *consumer.Batch[string]) error { return nil }
 
 //rocketmq:transaction topic=${t} group=${g} name=${n}
 func (s *service) checkC(context.Context, string) error { return nil }
+
+//rocketmq:listener topic=a batch=3
+func severalAsSlice(context.Context, []*message.Delivery) error { return nil }
