@@ -136,7 +136,7 @@ func commitHeader(group string, q message.Queue, offset int64) *protocol.Consume
 
 func (q *queue) commitFailed(offset int64, err error) {
 	q.committedNow(err)
-	q.complaints.warn(q.s.c.log, "could not commit an offset; trying again", "group", q.s.group, "queue", q.shown, "offset", offset, "error", err)
+	q.warn(&q.complaints, "could not commit an offset; trying again", offset, err)
 }
 
 // finish commits for the last time: what was settled before the queue was given

@@ -206,3 +206,20 @@ func TestARefusedHeartbeatIsComplainedAboutOnceAMinute(t *testing.T) {
 		}
 	})
 }
+
+// Sixteen queues that notice the same outage do not fill the log with it.
+func TestABrokerThatIsGoneIsComplainedAboutOnceForAllItsQueues(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a", "b")
+		c.addTopic("orders", 16)
+		subscribe(t, c.open(), acking(), driver.SubscriptionConfig{}, "orders")
+		pass(10 * time.Second)
+		c.net.Cut(c.brokers["a"].addr)
+		pass(50 * time.Second)
+		warned := strings.Count(c.logs.String(), `level=WARN msg="pull failed; trying again"`)
+		all := strings.Count(c.logs.String(), `msg="pull failed; trying again"`)
+		if warned != 1 || all < 16 {
+			t.Errorf("%d warnings of %d failures", warned, all)
+		}
+	})
+}

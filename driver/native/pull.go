@@ -208,7 +208,7 @@ func (q *queue) refusedPull(r *pulled) (awaited bool) {
 func (p *puller) failed(now time.Time, err error) {
 	q := p.q
 	p.at = now.Add(p.pause.next())
-	p.warnings.warn(q.s.c.log, "pull failed; trying again", "group", q.s.group, "queue", q.shown, "offset", q.next, "error", err)
+	q.warn(&p.warnings, "pull failed; trying again", q.next, err)
 }
 
 // deliver hands the messages of an answer to the sink. An error means that the

@@ -2,6 +2,7 @@ package native
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -348,6 +349,39 @@ func (b *backoff) next() time.Duration {
 }
 
 func (b *backoff) reset() { b.last = 0 }
+
+// warn logs what failed with the queue. When its broker did not answer, all its queues
+// fail alike: the first to say so speaks for them.
+func (q *queue) warn(own *seldom, msg string, offset int64, err error) {
+	refused := (*message.BrokerError)(nil)
+	if now := time.Now(); !errors.As(err, &refused) {
+		if own = new(seldom); !q.s.silent.first(q.mq.Broker, msg, now) {
+			own.last = now
+		}
+	}
+	own.warn(q.s.c.log, msg, "group", q.s.group, "queue", q.shown, "offset", offset, "error", err)
+}
+
+// silent is when the log was last told what fails because a broker does not answer.
+type silent struct {
+	mu   sync.Mutex // guards the following
+	told map[[2]string]time.Time
+}
+
+// first reports that it was not told within a minute.
+func (s *silent) first(broker, msg string, now time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := [2]string{broker, msg}
+	if last, ok := s.told[key]; ok && now.Sub(last) < time.Minute {
+		return false
+	}
+	if s.told == nil {
+		s.told = make(map[[2]string]time.Time)
+	}
+	s.told[key] = now
+	return true
+}
 
 // seldom logs what happens again and again: a warning a minute, the others for
 // debugging.

@@ -54,6 +54,7 @@ type subscription struct {
 	taken          atomic.Pointer[[]*queue] // for Lag; nil before the first
 	trouble        atomic.Pointer[error]    // of the latest round of sharing; nil when it went well
 	complaints     seldom
+	silent         silent
 	differ         differ
 
 	mu      sync.Mutex // guards the following
