@@ -10,7 +10,13 @@
 //	func muxes(l pay.ServiceListeners) []*consumer.Mux { … mux.Add(l...) … }
 //
 // RocketMQSet is what "rocketkit generate" writes for a package with annotated handlers and
-// a line //rocketmq:wire.
+// a line //rocketmq:wire. Where it has transactions, the producer that sends them comes from
+// there: take wireset.Client and wireset.Consumer instead of wireset.Set, and a provider of
+// your own,
+//
+//	func newProducer(t *pay.ChecksTransactions, c *rocketkit.Client) (*producer.Producer, error) { return t.NewProducer(c) }
+//	func kindOptions() []txn.KindOption { return nil } // or txn.Placeholders
+//
 // Nothing else in this module needs wire; without it the functions here are three lines
 // of Open, NewProducer and NewConsumer.
 package wireset
