@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"sync"
 	"time"
@@ -14,13 +15,21 @@ import (
 // gives, ends within that.
 const DrainTimeout = 30 * time.Second
 
+// What takes no notice of the end of its ctx is left behind after a while, so that the
+// others get their turn and the program ends.
+const (
+	drainGrace   = 5 * time.Second // over what a Client needs to cut off
+	failureGrace = time.Second
+)
+
 // Runner is what Run runs: producers, consumers, clients, and whatever of an
 // application starts and ends with them.
 type Runner interface {
 	// Start begins and returns. ctx bounds the start only.
 	Start(ctx context.Context) error
 	// Drain finishes what has begun and ends everything else. When ctx ends
-	// first it cuts off what is left and says so.
+	// first it cuts off what is left and says so. One that does not return within 5 s of
+	// that is left behind.
 	Drain(ctx context.Context) error
 }
 
@@ -33,7 +42,7 @@ type Failing interface {
 }
 
 // Run starts the runners in their order, waits until ctx ends or one fails, and drains
-// them in reverse order, each within DrainTimeout. If one does not start, those
+// them in reverse order, each within DrainTimeout or what Within gives. If one does not start, those
 // before it are drained at once. It returns all errors, joined, and nil after an
 // orderly end; a start that is cut short because ctx ends is no error. When all have
 // started, a Client among them logs the consumer groups that are configured and that the
@@ -63,7 +72,7 @@ func Run(ctx context.Context, runners ...Runner) error {
 // start starts runners in their order, and returns how many have begun something.
 func start(ctx context.Context, runners []Runner) (started int, err error) {
 	for i, r := range runners {
-		if r == nil {
+		if v := reflect.ValueOf(r); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 			return i, fmt.Errorf("runner %d is nil", i+1)
 		}
 		if err := r.Start(ctx); err != nil {
@@ -85,7 +94,7 @@ func failure(ctx context.Context, runners []Runner) error {
 			continue
 		}
 		waiting.Go(func() {
-			if err := f.Failure(ctx); err != nil && !causedBy(ctx, err) {
+			if err := failureOf(ctx, f); err != nil && !causedBy(ctx, err) {
 				errs[i] = of(i, r, "failed", err)
 				cancel()
 			}
@@ -96,15 +105,54 @@ func failure(ctx context.Context, runners []Runner) error {
 	return errors.Join(errs...)
 }
 
+// failureOf is f's Failure, as long as that takes notice of ctx.
+func failureOf(ctx context.Context, f Failing) error {
+	if w, ok := f.(*within); ok {
+		return w.Failure(ctx) // says which of its runners it is
+	}
+	return untilLeft(ctx, failureGrace, "its Failure", f.Failure)
+}
+
+// drained is r's Drain, as long as that takes notice of ctx.
+func drained(ctx context.Context, r Runner) error {
+	if w, ok := r.(*within); ok {
+		return w.Drain(ctx)
+	}
+	return untilLeft(ctx, drainGrace, "it", r.Drain)
+}
+
+// untilLeft calls f, and waits for it until ctx has ended and the grace is over.
+func untilLeft(ctx context.Context, grace time.Duration, who string, f func(context.Context) error) error {
+	over := make(chan error, 1)
+	go func() { over <- f(ctx) }()
+	select {
+	case err := <-over:
+		return err
+	case <-ctx.Done():
+	}
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	select {
+	case err := <-over:
+		return err
+	case <-timer.C:
+		return fmt.Errorf("%s was left behind: it has not returned %v after the end of its ctx", who, grace)
+	}
+}
+
 // causedBy reports whether ctx has ended and err says just that.
 func causedBy(ctx context.Context, err error) bool {
 	return ctx.Err() != nil && errors.Is(err, ctx.Err())
 }
 
 func drain(ctx context.Context, r Runner) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), DrainTimeout)
+	limit := DrainTimeout
+	if w, ok := r.(*within); ok {
+		limit = max(limit, w.d)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), limit)
 	defer cancel()
-	return r.Drain(ctx)
+	return drained(ctx, r)
 }
 
 // drainInTurn drains runners, the last first. When ctx ends those that are left
@@ -117,7 +165,7 @@ func drainInTurn[R Runner](ctx context.Context, runners []R) []error {
 		over := make(chan struct{})
 		wg.Go(func() {
 			defer close(over)
-			errs[i] = r.Drain(ctx)
+			errs[i] = drained(ctx, r)
 		})
 		select {
 		case <-over:
@@ -146,7 +194,8 @@ func of(i int, r Runner, what string, err error) error {
 
 // Within is runners as one: they are started in their order and drained in reverse order,
 // all of them within d; what has not ended then is cut off, all at once. One of them may be
-// a Within of its own, with less time. A program that must end within 5 s, whatever hangs,
+// a Within of its own, with less time, and one whose Drain takes no notice of its ctx is
+// left behind 5 s later. A program that must end within 5 s, whatever hangs,
 // leaves some of that to the cutting off, which takes a Client up to two seconds:
 //
 //	err := rocketkit.RunUntilSignal(ctx, rocketkit.Within(3*time.Second, client, consumer, server))
