@@ -12,9 +12,39 @@ import (
 // prefix of the variables that are keys.
 func (f *form) prefix() string { return strings.ToUpper(f.name) + "_" }
 
-// overlay writes the environment's values over the tree's.
-func (f *form) overlay(tree map[string]any, environ []string) []error {
-	vars, prefix := f.variables(), f.prefix()
+// alike are the errors of a program that has two keys with one variable.
+func alike(forms []*form) (errs []error) {
+	keys := map[string]string{}
+	for i, f := range forms {
+		for _, path := range f.paths {
+			name := f.prefix() + variableName(path)
+			key := f.name + "." + path
+			if i > 0 && keys[name] != "" {
+				errs = append(errs, fmt.Errorf("config: the keys %s and %s have the same variable %s; call one otherwise", keys[name], key, strings.ReplaceAll(name, "#", "0")))
+			}
+			keys[name] = key
+		}
+	}
+	return errs
+}
+
+// takes reports whether a variable of that name is one of the form's keys.
+func (f *form) takes(name string) bool {
+	for _, named := range f.schema.named("") {
+		if named == name {
+			return true
+		}
+	}
+	rest, ours := strings.CutPrefix(name, f.prefix())
+	pattern, _ := indexed(rest)
+	_, ok := f.vars[pattern]
+	return ours && ok
+}
+
+// overlay writes the environment's values over the tree's. What another of the forms takes
+// is no slip.
+func (f *form) overlay(tree map[string]any, environ []string, forms []*form) []error {
+	vars, prefix := f.vars, f.prefix()
 	var errs []error
 	environ = slices.Clone(environ)
 	slices.SortFunc(environ, inOrder) // so that list elements are added in order
@@ -34,6 +64,9 @@ func (f *form) overlay(tree map[string]any, environ []string) []error {
 		pattern, indices := indexed(rest)
 		v, ok := vars[pattern]
 		if !ok {
+			if slices.ContainsFunc(forms, func(f *form) bool { return f.takes(name) }) {
+				continue
+			}
 			if near := nearVariable(rest, vars); near != "" {
 				errs = append(errs, fmt.Errorf("config: unknown variable %s; did you mean %s%s?", name, prefix, near))
 			}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -73,6 +74,7 @@ func Load(opts ...Option) (config.Config, error) {
 	}
 	for i, o := range src.sections {
 		o.into.Set(own[i])
+		o.loaded = own[i]
 	}
 	return c, nil
 }
@@ -91,6 +93,9 @@ func (s *sources) load() (c config.Config, own []reflect.Value, err error) {
 		return c, nil, err
 	}
 	forms := s.forms()
+	if err := errors.Join(alike(forms)...); err != nil {
+		return c, nil, err
+	}
 	trees := make([]map[string]any, len(forms))
 	for i := range trees {
 		trees[i] = map[string]any{}
@@ -106,7 +111,7 @@ func (s *sources) load() (c config.Config, own []reflect.Value, err error) {
 		}
 	}
 	for i, f := range forms {
-		errs = append(errs, f.overlay(trees[i], s.environ)...)
+		errs = append(errs, f.overlay(trees[i], s.environ, forms)...)
 	}
 	set, wrong := override(trees, forms, s.sets)
 	errs = append(errs, wrong...)
@@ -159,12 +164,48 @@ func (f source) parse() (map[string]any, error) {
 	if err := codecs.RegisterCodec("properties", properties{}); err != nil {
 		return nil, fmt.Errorf("config %s: %w", f.name, err)
 	}
+	if err := capitals(codecs, f.format, data); err != nil {
+		return nil, fmt.Errorf("config %s: %w", f.name, err)
+	}
 	v := viper.NewWithOptions(viper.KeyDelimiter(delimiter), viper.WithCodecRegistry(codecs))
 	v.SetConfigType(f.format)
 	if err := v.ReadConfig(bytes.NewReader(data)); err != nil {
 		return nil, fmt.Errorf("config %s: %w", f.name, err)
 	}
 	return v.AllSettings(), nil
+}
+
+// capitals refuses keys that differ by capitals only: viper would take any one of them.
+func capitals(codecs viper.CodecRegistry, format string, data []byte) error {
+	decoder, err := codecs.Decoder(format)
+	if err != nil {
+		return err
+	}
+	raw := map[string]any{}
+	if decoder.Decode(data, raw) != nil {
+		return nil // viper says it, too
+	}
+	return errors.Join(sameInSmall("", raw)...)
+}
+
+func sameInSmall(at string, v any) (errs []error) {
+	switch v := v.(type) {
+	case map[string]any:
+		seen := map[string]string{}
+		for _, k := range slices.Sorted(maps.Keys(v)) {
+			small := strings.ToLower(k)
+			if other, ok := seen[small]; ok {
+				errs = append(errs, fmt.Errorf("%q and %q are one key; capitals do not count", at+other, at+k))
+			}
+			seen[small] = k
+			errs = append(errs, sameInSmall(at+k+".", v[k])...)
+		}
+	case []any:
+		for i, sub := range v {
+			errs = append(errs, sameInSmall(fmt.Sprintf("%s[%d].", strings.TrimSuffix(at, "."), i), sub)...)
+		}
+	}
+	return errs
 }
 
 // merge writes src's values over dst's.

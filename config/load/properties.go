@@ -39,6 +39,9 @@ func (properties) Encode(map[string]any) ([]byte, error) {
 	return nil, errors.New("properties are only read")
 }
 
+// errNoHex does not say where in the line, which may hold a secret.
+var errNoHex = errors.New(`\u wants four hex digits`)
+
 const blank = " \t\f"
 
 // logicalLines joins continued lines and empties comments. Each stays at the
@@ -108,7 +111,7 @@ func unescape(s string) (string, error) {
 		case 'u':
 			r, ok := unit(s[i:])
 			if !ok {
-				return "", fmt.Errorf(`%q: \u wants four hex digits`, s)
+				return "", errNoHex
 			}
 			i += 4
 			if next, ok := strings.CutPrefix(s[i+1:], `\`); ok {

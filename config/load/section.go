@@ -48,6 +48,7 @@ type section struct {
 	schema   *schema
 	into     reflect.Value // the application's struct
 	defaults reflect.Value // what it was
+	loaded   reflect.Value // what Load has read, if it was called
 	err      error         // of the program
 }
 
@@ -55,10 +56,11 @@ type section struct {
 func (o *section) takes(into any) error {
 	_, reserved := known().keys[o.name]
 	_, spring := foreign()[o.name]
+	_, alias := aliases()[o.name]
 	switch {
 	case !isKey(o.name):
-		return errors.New("a section's name has small letters, digits and _")
-	case o.name == root || reserved || spring:
+		return errors.New("a section's name is words of small letters and digits, with _ between")
+	case o.name == root || reserved || spring || alias:
 		return errors.New("that name is the client's; choose another")
 	}
 	v := reflect.ValueOf(into)
@@ -74,8 +76,11 @@ func (o *section) takes(into any) error {
 	return nil
 }
 
-// isKey reports whether a file's key can be this, see flatten.
-func isKey(name string) bool { return regexp.MustCompile(`^[a-z][a-z0-9_]*$`).MatchString(name) }
+// isKey reports whether a file's key can be this, see flatten, and a variable's name: there
+// a number by itself is the index of a list.
+func isKey(name string) bool {
+	return regexp.MustCompile(`^[a-z][a-z0-9]*(_[a-z][a-z0-9]*)*$`).MatchString(name)
+}
 
 // checkFields looks for fields that no key can be read into.
 func checkFields(t reflect.Type, depth int) error {
@@ -88,6 +93,9 @@ func checkFields(t reflect.Type, depth int) error {
 		f := t.Field(i)
 		key, ok := f.Tag.Lookup("key")
 		if !ok {
+			if f.Anonymous && hasKeys(f.Type) {
+				return fmt.Errorf("field %s is embedded, and its fields are not read; give it a key, or its fields to the struct itself", f.Name)
+			}
 			continue
 		}
 		at := f.Type
@@ -96,7 +104,7 @@ func checkFields(t reflect.Type, depth int) error {
 		}
 		switch {
 		case !isKey(key) || keys[key]:
-			return fmt.Errorf("field %s: the key %q is no name of small letters, digits and _, or another field's", f.Name, key)
+			return fmt.Errorf("field %s: the key %q is another field's, or not words of small letters and digits that begin with a letter, with _ between", f.Name, key)
 		case !f.IsExported():
 			return fmt.Errorf("field %s is not exported, so nothing can be read into it", f.Name)
 		case at.Kind() == reflect.Struct:
@@ -113,6 +121,22 @@ func checkFields(t reflect.Type, depth int) error {
 		return fmt.Errorf("type %v has no field with a tag key", t)
 	}
 	return nil
+}
+
+// hasKeys reports whether t is a struct, or a pointer to one, with keys.
+func hasKeys(t reflect.Type) bool {
+	if t.Kind() == reflect.Pointer {
+		t = t.Elem()
+	}
+	if t.Kind() != reflect.Struct {
+		return false
+	}
+	for i := range t.NumField() {
+		if _, ok := t.Field(i).Tag.Lookup("key"); ok {
+			return true
+		}
+	}
+	return false
 }
 
 func isLeaf(t reflect.Type) bool {
@@ -159,6 +183,7 @@ type form struct {
 	aliases map[string]alias
 	foreign map[string]string
 	java    map[string]string // keys by what is left of them in camel case
+	vars    map[string]variable
 }
 
 // forms are the client's, which is the first, and those of the application's sections.
@@ -171,13 +196,16 @@ func (s *sources) forms() []*form {
 		f.paths = f.schema.paths("")
 	}
 	all[0].java = all[0].inCamelCase()
+	for _, f := range all {
+		f.vars = f.variables()
+	}
 	return all
 }
 
 // under takes the form's name from a path that begins with it.
 func (f *form) under(path string) (rest string, mine bool) {
 	rest, mine = strings.CutPrefix(path, f.name)
-	return strings.TrimPrefix(rest, "."), mine && (rest == "" || rest[0] == '.')
+	return strings.TrimPrefix(rest, "."), mine && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
 // spelledNearly is the application's section that a file without it most likely means by

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,7 +32,7 @@ type Watcher struct {
 	apply func(config.Config) error
 	src   sources
 	seen  [][]byte        // each file's text when it was last applied, or failed
-	own   []reflect.Value // the application's sections, as they were first read
+	own   []reflect.Value // the application's sections, as Load or the first look has read them
 	blind bool            // not all is watched
 
 	events *fsnotify.Watcher
@@ -210,7 +211,12 @@ func (w *Watcher) reload() (changed bool, err error) {
 // same refuses another content of the application's sections, which nobody would act on.
 func (w *Watcher) same(own []reflect.Value) error {
 	if w.own == nil {
-		w.own = own
+		w.own = slices.Clone(own)
+		for i, o := range w.src.sections {
+			if o.loaded.IsValid() {
+				w.own[i] = o.loaded
+			}
+		}
 	}
 	var errs []error
 	for i, o := range w.src.sections {
