@@ -36,39 +36,19 @@ func newServer(s settings, pay *payService, orders *orderService, checks *health
 	if s.Runs(serviceOrderTimeout) {
 		orders.routes(mux)
 	}
+	mux.HandleFunc("/", answering(func(_ http.ResponseWriter, r *http.Request) error {
+		return fmt.Errorf("%w at %s %s in this process; see --service", errNoRoute, r.Method, r.URL.Path)
+	}))
 	return &http.Server{
-		Handler:           http.MaxBytesHandler(inJSON(mux), maxRequestBody),
+		Handler:           http.MaxBytesHandler(mux, maxRequestBody),
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelWarn),
 	}
 }
 
-// inJSON lets the router's own refusals be JSON too.
-func inJSON(mux *http.ServeMux) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if _, pattern := mux.Handler(r); pattern == "" {
-			w = refusal{w, r}
-		}
-		mux.ServeHTTP(w, r)
-	})
-}
-
-// refusal is answered in place of the router's text.
-type refusal struct {
-	http.ResponseWriter
-	r *http.Request
-}
-
-func (f refusal) WriteHeader(status int) {
-	err := fmt.Errorf("nothing is served at %s in this process; see --service", f.r.URL.Path)
-	if status == http.StatusMethodNotAllowed {
-		err = fmt.Errorf("%s is not allowed at %s; allowed: %s", f.r.Method, f.r.URL.Path, f.Header().Get("Allow"))
-	}
-	writeError(f.ResponseWriter, status, err)
-}
-
-func (f refusal) Write(p []byte) (int, error) { return len(p), nil }
+// errNoRoute: no handler is for the request.
+var errNoRoute = errors.New("nothing is served")
 
 // writeJSON answers with v.
 func writeJSON(w http.ResponseWriter, status int, v any) {
@@ -105,7 +85,7 @@ func statusOf(err error) int {
 		return http.StatusRequestEntityTooLarge
 	case errors.Is(err, message.ErrInvalidMessage), errors.Is(err, errBadRequest):
 		return http.StatusBadRequest
-	case errors.Is(err, errNoOrder):
+	case errors.Is(err, errNoOrder), errors.Is(err, errNoRoute):
 		return http.StatusNotFound
 	case errors.Is(err, message.ErrOutcomeUnknown), errors.Is(err, context.DeadlineExceeded):
 		return http.StatusGatewayTimeout

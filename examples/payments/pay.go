@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"mime"
 	"net/http"
 	"strings"
 
@@ -126,8 +125,10 @@ var errBadRequest = errors.New("bad request")
 // anything is sent.
 func (p *payService) payment(r *http.Request, opts ...message.Option) (*message.Message, error) {
 	err := r.ParseForm()
-	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); err == nil && kind == "multipart/form-data" {
-		err = r.ParseMultipartForm(maxRequestBody)
+	if err == nil {
+		if err = r.ParseMultipartForm(maxRequestBody); errors.Is(err, http.ErrNotMultipart) {
+			err = nil
+		}
 	}
 	if tooLong := (*http.MaxBytesError)(nil); errors.As(err, &tooLong) {
 		return nil, fmt.Errorf("the form is larger than %d bytes: %w", tooLong.Limit, message.ErrBodyTooLarge)
