@@ -33,9 +33,8 @@ type settings struct {
 	Service      string        `key:"service"`
 	DB           string        `key:"db"`
 
-	Client     config.Config       // the section rocketmq
-	server     []brokerlite.Option // of the server in the process
-	askTimeout time.Duration       // how long a server is waited for that must be asked at the start
+	Client config.Config       // the section rocketmq
+	server []brokerlite.Option // of the server in the process
 }
 
 // defaults are the configuration without any file.
@@ -46,7 +45,6 @@ var defaults []byte
 // readSettings reads flags, which win over environ ("NAME=value"), which wins over
 // the files. Its error joins every mistake; flag.ErrHelp says that help was printed.
 func readSettings(args, environ []string, help io.Writer) (s settings, err error) {
-	s.askTimeout = 30 * time.Second
 	fs := flag.NewFlagSet("payments", flag.ContinueOnError)
 	fs.SetOutput(io.Discard) // the caller prints what is wrong
 	opts := []load.Option{

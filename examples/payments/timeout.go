@@ -104,29 +104,15 @@ func (o *orderService) onTimeout(ctx context.Context, _ string) error {
 // ready fails when no server keeps a message for --order-timeout. Every server has the delay
 // levels; other times need timer messages, of which no request says whether a server has
 // them and how far ahead. So a message with just that delay is sent, which onTimeout passes
-// over. A server that cannot be reached yet is waited for.
+// over.
 func (o *orderService) ready(ctx context.Context) error {
 	timeout := o.settings.OrderTimeout
 	if _, isLevel := delay.LevelFor(timeout); isLevel || !o.settings.Runs(serviceOrderTimeout) {
 		return nil
 	}
 	probe := message.New(orderTimeoutTopic, []byte("Are there timer messages?"), message.Tag(probeTag), o.delay())
-	_, err := o.producer.Send(ctx, probe)
-	for begun := time.Now(); awaited(err) && time.Since(begun) < o.settings.askTimeout; _, err = o.producer.Send(ctx, probe) {
-		o.log.Warn("waiting for the server, to ask whether it can keep --order-timeout", "orderTimeout", timeout, "error", err)
-		select {
-		case <-time.After(time.Second):
-		case <-ctx.Done():
-			return ctx.Err()
-		}
-	}
-	if err != nil {
-		return fmt.Errorf("--order-timeout %v is not one of RocketMQ's delay levels, and the server did not take a message with that delay; nearest are %s: %w", timeout, delay.Describe(timeout), err)
+	if _, err := o.producer.Send(ctx, probe); err != nil {
+		return fmt.Errorf("--order-timeout %v is not one of RocketMQ's delay levels, and no server took a message with that delay; nearest are %s: %w", timeout, delay.Describe(timeout), err)
 	}
 	return nil
-}
-
-// awaited reports whether a server that is just starting may be the reason.
-func awaited(err error) bool {
-	return errors.Is(err, message.ErrNoNameServer) || errors.Is(err, message.ErrNoRoute) || errors.Is(err, message.ErrUnreachable)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"database/sql"
 	"net/http"
 	"strings"
@@ -9,7 +8,6 @@ import (
 	"time"
 
 	brokerlite "github.com/rocketkit/rocketkit/broker-lite"
-	"github.com/rocketkit/rocketkit/rocketkittest"
 )
 
 func TestAnOrderTimesOutInRealTime(t *testing.T) {
@@ -185,7 +183,7 @@ func TestATimeOutThatTheServerCannotKeepFailsTheStart(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := settingsFor(t, t.TempDir(), "--order-timeout", tc.timeout)
-			s.server, s.askTimeout = []brokerlite.Option{brokerlite.Conf(tc.conf)}, time.Second
+			s.server = []brokerlite.Option{brokerlite.Conf(tc.conf)}
 			got := failsToStart(t, s)
 			for _, want := range tc.says {
 				if !strings.Contains(got, want) {
@@ -199,7 +197,7 @@ func TestATimeOutThatTheServerCannotKeepFailsTheStart(t *testing.T) {
 	}
 }
 
-// A level needs no timer, and the server may come later.
+// A level needs no timer.
 func TestALevelNeedsNoTimer(t *testing.T) {
 	t.Parallel()
 	s, clock := withClock(settingsFor(t, t.TempDir(), "--order-timeout", "10m"))
@@ -209,39 +207,12 @@ func TestALevelNeedsNoTimer(t *testing.T) {
 	r.log.advance(t, clock, 10*time.Minute, `order is closed.* order=`+id)
 }
 
-func TestTheServerIsWaitedForToBeAsked(t *testing.T) {
+func TestATimeOutThatIsNoLevelNeedsTheServerAtTheStart(t *testing.T) {
 	t.Parallel()
-	late := rocketkittest.Start(t)
-	stop := late.Fault(brokerlite.Match{NameServer: true}, brokerlite.CloseConnection())
-	s := settingsFor(t, t.TempDir(), "--order-timeout", "47s", "--name-servers", late.NameServer())
-	log := newBook()
-	ended := make(chan error, 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	out := newBook()
-	go func() { ended <- serve(ctx, s, out, log) }()
-	log.await(t, `waiting for the server, to ask`)
-	if out.String() != "" {
-		t.Errorf("it says that it serves: %s", out)
-	}
-	stop()
-	out.await(t, `listen on`)
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
-	}
-}
-
-func TestCtrlCEndsTheWait(t *testing.T) {
-	t.Parallel()
-	s := settingsFor(t, t.TempDir(), "--order-timeout", "47s", "--name-servers", "127.0.0.1:1")
-	log, ended := newBook(), make(chan error, 1)
-	ctx, cancel := context.WithCancel(t.Context())
-	defer cancel()
-	go func() { ended <- serve(ctx, s, newBook(), log) }()
-	log.await(t, `waiting for the server, to ask`)
-	cancel()
-	if err := <-ended; err != nil {
-		t.Error(err)
+	got := failsToStart(t, settingsFor(t, t.TempDir(), "--order-timeout", "47s", "--name-servers", "127.0.0.1:1"))
+	for _, want := range []string{"--order-timeout 47s", "127.0.0.1:1"} {
+		if !strings.Contains(got, want) {
+			t.Errorf("%q is missing in: %s", want, got)
+		}
 	}
 }
