@@ -41,16 +41,16 @@ func (f *form) takes(name string) bool {
 	return ours && ok
 }
 
-// overlay writes the environment's values over the tree's. What another of the forms takes
+// overlay writes the environment's values over those that are said. What another of the forms takes
 // is no slip.
-func (f *form) overlay(tree map[string]any, environ []string, forms []*form) []error {
+func (f *form) overlay(said tree, environ []string, forms []*form) []error {
 	vars, prefix := f.vars, f.prefix()
 	var errs []error
 	environ = slices.Clone(environ)
 	slices.SortFunc(environ, inOrder) // so that list elements are added in order
 	for path, name := range f.schema.named("") {
 		if text := lookup(environ, name); text != "" {
-			if err := insert(tree, path, text); err != nil {
+			if err := said.insert(path, text, "variable "+name); err != nil {
 				errs = append(errs, fmt.Errorf("config: variable %s: %w", name, err))
 			}
 		}
@@ -75,7 +75,7 @@ func (f *form) overlay(tree map[string]any, environ []string, forms []*form) []e
 		if v.millis {
 			text, _ = millis(text).(string)
 		}
-		if err := insert(tree, v.path(indices), text); err != nil {
+		if err := said.insert(v.path(indices), text, "variable "+name); err != nil {
 			errs = append(errs, fmt.Errorf("config: variable %s: %w", name, err))
 		}
 	}

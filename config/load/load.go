@@ -14,6 +14,7 @@ import (
 
 	"github.com/go-viper/mapstructure/v2"
 	"github.com/spf13/viper"
+	"go.yaml.in/yaml/v3"
 
 	"github.com/rocketkit/rocketkit/config"
 )
@@ -96,9 +97,9 @@ func (s *sources) load() (c config.Config, own []reflect.Value, err error) {
 	if err := errors.Join(alike(forms)...); err != nil {
 		return c, nil, err
 	}
-	trees := make([]map[string]any, len(forms))
+	trees := make([]tree, len(forms))
 	for i := range trees {
-		trees[i] = map[string]any{}
+		trees[i] = newTree()
 	}
 	for _, f := range s.files {
 		got, err := f.read(forms)
@@ -106,8 +107,11 @@ func (s *sources) load() (c config.Config, own []reflect.Value, err error) {
 			errs = append(errs, err)
 			continue
 		}
-		for i := range trees {
-			merge(trees[i], got[i])
+		for i, t := range trees {
+			merge(t.keys, got[i].keys)
+			for path := range got[i].from {
+				t.from[path] = f.name
+			}
 		}
 	}
 	for i, f := range forms {
@@ -115,7 +119,7 @@ func (s *sources) load() (c config.Config, own []reflect.Value, err error) {
 	}
 	set, wrong := override(trees, forms, s.sets)
 	errs = append(errs, wrong...)
-	errs = append(errs, decode(trees[0], "", &c))
+	errs = append(errs, trees[0].decode("", &c))
 	for i, o := range s.sections {
 		v, err := o.decoded(trees[i+1])
 		own, errs = append(own, v), append(errs, err)
@@ -129,6 +133,20 @@ func (s *sources) load() (c config.Config, own []reflect.Value, err error) {
 	return c, own, nil
 }
 
+// tree is what is said of a form's keys, and where.
+type tree struct {
+	keys map[string]any
+	from map[string]string // by path: a file, variable or flag
+}
+
+func newTree() tree { return tree{map[string]any{}, map[string]string{}} }
+
+// insert puts a value at its path.
+func (t tree) insert(path string, v any, from string) error {
+	t.from[path] = from
+	return insert(t.keys, path, v)
+}
+
 // delimiter keeps viper from taking keys apart: Java properties, and topics,
 // have dots.
 const delimiter = "\x1f"
@@ -136,7 +154,7 @@ const delimiter = "\x1f"
 func formats() []string { return []string{"yaml", "yml", "toml", "json", "properties"} }
 
 // read returns a file's keys as trees of known ones, one for each form.
-func (f source) read(forms []*form) ([]map[string]any, error) {
+func (f source) read(forms []*form) ([]tree, error) {
 	settings, err := f.parse()
 	if err != nil {
 		return nil, err
@@ -158,6 +176,11 @@ func (f source) parse() (map[string]any, error) {
 		var err error
 		if data, err = os.ReadFile(f.name); err != nil {
 			return nil, fmt.Errorf("config: %w", err)
+		}
+	}
+	if f.format == "yaml" || f.format == "yml" {
+		if err := oneDocument(data); err != nil {
+			return nil, fmt.Errorf("config %s: %w", f.name, err)
 		}
 	}
 	codecs := viper.NewCodecRegistry()
@@ -208,6 +231,24 @@ func sameInSmall(at string, v any) (errs []error) {
 	return errs
 }
 
+// oneDocument refuses YAML of several documents, as Spring's profiles are kept: the first
+// alone would be read. What is no YAML is left to who reads it.
+func oneDocument(data []byte) error {
+	documents := yaml.NewDecoder(bytes.NewReader(data))
+	for n := 0; ; {
+		var document any
+		if documents.Decode(&document) != nil {
+			return nil // the end, or what viper finds too
+		}
+		if document != nil {
+			n++
+		}
+		if n > 1 {
+			return errors.New("it holds several documents, parted by ---; give each a file of its own, and those that are wanted to load.File, in order")
+		}
+	}
+}
+
 // merge writes src's values over dst's.
 func merge(dst, src map[string]any) {
 	for k, v := range src {
@@ -222,16 +263,16 @@ func merge(dst, src map[string]any) {
 }
 
 // decode fills what to points to, strictly. The errors name keys of a section.
-func decode(tree map[string]any, section string, to any) error {
+func (t tree) decode(section string, to any) error {
 	v := viper.NewWithOptions(viper.KeyDelimiter(delimiter))
-	if err := v.MergeConfigMap(tree); err != nil {
+	if err := v.MergeConfigMap(t.keys); err != nil {
 		return fmt.Errorf("config: %w", err)
 	}
-	return errors.Join(mistakes(v.UnmarshalExact(to, strict, viper.DecodeHook(convert)), section)...)
+	return errors.Join(t.mistakes(v.UnmarshalExact(to, strict, viper.DecodeHook(convert)), section)...)
 }
 
 // mistakes takes mapstructure's error apart, one for each key.
-func mistakes(err error, section string) (errs []error) {
+func (t tree) mistakes(err error, section string) (errs []error) {
 	var joined interface{ Unwrap() []error }
 	var one *mapstructure.DecodeError
 	switch {
@@ -239,13 +280,16 @@ func mistakes(err error, section string) (errs []error) {
 		return nil
 	case errors.As(err, &joined):
 		for _, err := range joined.Unwrap() {
-			errs = append(errs, mistakes(err, section)...)
+			errs = append(errs, t.mistakes(err, section)...)
 		}
 		return errs
 	case errors.As(err, &one):
 		key := one.Name()
 		if section != "" {
 			key = section + "." + key
+		}
+		if from := t.from[one.Name()]; from != "" {
+			return []error{fmt.Errorf("config: %s: %w; it is from %s", key, one.Unwrap(), from)}
 		}
 		return []error{fmt.Errorf("config: %s: %w", key, one.Unwrap())}
 	}

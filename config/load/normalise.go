@@ -18,7 +18,7 @@ const root = "rocketmq"
 // normalise turns a file's settings into trees of known keys, one for each form: it takes
 // the sections, those of the application and "rocketmq", if there is one, splits dotted
 // keys, and resolves spellings and aliases.
-func normalise(settings map[string]any, forms []*form) ([]map[string]any, []error) {
+func normalise(settings map[string]any, forms []*form) ([]tree, []error) {
 	entries := flatten(nil, entry{}, settings)
 	slices.SortFunc(entries, func(a, b entry) int { return strings.Compare(a.spelled, b.spelled) })
 	has := map[*form]bool{} // the file has its section
@@ -34,10 +34,14 @@ func normalise(settings map[string]any, forms []*form) ([]map[string]any, []erro
 		all[i] = &normaliser{form: f, values: map[string]value{}, shared: has[f]}
 	}
 	var errs []error
+	named := map[string]bool{}
 	for _, e := range entries {
 		if n, rest := whose(e.path, all); n == nil {
 			if name, ok := spelledNearly(e.path, forms, has); ok {
-				errs = append(errs, fmt.Errorf("unknown key %q; there is no section %q here: did you mean that?", e.spelled, name))
+				if at := sectionOf(e.spelled); !named[at] {
+					errs = append(errs, fmt.Errorf("unknown section %q; there is none %q here: did you mean that?", at, name))
+					named[at] = true
+				}
 			} else if !has[forms[0]] {
 				all[0].add(e) // all of the file is the client's
 			}
@@ -46,7 +50,7 @@ func normalise(settings map[string]any, forms []*form) ([]map[string]any, []erro
 			n.add(e)
 		}
 	}
-	trees := make([]map[string]any, len(forms))
+	trees := make([]tree, len(forms))
 	for i, n := range all {
 		trees[i] = n.tree()
 		errs = append(errs, n.errs...)
@@ -65,7 +69,7 @@ func whose(path string, all []*normaliser) (n *normaliser, rest string) {
 }
 
 // override writes what was Set into the trees, and returns which of the client's keys were.
-func override(trees []map[string]any, forms []*form, sets []entry) (clients map[string]bool, errs []error) {
+func override(trees []tree, forms []*form, sets []entry) (clients map[string]bool, errs []error) {
 	clients = map[string]bool{}
 	for _, e := range sets {
 		i := max(0, slices.IndexFunc(forms, func(f *form) bool { _, mine := f.under(e.path); return mine }))
@@ -73,7 +77,7 @@ func override(trees []map[string]any, forms []*form, sets []entry) (clients map[
 		e.path, _ = strings.CutPrefix(e.path, forms[i].name+".")
 		n.add(e)
 		for path, v := range n.values {
-			if err := insert(trees[i], path, v.v); err != nil {
+			if err := trees[i].insert(path, v.v, e.from); err != nil {
 				n.errs = append(n.errs, err)
 			}
 			clients[path] = clients[path] || i == 0
@@ -86,14 +90,14 @@ func override(trees []map[string]any, forms []*form, sets []entry) (clients map[
 }
 
 // tree has the values at their paths.
-func (n *normaliser) tree() map[string]any {
-	tree := map[string]any{}
+func (n *normaliser) tree() tree {
+	said := newTree()
 	for _, path := range slices.SortedFunc(maps.Keys(n.values), inOrder) {
-		if err := insert(tree, path, n.values[path].v); err != nil {
+		if err := said.insert(path, n.values[path].v, n.values[path].spelled); err != nil {
 			n.errs = append(n.errs, err)
 		}
 	}
-	return tree
+	return said
 }
 
 // inOrder compares paths so that a list's elements come in order.
@@ -120,6 +124,7 @@ func padded(path string) string {
 type entry struct {
 	path    string // like producer.group and consumers[0].group, in snake case
 	spelled string // as the file has it
+	from    string // of one that is Set
 	v       any
 }
 
@@ -180,7 +185,10 @@ func (n *normaliser) add(e entry) {
 	at, ok := n.find(path)
 	switch {
 	case !ok:
-		n.errs = append(n.errs, n.unknown(path, e.spelled))
+		err := n.unknown(path, e.spelled)
+		if !slices.ContainsFunc(n.errs, func(said error) bool { return said.Error() == err.Error() }) { // a section once
+			n.errs = append(n.errs, err)
+		}
 		return
 	case v == nil:
 		return // "key:" without a value
@@ -249,10 +257,13 @@ func (n *normaliser) unknown(path, spelled string) error {
 		}
 	}
 	if !n.shared && n.elsewhere(path) {
-		return fmt.Errorf("unknown key %q; where a file has other sections too, the client's keys stand in a section %q, which this one has not", spelled, root)
+		return fmt.Errorf("unknown section %q; where a file has other sections too, the client's keys stand in a section %q, which this one has not", sectionOf(spelled), root)
 	}
 	return fmt.Errorf("unknown key %q; the nearest is %q", spelled, nearestPath(path, n.paths))
 }
+
+// sectionOf is the section that a path is in.
+func sectionOf(path string) string { return path[:max(0, strings.IndexAny(path+".", ".["))] }
 
 // elsewhere reports whether a path is of a section that no slip makes one of ours.
 func (n *normaliser) elsewhere(path string) bool {

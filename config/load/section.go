@@ -153,10 +153,10 @@ func isLeaf(t reflect.Type) bool {
 }
 
 // decoded is what a tree says, over the defaults.
-func (o *section) decoded(tree map[string]any) (reflect.Value, error) {
+func (o *section) decoded(said tree) (reflect.Value, error) {
 	p := reflect.New(o.defaults.Type())
 	p.Elem().Set(o.defaults)
-	if err := decode(tree, o.name, p.Interface()); err != nil {
+	if err := said.decode(o.name, p.Interface()); err != nil {
 		return p.Elem(), err
 	}
 	if v, ok := p.Interface().(interface{ Validate() error }); ok {
@@ -165,14 +165,20 @@ func (o *section) decoded(tree map[string]any) (reflect.Value, error) {
 	return p.Elem(), nil
 }
 
-// same reports whether two readings say the same.
-func (o *section) same(a, b reflect.Value) bool {
+// differing are the keys under path that two readings of a section differ in.
+func differing(a, b reflect.Value, path string) (keys []string) {
 	for i := range a.NumField() {
-		if _, ok := a.Type().Field(i).Tag.Lookup("key"); ok && !reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
-			return false
+		key, ok := a.Type().Field(i).Tag.Lookup("key")
+		if !ok || reflect.DeepEqual(a.Field(i).Interface(), b.Field(i).Interface()) {
+			continue
+		}
+		if key = path + "." + key; a.Field(i).Kind() == reflect.Struct {
+			keys = append(keys, differing(a.Field(i), b.Field(i), key)...)
+		} else {
+			keys = append(keys, key)
 		}
 	}
-	return true
+	return keys
 }
 
 // form is what a section may hold, and how else it is said.
@@ -228,7 +234,13 @@ func spelledNearly(path string, forms []*form, has map[*form]bool) (name string,
 // one of a section's, such as "shop.order_timeout", or of the client's, such as
 // "rocketmq.name_servers". An empty value is one, too. For flags of package flag see Flag.
 func Set(key, value string) Option {
-	return func(s *sources) { s.sets = append(s.sets, entry{path: snake(key), spelled: key, v: value}) }
+	return set(key, value, "load.Set")
+}
+
+func set(key, value, from string) Option {
+	return func(s *sources) {
+		s.sets = append(s.sets, entry{path: snake(key), spelled: key, v: value, from: from})
+	}
 }
 
 // Flag defines a flag that sets a key, see Set, when it is given: fs is parsed before Load.
@@ -244,7 +256,7 @@ func Set(key, value string) Option {
 func Flag(fs *flag.FlagSet, name, key, usage string) Option {
 	var given []Option
 	fs.Func(name, usage, func(value string) error {
-		given = append(given, Set(key, value))
+		given = append(given, set(key, value, "--"+name))
 		return nil
 	})
 	return func(s *sources) {

@@ -140,6 +140,41 @@ func TestWhatIsSetWinsOverApachesVariable(t *testing.T) {
 	}
 }
 
+// A value that is wrong is looked for where it was written, and there it is seldom said which
+// of file, variable and flag was meant.
+func TestAWrongValueIsNamedWithWhereItIsFrom(t *testing.T) {
+	t.Parallel()
+	fs := flag.NewFlagSet("test", flag.ContinueOnError)
+	own := defaults()
+	opts := []load.Option{
+		load.Data("base.yaml", "yaml", []byte("shop: {rate: a, retries: b, grace: 1, nodes: [{host: a, port: b}]}\nrocketmq: {producer: {send-message-timeout: soon}}")),
+		load.Data("prod.yaml", "yaml", []byte("shop: {rate: b}")),
+		load.Environ([]string{"SHOP_DEBUG=perhaps"}),
+		load.Section("shop", &own),
+		load.Flag(fs, "retries", "shop.retries", "how often"),
+		load.Set("rocketmq.producer.max_message_size", "huge"),
+	}
+	if err := fs.Parse([]string{"--retries=many"}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := load.Load(opts...)
+	if err == nil {
+		t.Fatal("accepted")
+	}
+	for key, from := range map[string]string{
+		"shop.rate": "prod.yaml", "shop.retries": "--retries", "shop.grace": "base.yaml", "shop.nodes[0].port": "base.yaml", "shop.debug": "variable SHOP_DEBUG",
+		"producer.send_timeout": "base.yaml", "producer.max_message_size": "load.Set",
+	} {
+		found := false
+		for line := range strings.Lines(err.Error()) {
+			found = found || strings.HasPrefix(line, "config: "+key+": ") && strings.HasSuffix(strings.TrimSpace(line), "; it is from "+from)
+		}
+		if !found {
+			t.Errorf("%s is not said to be from %s in\n%v", key, from, err)
+		}
+	}
+}
+
 func TestMistakesInASectionAreNamed(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -149,8 +184,8 @@ func TestMistakesInASectionAreNamed(t *testing.T) {
 		want []string
 	}{
 		"unknown key":          {yaml: "shop: {order_timout: 3s}", want: []string{`"shop.order_timout"`, `"order_timeout"`}},
-		"a nearly right name":  {yaml: "shpo: {addr: x}", want: []string{`"shpo.addr"`, `no section "shop"`}},
-		"beside rocketmq":      {yaml: "rocketmq: {driver: native}\nshops: {addr: x}", want: []string{`"shops.addr"`, `no section "shop"`}},
+		"a nearly right name":  {yaml: "shpo: {addr: x}", want: []string{`unknown section "shpo"; there is none "shop" here`}},
+		"beside rocketmq":      {yaml: "rocketmq: {driver: native}\nshops: {addr: x}", want: []string{`unknown section "shops"; there is none "shop" here`}},
 		"no unit":              {yaml: "shop: {order_timeout: 30}", want: []string{"config: shop.order_timeout: 30 has no unit"}},
 		"no number":            {yaml: "shop: {retries: many}", want: []string{`config: shop.retries: "many" is no whole number`}},
 		"a value":              {yaml: "shop: 7", want: []string{`"shop"`}},

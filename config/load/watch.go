@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -149,6 +150,9 @@ func (w *Watcher) look() (complete bool) {
 	fresh := changed || unwatched != nil && !w.blind
 	w.blind = unwatched != nil
 	if changed {
+		if w.err != nil && err == nil {
+			w.src.logger.Info("the configuration's files are right again", "files", w.src.paths())
+		}
 		w.err = err
 	}
 	if err != nil && fresh {
@@ -220,8 +224,8 @@ func (w *Watcher) same(own []reflect.Value) error {
 	}
 	var errs []error
 	for i, o := range w.src.sections {
-		if !o.same(own[i], w.own[i]) {
-			errs = append(errs, fmt.Errorf("config: restart required: nothing was changed, since the application does not read section %q while it runs", o.name))
+		if keys := differing(own[i], w.own[i], o.name); len(keys) > 0 {
+			errs = append(errs, fmt.Errorf("config: restart required: nothing was changed, since the application does not read section %q while it runs, and %s says something else", o.name, strings.Join(keys, ", ")))
 		}
 	}
 	return errors.Join(errs...)

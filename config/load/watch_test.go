@@ -189,6 +189,9 @@ func TestFilesThatAreWrongAreReportedOnceAndChangeNothing(t *testing.T) {
 	if n := log.count("the configuration stays as it was"); n != reported {
 		t.Errorf("%d reports, want %d", n, reported)
 	}
+	if n := log.count("the configuration's files are right again"); n != 1 {
+		t.Errorf("%d reports that all is well, want 1", n)
+	}
 }
 
 func TestAFolderThatIsGoneIsFoundAgain(t *testing.T) {
@@ -273,7 +276,7 @@ func TestAWatcherRefusesAnotherSectionOfTheApplication(t *testing.T) {
 			t.Fatal("nobody noticed")
 		}
 	}
-	if err := w.Err(); !strings.Contains(err.Error(), `restart required`) || !strings.Contains(err.Error(), `"shop"`) || own.Addr != ":1" {
+	if err := w.Err(); !strings.Contains(err.Error(), `restart required`) || !strings.Contains(err.Error(), `"shop" while it runs, and shop.addr says something else`) || own.Addr != ":1" {
 		t.Errorf("%v, %s", err, own.Addr)
 	}
 	write("c", ":1")
