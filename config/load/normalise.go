@@ -259,7 +259,31 @@ func (n *normaliser) unknown(path, spelled string) error {
 	if !n.shared && n.elsewhere(path) {
 		return fmt.Errorf("unknown section %q; where a file has other sections too, the client's keys stand in a section %q, which this one has not", sectionOf(spelled), root)
 	}
-	return fmt.Errorf("unknown key %q; the nearest is %q", spelled, nearestPath(path, n.paths))
+	if list, below, ok := n.unlisted(path); ok {
+		return fmt.Errorf("unknown key %q; %s is a list: %[2]s: [{%s: …}]", spelled, list, below)
+	}
+	near := nearestPath(path, n.paths)
+	if nearest.To(path, []string{near}) == "" && nearest.To(lastName(path), []string{lastName(near)}) == "" {
+		known := slices.Sorted(maps.Keys(n.schema.keys))
+		return fmt.Errorf("unknown key %q; there is none like it in section %q, which has %s", spelled, n.name, strings.Join(known, ", "))
+	}
+	return fmt.Errorf("unknown key %q; the nearest is %q", spelled, near)
+}
+
+// unlisted finds a list in a path that says what only an element of the list has.
+func (n *normaliser) unlisted(path string) (name, below string, ok bool) {
+	at, steps := n.schema, strings.Split(path, ".")
+	for i, step := range steps {
+		name, _, indexed := strings.Cut(step, "[")
+		if at = at.keys[name]; at == nil || i == len(steps)-1 {
+			break
+		}
+		if at.kind == list && !indexed {
+			below, _, _ = strings.Cut(steps[i+1], "[")
+			return name, below, at.keys[below] != nil
+		}
+	}
+	return "", "", false
 }
 
 // sectionOf is the section that a path is in.
