@@ -8,9 +8,15 @@ import (
 	"github.com/rocketkit/rocketkit/message"
 )
 
-// A consumer that has waited long for its topic looks for it seldom; the message
-// that makes the topic, sent by the same client, does not wait for that.
+// A consumer that has waited long for its topic looks for it seldom, and one that has begun
+// to often; the message that makes the topic, sent by the same client, waits for neither.
 func TestTheMessageThatMakesATopicIsReceivedAtOnce(t *testing.T) {
+	for _, waited := range []time.Duration{time.Hour + 2*time.Second, 1510 * time.Millisecond} {
+		t.Run(waited.String(), func(t *testing.T) { receivedAtOnce(t, waited) })
+	}
+}
+
+func receivedAtOnce(t *testing.T, waited time.Duration) {
 	withServer(t, func(t *testing.T, s *server) {
 		d := s.open()
 		m := &member{}
@@ -25,7 +31,7 @@ func TestTheMessageThatMakesATopicIsReceivedAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		pass(time.Hour + 2*time.Second)
+		pass(waited)
 		if _, err := s.send(snd, 0, message.New("orders", []byte("x"))); err != nil {
 			t.Fatal(err)
 		}

@@ -33,9 +33,10 @@ type topicState struct {
 	auto  atomic.Pointer[route] // for senders, while it does not exist
 	// wanted: somebody waits for the topic to appear.
 	wanted atomic.Bool
-	// renewed is when the loop, or a sender in vain for several brokers, looked it up last:
-	// ns since 1970.
+	// renewed is when the loop, or a sender in vain, looked it up last: ns since 1970.
 	renewed atomic.Int64
+	// made: a message has been sent where there was no route.
+	made atomic.Bool
 	// missed: the log has said that it does not exist. The routes' loop owns it.
 	missed     bool
 	complaints seldom // the loop's
@@ -180,10 +181,7 @@ func (rs *routes) fetchAuto(st *topicState) (*route, error) {
 	}
 	// The brokers of the first sends make the topic: give all of them time to, lest the
 	// topic's own route is found with one of them, and the others get nothing for a while.
-	// One alone has made it when it has answered.
-	if len(data.BrokerDatas) > 1 {
-		st.renewed.Store(time.Now().UnixNano())
-	}
+	st.renewed.Store(time.Now().UnixNano())
 	r := autoRoute(st.topic, data)
 	r.publish = rs.c.namespace.shownQueues(r.publish)
 	if old := st.auto.Swap(r); old == nil || !old.equal(r) {
@@ -223,6 +221,16 @@ func (rs *routes) want(topics ...string) {
 		rs.state(t).wanted.Store(true)
 	}
 	rs.refresh(topics...)
+}
+
+// made looks a topic up that a message has made, for consumers that wait for it. Where one
+// broker alone makes it, it is there: the first look-up waits for no pause.
+func (rs *routes) made(topic string) {
+	st := rs.state(topic)
+	if r := st.auto.Load(); r != nil && len(r.brokers) == 1 && st.made.CompareAndSwap(false, true) {
+		st.renewed.Store(0)
+	}
+	rs.refresh(topic)
 }
 
 // refresh looks topics up soon, in the routes' own goroutine.

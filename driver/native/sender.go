@@ -368,7 +368,7 @@ func (o *sendOp) Complete(resp *protocol.Command, err error) {
 		o.b.sawVersion(resp)
 		r, err = o.receipt(resp)
 		if err == nil && o.guessed {
-			o.s.c.routes.refresh(o.header.Topic) // the message has made the topic; consumers of this client wait for it
+			o.s.c.routes.made(o.header.Topic)
 		}
 	}
 	done := o.done
