@@ -10,7 +10,7 @@
 //	err = box.Add(ctx, tx, message.New("orders", body, message.ShardingKey(order.ID)))
 //	err = tx.Commit()
 //
-//	relay, err := box.NewRelay(db, producer)
+//	relay, err := box.NewRelay(db, producer, outbox.Logger(slog.Default()))
 //	err = rocketkit.Run(ctx, client, producer, relay)
 //
 // The relay looks once a second; after a commit in its own process, Relay.Notify has it
