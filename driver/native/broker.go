@@ -79,6 +79,7 @@ type broker struct {
 	turn       chan struct{}
 	complaints seldom // about refused heartbeats; the token's
 	contact    contact
+	greeting   atomic.Bool // see greetSoon
 
 	queueing atomic.Int32 // sends in line: others line up behind them
 

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -152,5 +153,38 @@ func TestAMemberThatMayNotCompareSaysSoOnce(t *testing.T) {
 		if got := len(b.requests(protocol.GetConsumerConnections)) - allowed; got < 60 {
 			t.Errorf("asked %d times in an hour that it may", got)
 		}
+	})
+}
+
+// Queues that are taken on are pulled with a newer version of the filter. Brokers refuse
+// that until a heartbeat has told them, which must not wait for a broker that has vanished.
+func TestAVanishedBrokerHoldsUpNoPullsOfOthers(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a", "b")
+		c.addTopic("orders", 2)
+		c.addTopic("refunds", 2)
+		a := c.brokers["a"]
+		told := a.comparesVersions()
+		subscribe(t, c.open(), acking(), driver.SubscriptionConfig{From: driver.FromFirst}, "orders", "refunds")
+		pass(time.Minute)
+		a.join("group", "!")
+		c.brokers["b"].join("group", "!")
+		pass(time.Minute)
+		before, _ := told()
+		c.net.Freeze(c.brokers["b"].addr)
+		refused, most := before, 0
+		for range 100 { // whose turn it is to be asked who the members are is random
+			a.part("group", "!")
+			pass(5 * time.Second)
+			if refused, most = told(); refused > before {
+				break
+			}
+			a.join("group", "!")
+			pass(time.Second)
+		}
+		if refused == before || most > 3 {
+			t.Errorf("%d pulls were refused, %d of one queue in a row, by the broker that is there", refused-before, most)
+		}
+		c.net.Restore(c.brokers["b"].addr)
 	})
 }

@@ -130,6 +130,24 @@ func (c *client) greet(ctx context.Context, b *broker) error {
 	return err
 }
 
+// greetSoon sends a heartbeat to a broker that lacks what it says, and not behind those to
+// other brokers, of which one may have vanished. It does not wait. While one is under way
+// there is no other: who was refused meanwhile will be again.
+func (b *broker) greetSoon() {
+	if !b.greeting.CompareAndSwap(false, true) {
+		return
+	}
+	begun := b.c.run(func() {
+		defer b.greeting.Store(false)
+		if err := b.c.greet(b.c.ctx, b); err != nil {
+			b.c.log.Debug("heartbeat failed", "addr", b.addr, "error", err)
+		}
+	})
+	if !begun {
+		b.greeting.Store(false)
+	}
+}
+
 // targets are the addresses to greet, with their broker's name.
 func (c *client) targets() map[string]string {
 	_, consumers := c.groups()

@@ -50,6 +50,7 @@ type pulled struct {
 	header protocol.PullResponse
 	body   []byte
 	err    error
+	by     *broker
 }
 
 // hasRoom is the flow control, by the configured limits and nothing else: no
@@ -85,7 +86,7 @@ func (q *queue) pullDue(now time.Time) time.Time {
 	term := p.term
 	ctx := remoting.WithTimeout(context.Background(), q.s.cfg.SuspendTimeout+answerTime)
 	b.start(ctx, q.mq.Broker, pullOp, protocol.PullMessage, h, func(resp *protocol.Command, err error) {
-		r := &pulled{err: err}
+		r := &pulled{err: err, by: b}
 		if resp != nil {
 			r.read(resp, err)
 		}
@@ -192,9 +193,9 @@ func (q *queue) refusedPull(r *pulled) (awaited bool) {
 	switch r.code {
 	case protocol.SubscriptionNotExist, protocol.SubscriptionNotLatest:
 		awaited = q.pull.refusedFor(r.code, r.err)
-		q.s.c.beats.kick()
+		r.by.greetSoon()
 	case protocol.FilterDataNotExist, protocol.FilterDataNotLatest:
-		q.s.c.beats.kick() // the broker lacks this group's subscription
+		r.by.greetSoon() // it lacks this group's subscription
 	case protocol.TopicNotExist:
 		q.s.c.routes.refresh(q.mq.Topic)
 	}

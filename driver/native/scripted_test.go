@@ -322,6 +322,50 @@ func (b *scripted) pull(conn *remoting.Conn, cmd *protocol.Command) {
 	}
 }
 
+// comparesVersions makes a broker refuse pulls for newer subscriptions than heartbeats
+// have told of, as Apache's do. What it returns tells how many it has refused, and the most
+// of one queue in a row.
+func (b *scripted) comparesVersions() func() (refused, most int) {
+	var mu sync.Mutex // guards the following
+	newest, inRow := map[string]int64{}, map[message.Queue]int{}
+	refused, most := 0, 0
+	b.on(protocol.Heartbeat, func(_ *remoting.Conn, cmd *protocol.Command) bool {
+		var data protocol.HeartbeatData
+		if err := protocol.DecodeBody(cmd.Body, &data); err != nil {
+			b.c.t.Error(err)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		for _, g := range data.Consumers {
+			for _, s := range g.Subscriptions {
+				newest[s.Topic] = max(newest[s.Topic], s.SubVersion)
+			}
+		}
+		return false
+	})
+	b.on(protocol.PullMessage, func(conn *remoting.Conn, cmd *protocol.Command) bool {
+		var h protocol.PullRequest
+		b.decode(&h, cmd)
+		q := b.queue(h.Topic, h.QueueID)
+		mu.Lock()
+		defer mu.Unlock()
+		if h.SubVersion <= newest[h.Topic] {
+			delete(inRow, q)
+			return false
+		}
+		refused++
+		inRow[q]++
+		most = max(most, inRow[q])
+		b.reply(conn, cmd, protocol.SubscriptionNotLatest, nil, nil)
+		return true
+	})
+	return func() (int, int) {
+		mu.Lock()
+		defer mu.Unlock()
+		return refused, most
+	}
+}
+
 func (b *scripted) park(q message.Queue, d time.Duration, wake func()) {
 	p := &parked{q: q}
 	b.mu.Lock()
