@@ -53,6 +53,7 @@ type differ struct {
 	denied time.Time // when a broker did not let us compare; zero: it does
 	ids    []string  // the members as they were told last, sorted
 	left   time.Time // when one of them was gone, until outdone
+	outdid time.Time // when outdone was true last
 }
 
 // present notes the group's members, which are sorted.
@@ -69,13 +70,20 @@ func (d *differ) present(ids []string) {
 }
 
 // outdone is true once after a member has left: what a broker has of another filter may
-// be that one's.
+// be that one's. While members leave all the time it is so now and then, lest a difference
+// of those that stay is never told.
 func (d *differ) outdone() bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	recently := !d.left.IsZero() && time.Since(d.left) < differCalm
-	d.left = time.Time{}
-	return recently
+	now := time.Now()
+	if d.left.IsZero() || now.Sub(d.left) >= differCalm {
+		return false
+	}
+	if !d.outdid.IsZero() && now.Sub(d.outdid) < differCalm/2 {
+		return false // left stays: it may be that one's at the next look
+	}
+	d.left, d.outdid = time.Time{}, now
+	return true
 }
 
 // found notes a difference, and logs it once a minute: as a warning while it may be a
