@@ -39,6 +39,9 @@ func resolve(inner string, lookup Lookup) (string, error) {
 	if key = strings.TrimSpace(key); key == "" {
 		return "", fmt.Errorf("placeholder ${%s} has no key; write ${key} or ${key:default}", inner)
 	}
+	if strings.Contains(inner, "${") {
+		return "", fmt.Errorf("placeholder ${%s} has another one in it, which is not looked up; write one after the other, or a default without", inner)
+	}
 	if lookup != nil {
 		if value, ok := lookup(key); ok {
 			return value, nil

@@ -47,3 +47,18 @@ func TestRemediesAreForSlipsOnly(t *testing.T) {
 		}
 	}
 }
+
+func TestPlaceholdersAreNotNested(t *testing.T) {
+	t.Parallel()
+	known := func(key string) (string, bool) { return "v", key == "a" }
+	for text, want := range map[string]string{"x${a}y": "xvy", "${b:d}": "d", "${b:}": "", "${ a : d }${a}": "vv", "${b:x:y}": "x:y", "": "", "$a}": "$a}"} {
+		if got, err := setting.Expand(text, known); err != nil || got != want {
+			t.Errorf("%q: %q, %v, want %q", text, got, err, want)
+		}
+	}
+	for _, text := range []string{"${b}", "${b:${a}}", "${b:${a:c}}", "${a:${a}}", "${${a}}", "${a", "${}", "${:x}", "${b:${a}"} {
+		if got, err := setting.Expand(text, known); err == nil {
+			t.Errorf("%q: %q", text, got)
+		}
+	}
+}
