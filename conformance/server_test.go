@@ -103,21 +103,8 @@ func startApache(t *testing.T, version string) *server {
 // startApacheWith starts Apache RocketMQ, and stops it with the test.
 func startApacheWith(t *testing.T, o apache.Options) *apache.Server {
 	t.Helper()
-	apache.Require(t)
 	o.Log = newLog(t)
-	a, err := apache.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(a.Logs())
-		}
-		if err := a.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return a
+	return apache.StartFor(t, o)
 }
 
 // javaLanes bounds the tests with Apache's servers or clients that are at work.

@@ -19,25 +19,6 @@ import (
 
 const golden = "../../internal/protocol/testdata/golden"
 
-// start runs a server for one test and stops it at the end; a failed test shows
-// its logs.
-func start(t *testing.T, opts apache.Options) *apache.Server {
-	t.Helper()
-	server, err := apache.Start(t.Context(), opts)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(server.Logs())
-		}
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return server
-}
-
 // versions runs f for both versions, one after the other: two cores do not carry
 // four JVMs.
 func versions(t *testing.T, f func(t *testing.T, version string)) {
@@ -50,7 +31,7 @@ func versions(t *testing.T, f func(t *testing.T, version string)) {
 func TestDirectoryOfTheCallerSurvivesStop(t *testing.T) {
 	apache.Require(t)
 	dir := t.TempDir()
-	server := start(t, apache.Options{Version: apache.V4, Dir: dir, Role: apache.RoleNameServer})
+	server := apache.StartFor(t, apache.Options{Version: apache.V4, Dir: dir, Role: apache.RoleNameServer})
 	if err := server.Stop(); err != nil {
 		t.Fatal(err)
 	}
@@ -75,8 +56,7 @@ func TestCancelledStartLeavesNothingBehind(t *testing.T) {
 }
 
 func TestBrokerConfReachesTheBroker(t *testing.T) {
-	apache.Require(t)
-	server := start(t, apache.Options{BrokerConf: map[string]string{"brokerName": "broker-x"}})
+	server := apache.StartFor(t, apache.Options{BrokerConf: map[string]string{"brokerName": "broker-x"}})
 	if got := server.BrokerName(); got != "broker-x" {
 		t.Errorf("BrokerName %q, want broker-x", got)
 	}
@@ -93,7 +73,7 @@ func TestBrokerConfReachesTheBroker(t *testing.T) {
 func TestOneJVMRunsManyCommands(t *testing.T) {
 	apache.Require(t)
 	versions(t, func(t *testing.T, version string) {
-		names := start(t, apache.Options{Version: version, Role: apache.RoleNameServer})
+		names := apache.StartFor(t, apache.Options{Version: version, Role: apache.RoleNameServer})
 		got, err := apache.AdminAll(t.Context(), version, [][]string{
 			{"noSuchCommand"}, {"topicRoute"}, {"topicRoute", "-t", "no such", "-n", names.NameServer()}, {"clusterList", "-n", names.NameServer()},
 		})
@@ -117,12 +97,11 @@ func TestOneJVMRunsManyCommands(t *testing.T) {
 
 // A second broker registers at the first server's name server.
 func TestRolesRunApart(t *testing.T) {
-	apache.Require(t)
-	names := start(t, apache.Options{Version: apache.V4, Role: apache.RoleNameServer})
+	names := apache.StartFor(t, apache.Options{Version: apache.V4, Role: apache.RoleNameServer})
 	if names.BrokerAddr() != "" {
 		t.Errorf("a name server alone has the broker %q", names.BrokerAddr())
 	}
-	broker := start(t, apache.Options{Version: apache.V4, Role: apache.RoleBroker, NameServer: names.NameServer()})
+	broker := apache.StartFor(t, apache.Options{Version: apache.V4, Role: apache.RoleBroker, NameServer: names.NameServer()})
 	if broker.NameServer() != names.NameServer() {
 		t.Errorf("NameServer %q, want %q", broker.NameServer(), names.NameServer())
 	}

@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"regexp"
 	"strconv"
+	"testing"
 )
 
 // The versions that the conformance suite proves against.
@@ -39,6 +40,26 @@ func Require(t TB) {
 	if err := Available(); err != nil {
 		t.Fatalf("%s=1, but %v", EnvRequired, err)
 	}
+}
+
+// StartFor starts a server for a test, which Require may skip, and stops it with the
+// test; when that has failed it shows the server's logs.
+func StartFor(t testing.TB, opts Options) *Server {
+	t.Helper()
+	Require(t)
+	server, err := Start(t.Context(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(server.Logs())
+		}
+		if err := server.Stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return server
 }
 
 // Available answers nil when both [V5] and [V4] can be run here, as far as can

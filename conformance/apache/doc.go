@@ -7,6 +7,8 @@
 //	defer server.Stop()
 //	… server.NameServer() …
 //
+// In a test StartFor does all of that.
+//
 // It needs a JDK 11 or newer (java and javac) and, the first time, Maven and a
 // Maven repository. The jars of a version are kept in the user's cache
 // directory, rocketkit/apache-<version>/lib, with an empty file .complete beside

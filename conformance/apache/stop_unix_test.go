@@ -14,7 +14,7 @@ import (
 
 func TestStopLeavesNoProcessBehind(t *testing.T) {
 	versions(t, func(t *testing.T, version string) {
-		server := start(t, apache.Options{Version: version})
+		server := apache.StartFor(t, apache.Options{Version: version})
 		t.Logf("Apache RocketMQ %s was ready after %s", version, server.StartTook().Round(time.Millisecond))
 		pids := server.PIDs()
 		if len(pids) != 2 {

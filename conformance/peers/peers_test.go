@@ -20,19 +20,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // The program itself is in order when its cases pass where the judge is Apache.
 func TestClientGoPassesOnApache(t *testing.T) {
-	apache.Require(t)
-	server, err := apache.Start(t.Context(), apache.Options{TransactionCheck: time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(server.Logs())
-		}
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	server := apache.StartFor(t, apache.Options{TransactionCheck: time.Second})
 	for i, version := range peers.ClientGoVersions() {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()

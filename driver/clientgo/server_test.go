@@ -10,19 +10,7 @@ import (
 func TestOnApache(t *testing.T) {
 	clientgo.NeedsQuiet(t)
 	t.Parallel()
-	apache.Require(t)
-	server, err := apache.Start(t.Context(), apache.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(server.Logs())
-		}
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
+	server := apache.StartFor(t, apache.Options{})
 	onServer(t, server.NameServer(), 4) // rocketmq-client-go gives a busy broker 3 s
 }
 

@@ -9,24 +9,6 @@ import (
 	"github.com/rocketkit/rocketkit/conformance/apache"
 )
 
-// apacheServer runs the real Apache RocketMQ and returns its name server.
-func apacheServer(t *testing.T, version string) string {
-	t.Helper()
-	server, err := apache.Start(t.Context(), apache.Options{Version: version})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(server.Logs())
-		}
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return server.NameServer()
-}
-
 // orderTimesOut makes an order that nobody pays, and one that somebody does.
 func orderTimesOut(t *testing.T, r *running, timeout time.Duration) {
 	t.Helper()
@@ -45,7 +27,7 @@ func TestOnApacheRocketMQ(t *testing.T) {
 	apache.Require(t)
 	for _, version := range []string{apache.V5, apache.V4} {
 		t.Run(version, func(t *testing.T) {
-			nameServer := apacheServer(t, version)
+			nameServer := apache.StartFor(t, apache.Options{Version: version}).NameServer()
 			dir := t.TempDir()
 			r := start(t, settingsFor(t, dir, "--name-servers", nameServer, "--order-timeout", "1s", "--retries", "0"))
 			orderTimesOut(t, r, time.Second)

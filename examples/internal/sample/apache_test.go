@@ -83,23 +83,6 @@ func runAll(t *testing.T, dir, nameServer string, names []string) map[string]sai
 	return all
 }
 
-func startApache(t *testing.T, o apache.Options) string {
-	t.Helper()
-	server, err := apache.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if t.Failed() {
-			t.Log(server.Logs())
-		}
-		if err := server.Stop(); err != nil {
-			t.Error(err)
-		}
-	})
-	return server.NameServer()
-}
-
 // Every sample runs on a cluster, too, and again where it has run before.
 func TestEverySampleRunsOnApacheRocketMQ(t *testing.T) {
 	t.Parallel()
@@ -109,7 +92,7 @@ func TestEverySampleRunsOnApacheRocketMQ(t *testing.T) {
 		t.Run(version, func(t *testing.T) {
 			t.Parallel()
 			// Apache asks about transactions every 30 or 60 seconds by default.
-			nameServer := startApache(t, apache.Options{Version: version, TransactionCheck: 2 * time.Second})
+			nameServer := apache.StartFor(t, apache.Options{Version: version, TransactionCheck: 2 * time.Second}).NameServer()
 			times := []string{"first"}
 			if version == apache.V4 { // 5.x takes 20 seconds to move a group back
 				times = append(times, "second")
