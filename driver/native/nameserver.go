@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/rocketkit/rocketkit/driver"
+	"github.com/rocketkit/rocketkit/internal/answer"
 	"github.com/rocketkit/rocketkit/internal/protocol"
 	"github.com/rocketkit/rocketkit/internal/remoting"
 	"github.com/rocketkit/rocketkit/message"
@@ -75,6 +76,10 @@ func (n *nameServers) callOne(ctx context.Context, addr string, code protocol.Co
 	}
 	if errors.Is(err, remoting.ErrClosed) && n.c.cfg.TLS == nil && n.c.ctx.Err() == nil {
 		err = fmt.Errorf("%w; if the server requires TLS, turn it on in the client", err)
+	}
+	if err == nil && resp.Code == protocol.CodeNotSupported {
+		err = fmt.Errorf("it is no name server: %w; is it a broker's address (10911 by default) where a name server's belongs (9876)?",
+			answer.Refusal("look up a route", "", addr, resp))
 	}
 	return resp, err
 }

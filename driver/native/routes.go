@@ -362,6 +362,10 @@ func (rs *routes) failed(st *topicState, awaited bool, err error) {
 		st.complaints.warn(rs.c.log, "a topic cannot be used", "topic", rs.c.namespace.shown(st.topic), "error", err)
 		return
 	}
+	if !errors.Is(err, message.ErrNoRoute) && !errors.Is(err, message.ErrNoNameServer) { // which the loop says once for all
+		st.complaints.warn(rs.c.log, "a topic's brokers could not be looked up; trying again", "topic", rs.c.namespace.shown(st.topic), "error", err)
+		return
+	}
 	level, msg := slog.LevelDebug, "route lookup failed"
 	if awaited && !st.missed && errors.Is(err, message.ErrNoRoute) && !strings.HasPrefix(st.topic, message.RetryPrefix) {
 		level, msg, st.missed = slog.LevelInfo, "a topic does not exist yet; waiting for it", true

@@ -39,6 +39,47 @@ func TestFindsANameServerThatAnswers(t *testing.T) {
 	})
 }
 
+// A broker's address among name servers is a common slip. The others are asked; and where
+// there is no other, the log and the probes say it, and not only who sends.
+func TestABrokersAddressIsNoNameServer(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		c.addTopic("orders", 1)
+		b := c.brokers["a"]
+		b.refuse(protocol.GetRouteInfo, protocol.CodeNotSupported)
+		for range 8 { // the first one is chosen at random
+			s := newSender(t, c.open(func(cfg *driver.Config) { cfg.NameServers = []string{b.addr, nameServer} }))
+			if _, err := s.Queues(t.Context(), "orders"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		cl := c.open(func(cfg *driver.Config) { cfg.NameServers = []string{b.addr} })
+		subscribe(t, cl, acking(), driver.SubscriptionConfig{}, "orders")
+		pass(10 * time.Second)
+		const want = "is it a broker's address (10911 by default) where a name server's belongs (9876)?"
+		if err := cl.Servers()[0].Err; !errors.Is(err, message.ErrNoNameServer) || !strings.Contains(err.Error(), want) {
+			t.Errorf("told %v", err)
+		}
+		if n := strings.Count(c.logs.String(), "level=WARN"); n != 1 || !strings.Contains(c.logs.String(), want) {
+			t.Errorf("%d warnings\n%s", n, c.logs)
+		}
+	})
+}
+
+// A name server that answers, but not what was asked, is in the log too.
+func TestARefusedLookUpIsComplainedAbout(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a")
+		b := c.brokers["a"] // which plays the name server
+		b.refuse(protocol.GetRouteInfo, protocol.NoPermission)
+		subscribe(t, c.open(func(cfg *driver.Config) { cfg.NameServers = []string{b.addr} }), acking(), driver.SubscriptionConfig{}, "orders")
+		pass(150 * time.Second)
+		if n := strings.Count(c.logs.String(), `level=WARN msg="a topic's brokers could not be looked up; trying again" topic=orders`); n < 2 || n > 3 {
+			t.Errorf("%d warnings within 150 s\n%s", n, c.logs)
+		}
+	})
+}
+
 func TestNamesEveryNameServerThatCannotBeReached(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
 		c := newCluster(t)
