@@ -47,7 +47,7 @@ func (s *sender) Recall(ctx context.Context, topic, handle string) (by driver.Re
 		return by, fmt.Errorf("%s: %w: the message is delivered, or will be in a moment: %w", op, message.ErrTooLate, err)
 	case answer.IsCode(err, protocol.CodeNotSupported):
 		return by, &UnsupportedError{Op: op, Broker: h.BrokerName, Addr: b.addr, Why: "the broker is older than 5.3", Err: err}
-	case answer.IsCode(err, protocol.NoPermission):
+	case answer.IsCode(err, protocol.NoPermission) && !answer.ByACL(resp):
 		return by, &UnsupportedError{Op: op, Broker: h.BrokerName, Addr: b.addr, Why: "the broker refuses it", Remedy: "set recallMessageEnable=true on the broker", Err: err}
 	}
 	return by, err

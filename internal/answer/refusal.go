@@ -26,7 +26,7 @@ func IsCode(err error, code protocol.Code) bool {
 // remedy is what to do about a response code, "" where the server's remark says
 // it all.
 func remedy(resp *protocol.Command) string {
-	if byACL(resp) {
+	if ByACL(resp) {
 		return "check the client's credentials (access key and secret key) and the rights of their account in the broker's ACL"
 	}
 	switch resp.Code {
@@ -50,9 +50,9 @@ func remedy(resp *protocol.Command) string {
 	return ""
 }
 
-// byACL reports whether a server with ACL has refused. Of those that are about the
+// ByACL reports whether a server with ACL has refused. Of those that are about the
 // permissions of a topic, only the remark tells it.
-func byACL(resp *protocol.Command) bool {
+func ByACL(resp *protocol.Command) bool {
 	// 4.9 refuses with SYSTEM_ERROR and the exception's name, broker-lite with
 	// NO_PERMISSION; both name the access key.
 	signs := []string{"accessKey", "AclException", "No acl config"}
