@@ -349,6 +349,33 @@ func TestABatchIsStoredSideBySide(t *testing.T) {
 	})
 }
 
+// Java's clients of 4.9 leave out the separator behind the last property, and values may end
+// with a NUL.
+func TestZerosAtTheEndOfPropertiesAreTaken(t *testing.T) {
+	inBubble(t, func(t *testing.T, b *Broker, c *client) {
+		c.createTopic("orders", 1)
+		h := sending("orders")
+		h.Properties = []byte("zeros\x01\x00")
+		c.send(h, "alone")
+		batch, err := protocol.AppendBatchEntry(nil, &protocol.BatchEntry{Body: []byte("of a batch"), Properties: h.Properties})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h = sending("orders")
+		h.Code, h.Batch = protocol.SendBatchMessage, true
+		c.send(h, string(batch))
+		list := c.messages("orders", 0)
+		if len(list) != 2 {
+			t.Fatalf("%q", bodies(list))
+		}
+		for _, m := range list {
+			if got := props(m)["zeros"]; got != "\x00" {
+				t.Errorf("%s: %q", m.Body, got)
+			}
+		}
+	})
+}
+
 func TestBatchesThatAreRefused(t *testing.T) {
 	t.Parallel()
 	good, err := protocol.AppendBatchEntry(nil, &protocol.BatchEntry{Body: []byte("b")})

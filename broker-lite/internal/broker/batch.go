@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -73,6 +74,10 @@ func (op *sendOp) appendBatch(dst []byte, r *protocol.Record, body []byte) ([]by
 		n, err := protocol.DecodeBatchEntry(body, &e)
 		if err != nil {
 			return dst, fmt.Errorf("message %d of the batch: %w", len(op.tags), err)
+		}
+		if bytes.HasSuffix(e.Properties, []byte{0}) {
+			// Clients of 4.9 leave out the last separator, and the store takes no NUL there.
+			e.Properties = append(bytes.Clone(e.Properties), protocol.PropertySeparator)
 		}
 		r.Flag, r.Body, r.Properties = e.Flag, e.Body, e.Properties
 		if dst, err = protocol.AppendRecord(dst, r); err != nil {
