@@ -92,6 +92,7 @@ type Server struct {
 
 	kind   Kind
 	dir    string
+	owner  *os.File // see own
 	cmd    *exec.Cmd
 	output *output
 	done   chan struct{} // closed when the process has ended; err is final then
@@ -125,13 +126,19 @@ func (k Kind) start(ctx context.Context) (*Server, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTime)
 	defer cancel()
-	dir, err := os.MkdirTemp("", "rocketkit-db-*")
+	if err := sweep(); err != nil {
+		return nil, err
+	}
+	dir, owner, err := own()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{kind: k, dir: dir, DSN: k.dsn(dir), output: &output{until: k.ready, said: make(chan struct{})}, done: make(chan struct{})}
+	s := &Server{kind: k, dir: dir, owner: owner, DSN: k.dsn(dir), output: &output{until: k.ready, said: make(chan struct{})}, done: make(chan struct{})}
 	s.stop = sync.OnceValue(s.end)
 	if err := s.run(ctx, binaries); err != nil {
+		if ctx.Err() == nil {
+			err = fmt.Errorf("%w\nits binaries are in %s; if they are damaged delete that folder, and they are fetched again", err, binaries)
+		}
 		return nil, errors.Join(err, s.Stop())
 	}
 	return s, nil
@@ -204,7 +211,7 @@ func (s *Server) end() error {
 			err = fmt.Errorf("dbserver: stop %s (pid %d): %w\n%s", s.kind.name, s.cmd.Process.Pid, err, s.output)
 		}
 	}
-	return errors.Join(err, os.RemoveAll(s.dir))
+	return errors.Join(err, os.RemoveAll(s.dir), s.owner.Close())
 }
 
 // quit ends the process: on its own in haste, else by force.

@@ -45,6 +45,14 @@ func TestAServerLeavesNothingBehind(t *testing.T) {
 			if _, err := k.Start(cancelled); !errors.Is(err, context.Canceled) {
 				t.Errorf("started although its context is over: %v", err)
 			}
+			cache := t.TempDir()
+			t.Setenv("XDG_CACHE_HOME", cache)
+			if err := os.MkdirAll(filepath.Join(cache, "rocketkit", k.Folder(), "bin"), 0o755); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := k.Start(t.Context()); err == nil || !strings.Contains(err.Error(), "binaries are in "+cache) {
+				t.Errorf("of binaries that are gone: %v", err)
+			}
 			if left, err := os.ReadDir(temp); err != nil || len(left) > 0 {
 				t.Errorf("left behind: %v (%v)", left, err)
 			}

@@ -23,6 +23,9 @@ func confine(cmd *exec.Cmd, asNobody bool) {
 	}
 }
 
+// lock takes a file that no other process, and no other opening of it, holds.
+func lock(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB) }
+
 // giveToNobody makes nobody the owner of folders.
 func giveToNobody(dirs ...string) error {
 	var errs []error

@@ -19,7 +19,7 @@ func (k Kind) binaries(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Join(cache, "rocketkit", strings.ReplaceAll(k.artifact[strings.IndexByte(k.artifact, ':')+1:], ":", "-"))
+	dir := filepath.Join(cache, "rocketkit", k.folder())
 	if isDir(dir) {
 		return dir, nil
 	}
@@ -53,6 +53,11 @@ func (k Kind) binaries(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return dir, nil
+}
+
+// folder is the name of the binaries' folder.
+func (k Kind) folder() string {
+	return strings.ReplaceAll(k.artifact[strings.IndexByte(k.artifact, ':')+1:], ":", "-")
 }
 
 func isDir(name string) bool {

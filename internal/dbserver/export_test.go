@@ -1,0 +1,3 @@
+package dbserver
+
+func (k Kind) Folder() string { return k.folder() }
