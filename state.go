@@ -39,9 +39,9 @@ func (c *Client) State() State {
 	}
 	for _, m := range members {
 		switch m := m.member.(type) {
-		case interface{ State() producer.State }:
+		case *producer.Producer:
 			s.Producers = append(s.Producers, m.State())
-		case interface{ State() consumer.State }:
+		case *consumer.Consumer:
 			s.Consumers = append(s.Consumers, m.State())
 		case *consumer.Fetcher:
 			s.Fetchers = append(s.Fetchers, m.State())

@@ -45,7 +45,7 @@ func normalise(settings map[string]any, forms []*form) ([]tree, []error) {
 			} else if !has[forms[0]] {
 				all[0].add(e) // all of the file is the client's
 			}
-		} else if rest != "" || e.v != nil { // an empty section says nothing
+		} else {
 			e.path = rest
 			n.add(e)
 		}
