@@ -165,6 +165,17 @@ func tellUnused(all []*Client) {
 	}
 }
 
+// tellIdle logs the consumers of a program, which has started, that nobody has started.
+func tellIdle(all []*Client) {
+	for _, c := range all {
+		for _, m := range c.State().Consumers {
+			if m.Phase == "new" {
+				c.log.Warn("a consumer was made and not started, so that its handlers get nothing; give it to Run", "group", m.Group)
+			}
+		}
+	}
+}
+
 // consumerGroups are those that the client has consumers of, of whatever kind.
 func (c *Client) consumerGroups() (groups []string) {
 	s := c.State()

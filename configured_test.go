@@ -21,6 +21,9 @@ func TestRunNamesConfiguredGroupsThatAreNotUsed(t *testing.T) {
 	line := func(level, group, near string) string {
 		return "level=" + level + " " + says + " group=" + group + ` "nearest in use"=` + near + "\n"
 	}
+	idle := func(group string) string { // which the consumers of this test are
+		return `level=WARN msg="a consumer was made and not started, so that its handlers get nothing; give it to Run" group=` + group + "\n"
+	}
 	subscription := consumer.Subscription{Topic: "orders"}
 	for name, tt := range map[string]struct {
 		configured []string
@@ -28,8 +31,8 @@ func TestRunNamesConfiguredGroupsThatAreNotUsed(t *testing.T) {
 		want       string
 	}{
 		"a typo": {[]string{"pay_consmer", "shop"}, func(t *testing.T, c *rocketkit.Client) { consumersOf(t, c, "pay_consumer", "shop") },
-			line("WARN", "pay_consmer", "pay_consumer")},
-		"nothing like it":   {[]string{"pay", "audit"}, func(t *testing.T, c *rocketkit.Client) { consumersOf(t, c, "pay") }, line("WARN", "audit", `""`)},
+			line("WARN", "pay_consmer", "pay_consumer") + idle("pay_consumer") + idle("shop")},
+		"nothing like it":   {[]string{"pay", "audit"}, func(t *testing.T, c *rocketkit.Client) { consumersOf(t, c, "pay") }, line("WARN", "audit", `""`) + idle("pay")},
 		"without consumers": {[]string{"pay"}, func(*testing.T, *rocketkit.Client) {}, line("INFO", "pay", `""`)},
 		"all are used": {[]string{"pay", "fetched", "pulled", "popped"}, func(t *testing.T, c *rocketkit.Client) {
 			consumersOf(t, c, "pay")
@@ -46,6 +49,13 @@ func TestRunNamesConfiguredGroupsThatAreNotUsed(t *testing.T) {
 				t.Fatal(err)
 			}
 			t.Cleanup(func() { _, _, _ = f.State(), p.State(), s.State() }) // the program has them
+		}, idle("pay")},
+		"one that runs": {nil, func(t *testing.T, c *rocketkit.Client) {
+			for _, k := range consumersOf(t, c, "pay") {
+				if err := k.Start(t.Context()); err != nil {
+					t.Error(err)
+				}
+			}
 		}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -77,7 +87,7 @@ func TestRunNamesConfiguredGroupsThatAreNotUsed(t *testing.T) {
 				}
 				var got strings.Builder
 				for l := range strings.Lines(log.String()) {
-					if strings.Contains(l, says) {
+					if strings.Contains(l, says) || strings.Contains(l, "made and not started") {
 						got.WriteString(l)
 					}
 				}
@@ -90,11 +100,14 @@ func TestRunNamesConfiguredGroupsThatAreNotUsed(t *testing.T) {
 }
 
 // consumersOf makes a consumer of each group.
-func consumersOf(t *testing.T, c *rocketkit.Client, groups ...string) {
+func consumersOf(t *testing.T, c *rocketkit.Client, groups ...string) (all []*consumer.Consumer) {
 	t.Helper()
 	for _, group := range groups {
-		if _, err := c.NewConsumer(mux(group)); err != nil {
+		k, err := c.NewConsumer(mux(group))
+		if err != nil {
 			t.Fatal(err)
 		}
+		all = append(all, k)
 	}
+	return all
 }

@@ -46,13 +46,14 @@ type Failing interface {
 // before it are drained at once. It returns all errors, joined, and nil after an
 // orderly end; a start that is cut short because ctx ends is no error. When all have
 // started, a Client among them logs the consumer groups that are configured and that the
-// program does not use. RunUntilSignal is Run for a program that ends by a signal.
+// program does not use, and its consumers that nobody has started. RunUntilSignal is Run for a program that ends by a signal.
 //
 //	err := rocketkit.Run(ctx, client, producer, consumer)
 func Run(ctx context.Context, runners ...Runner) error {
 	started, err := start(ctx, runners)
 	if err == nil {
 		tellUnused(clients(runners))
+		tellIdle(clients(runners))
 		err = failure(ctx, runners)
 	} else if causedBy(ctx, err) {
 		err = nil
