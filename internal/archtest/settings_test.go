@@ -125,14 +125,11 @@ func loadProblems(file []keyValue) []string {
 	if len(file) == 0 {
 		return nil
 	}
-	tree := map[string]any{}
+	keys := map[string]any{"name_servers": "ns1:9876"}
 	for _, v := range file {
-		put(tree, v.path, v.value)
+		keys[v.path] = v.value
 	}
-	if tree["name_servers"] == nil {
-		tree["name_servers"] = "ns1:9876"
-	}
-	cfg, err := loaded(tree)
+	cfg, err := loaded(keys)
 	if err == nil {
 		err = cfg.Validate()
 	}
@@ -150,36 +147,19 @@ func loadProblems(file []keyValue) []string {
 	return problems
 }
 
-// put writes a value at its path; elements of lists get the names that they need.
-func put(tree map[string]any, path string, value any) {
-	steps := strings.Split(path, ".")
-	for i, step := range steps {
-		name, isList := strings.CutSuffix(step, "[]")
-		if i == len(steps)-1 {
-			tree[name] = value
-			return
-		}
-		if !isList {
-			sub, ok := tree[name].(map[string]any)
-			if !ok {
-				sub = map[string]any{}
-				tree[name] = sub
+// loaded reads keys of the section "rocketmq"; elements of lists get the names that they
+// need.
+func loaded(keys map[string]any) (config.Config, error) {
+	file := map[string]any{}
+	for path, value := range keys {
+		for list, name := range map[string]string{"consumers[].": "group", "handlers[].": "name"} {
+			if at, _, ok := strings.Cut(path, list); ok && keys[at+list+name] == nil {
+				file[strings.ReplaceAll(at+list+name, "[]", "[0]")] = "sample"
 			}
-			tree = sub
-			continue
 		}
-		list, ok := tree[name].([]any)
-		if !ok {
-			list = []any{map[string]any{map[string]string{"consumers": "group", "handlers": "name"}[name]: "sample"}}
-			tree[name] = list
-		}
-		tree = list[0].(map[string]any)
+		file[strings.ReplaceAll(path, "[]", "[0]")] = value
 	}
-}
-
-// loaded reads what stands under "rocketmq".
-func loaded(tree map[string]any) (config.Config, error) {
-	text, err := yaml.Marshal(map[string]any{"rocketmq": tree})
+	text, err := yaml.Marshal(map[string]any{"rocketmq": file})
 	if err != nil {
 		return config.Config{}, err
 	}
@@ -188,9 +168,7 @@ func loaded(tree map[string]any) (config.Config, error) {
 
 // loadedKey reads a key of rocketmq-spring.
 func loadedKey(key string, value any) (config.Config, error) {
-	tree := map[string]any{}
-	put(tree, strings.TrimPrefix(key, "rocketmq."), value)
-	return loaded(tree)
+	return loaded(map[string]any{strings.TrimPrefix(key, "rocketmq."): value})
 }
 
 // camel is a key in the spelling of Java's fields.
