@@ -14,7 +14,8 @@ import (
 // its handlers use: then it is drained before that, which finishes the requests under way
 // and takes no more. Requests that have not ended in time are cut off. It is Failing: when
 // srv cannot serve any more, Run ends with the reason. Connections that a handler has taken
-// over (http.Hijacker) are the handler's; end them by srv.RegisterOnShutdown.
+// over (http.Hijacker) are the handler's; end them by srv.RegisterOnShutdown. One that is
+// new and has asked nothing yet holds up the end for 5 s, or as long as there is.
 //
 // The port is taken by whoever listens, before anything is started:
 //

@@ -259,3 +259,40 @@ func TestAWatcherKnowsWhatLoadHasRead(t *testing.T) {
 		t.Errorf("%q was applied, too", <-took)
 	}
 }
+
+// A placeholder and a section read one key alike.
+func TestLookupReadsWhatASectionReads(t *testing.T) {
+	t.Parallel()
+	var own struct {
+		Topic string   `key:"topic" env:"PAY_TOPIC"`
+		Group string   `key:"group" env:"PAY_GROUP"`
+		Tags  []string `key:"tags"`
+		Nodes []node   `key:"nodes"`
+	}
+	opts := []load.Option{
+		load.Section("shop", &own),
+		load.Data("a", "yaml", []byte("shop: {topic: file, group: file, tags: [a, b, c], nodes: [{host: x}, {host: y}]}")),
+		load.Data("b", "yaml", []byte("shop: {tags: [d], nodes: [{host: z}]}")),
+		load.Environ([]string{"PAY_TOPIC=named", "PAY_GROUP=named", "SHOP_GROUP=own", "=x"}),
+	}
+	if _, err := load.Load(opts...); err != nil {
+		t.Fatal(err)
+	}
+	lookup, err := load.Lookup(opts...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, want := range map[string]string{"shop.topic": own.Topic, "shop.group": own.Group, "shop.tags[0]": own.Tags[0], "shop.nodes[0].host": own.Nodes[0].Host} {
+		if got, ok := lookup(key); !ok || got != want {
+			t.Errorf("%s: %q, %v, and the section has %q", key, got, ok, want)
+		}
+	}
+	for _, key := range []string{"shop.tags[1]", "shop.nodes[1].host", "shop.nodes[0].port", "shop.none"} {
+		if got, ok := lookup(key); ok || len(own.Tags)+len(own.Nodes) != 2 {
+			t.Errorf("%s: %q, and the section has %v", key, got, own)
+		}
+	}
+	if _, err := load.Lookup(load.Section("rocketmq", &own)); err == nil {
+		t.Error("a section that nobody can read is taken")
+	}
+}
