@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"net"
 	"net/url"
 	"time"
@@ -69,6 +70,10 @@ func (v *validator) duration(key string, d time.Duration) {
 	v.check(d >= 0, "%s: %s is negative", key, d)
 }
 
+func (v *validator) rate(key string, perSecond float64) {
+	v.check(perSecond >= 0 && perSecond <= math.MaxFloat64, "%s: %v is no number of 0 or more", key, perSecond)
+}
+
 func (v *validator) credentials(c Credentials) {
 	if c == (Credentials{}) {
 		return
@@ -99,7 +104,7 @@ func (v *validator) producer(p Producer) {
 	v.duration("producer.linger", p.Linger)
 	v.check(p.BatchBytes >= 0, "producer.batch_bytes is negative")
 	v.check(p.BatchBytes == 0 || p.Linger > 0, "producer.batch_bytes: it does nothing without linger")
-	v.check(p.RateLimit >= 0, "producer.rate_limit: %v is negative", p.RateLimit)
+	v.rate("producer.rate_limit", p.RateLimit)
 	switch p.Compression {
 	case "", "zlib", "lz4", "zstd":
 	case "none":
@@ -172,7 +177,7 @@ func (v *validator) handler(at string, h Handler) {
 	}
 	v.backoff(at, h.Backoff)
 	v.duration(at+".consume_timeout", h.ConsumeTimeout)
-	v.check(h.RateLimit >= 0, "%s.rate_limit: %v is negative", at, h.RateLimit)
+	v.rate(at+".rate_limit", h.RateLimit)
 	v.notNegative(at+".batch_size", h.BatchSize)
 	v.duration(at+".batch_wait", h.BatchWait)
 	k := h.KillSwitch
@@ -186,7 +191,7 @@ func (v *validator) handler(at string, h Handler) {
 func (v *validator) backoff(at string, b Backoff) {
 	v.duration(at+".backoff.base", b.Base)
 	v.check(b.Base > 0 || b == Backoff{}, "%s.backoff: base is missing, without which the other keys do nothing", at)
-	v.check(b.Factor == 0 || b.Factor >= 1, "%s.backoff.factor: %v is less than 1", at, b.Factor)
+	v.check(b.Factor == 0 || b.Factor >= 1 && b.Factor <= math.MaxFloat64, "%s.backoff.factor: %v is no number of 1 or more", at, b.Factor)
 	v.check(b.Max == 0 || b.Max >= b.Base, "%s.backoff.max: %s is less than base", at, b.Max)
 	v.check(b.Jitter >= 0 && b.Jitter <= 1, "%s.backoff.jitter: %v is not within 0 and 1", at, b.Jitter)
 }
