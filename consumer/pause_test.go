@@ -313,6 +313,32 @@ func TestWhatWaitsOfARevokedQueueIsGivenBackAtOnce(t *testing.T) {
 	}
 }
 
+// So is a message whose turn came during a pause, which a worker has taken.
+func TestWhatMissesItsTurnForAPauseIsGivenBackAtOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64
+		m := consumer.NewMux("pay")
+		count(m, "orders", "orders", &calls, nil, consumer.RateLimit(1))
+		drv := newScripted()
+		c := start(t, drv, m)
+		q := drv.sub(t, "pay").assign()
+		for range 2 {
+			q.deliver(msg("1", "orders", "", "x"))
+		}
+		q.await(1)
+		if err := c.Pause(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		begun := time.Now()
+		q.revoke()
+		if counted, took := q.idle(), time.Since(begun); len(counted) != 1 || took > 0 || calls.Load() != 1 {
+			t.Errorf("after %v %d counted, and %d calls, want one of each", took, len(counted), calls.Load())
+		}
+	})
+}
+
 // A member that is paused hands over what the next one has got of its queues in order.
 func TestAPausedMemberHandsItsQueuesOver(t *testing.T) {
 	t.Parallel()
