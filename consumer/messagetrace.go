@@ -77,7 +77,7 @@ type popRuns struct {
 
 	mu   sync.Mutex // guards the following
 	runs map[*message.Delivery]popRun
-	due  time.Time // before that no run ends unless it is answered
+	due  time.Time // before that nobody looks which have ended unanswered
 }
 
 type popRun struct {
@@ -103,6 +103,9 @@ func (p *popRuns) begin(ds []*message.Delivery) {
 	}
 }
 
+// sweepPause is the least between two looks at all hidden messages.
+const sweepPause = time.Second
+
 // sweep ends the runs of messages that are hidden no longer. mu is held.
 func (p *popRuns) sweep(now time.Time) {
 	if now.Before(p.due) {
@@ -116,6 +119,9 @@ func (p *popRuns) sweep(now time.Time) {
 		}
 		delete(p.runs, d)
 		run.End(d, false, trace.EndedLate)
+	}
+	if soonest := now.Add(sweepPause); p.due.Before(soonest) && !p.due.IsZero() {
+		p.due = soonest
 	}
 }
 
