@@ -296,3 +296,35 @@ func TestLookupReadsWhatASectionReads(t *testing.T) {
 		t.Error("a section that nobody can read is taken")
 	}
 }
+
+// A program in Kubernetes has variables of the services beside it, its own among them.
+func TestVariablesOfKubernetesAreNoKeys(t *testing.T) {
+	t.Parallel()
+	type ports struct {
+		Port  int `key:"port"`
+		Store struct {
+			Port string `key:"port"`
+		} `key:"store"`
+	}
+	links := []string{
+		"SHOP_SERVICE_HOST=10.0.0.1", "SHOP_SERVICE_PORT=80", "SHOP_PORT=tcp://10.0.0.1:80", "SHOP_PORT_80_TCP=tcp://10.0.0.1:80", "SHOP_PORT_80_TCP_ADDR=10.0.0.1",
+		"SHOP_STORE_SERVICE_HOST=10.0.0.2", "SHOP_STORE_PORT=udp://10.0.0.2:53",
+	}
+	own := ports{Port: 8080}
+	if _, err := load.Load(load.Section("shop", &own), load.Environ(links)); err != nil || own != (ports{Port: 8080}) {
+		t.Errorf("%v, %+v", err, own)
+	}
+	lookup, err := load.Lookup(load.Environ(links), load.Data("x", "yaml", []byte("shop: {port: 82}")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, ok := lookup("shop.port"); !ok || got != "82" {
+		t.Errorf("a placeholder: %q, %v", got, ok)
+	}
+	if _, err := load.Load(load.Section("shop", &own), load.Environ(append(links[:2:2], "SHOP_PORT=81"))); err != nil || own.Port != 81 {
+		t.Errorf("a port of the user's: %v, %+v", err, own)
+	}
+	if _, err := load.Load(load.Section("shop", &own), load.Environ([]string{"SHOP_PORT=tcp://10.0.0.1:80"})); err == nil {
+		t.Error("a slip of the user's is passed over")
+	}
+}

@@ -12,8 +12,9 @@
 // ROCKETMQ_CONSUMERS_0_CONCURRENCY=32, or as Spring has them, without the hyphens,
 // ROCKETMQ_PRODUCER_SENDTIMEOUT=5s. Empty ones count as not set. Apache's
 // NAMESRV_ADDR gives the name servers when nothing else does. Variables that are
-// no keys are left alone, since others use the prefix too, unless one is nearly
-// a key: that is a slip, and an error.
+// no keys are left alone, since others use the prefix too, as are those of
+// Kubernetes' services (SHOP_PORT=tcp://…), unless one is nearly a key: that is a
+// slip, and an error.
 //
 // Section reads the application's own keys from the same files, as strictly and with
 // variables of their own, and Flag and Set put flags over everything:

@@ -58,7 +58,7 @@ func (f *form) overlay(said tree, environ []string, forms []*form) []error {
 	for _, e := range environ {
 		name, text, _ := strings.Cut(e, "=")
 		rest, ours := strings.CutPrefix(name, prefix)
-		if !ours || text == "" {
+		if !ours || text == "" || isServiceLink(name, text, environ) {
 			continue
 		}
 		pattern, indices := indexed(rest)
@@ -80,6 +80,13 @@ func (f *form) overlay(said tree, environ []string, forms []*form) []error {
 		}
 	}
 	return errs
+}
+
+// isServiceLink reports whether a variable is one that Kubernetes gives each container for
+// each service: of the service shop SHOP_PORT=tcp://10.0.0.1:80, beside SHOP_SERVICE_HOST.
+func isServiceLink(name, text string, environ []string) bool {
+	service, ok := strings.CutSuffix(name, "PORT")
+	return ok && strings.Contains(text, "://") && lookup(environ, service+"SERVICE_HOST") != ""
 }
 
 // variable is a key that the environment can set.

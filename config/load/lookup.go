@@ -47,7 +47,7 @@ func Lookup(opts ...Option) (func(key string) (value string, ok bool), error) {
 	}
 	environ := map[string]string{}
 	for _, e := range src.environ {
-		if name, value, _ := strings.Cut(e, "="); value != "" {
+		if name, value, _ := strings.Cut(e, "="); value != "" && !isServiceLink(name, value, src.environ) {
 			environ[name] = value
 		}
 	}
