@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -43,7 +44,7 @@ type Failing interface {
 
 // Run starts the runners in their order, waits until ctx ends or one fails, and drains
 // them in reverse order, each within DrainTimeout or what Within gives. If one does not start, those
-// before it are drained at once. It returns all errors, joined, and nil after an
+// before it are drained at once. A panic of a runner's is its error. It returns all errors, joined, and nil after an
 // orderly end; a start that is cut short because ctx ends is no error. When all have
 // started, a Client among them logs the consumer groups that are configured and that the
 // program does not use, and its consumers that nobody has started. RunUntilSignal is Run for a program that ends by a signal.
@@ -76,11 +77,24 @@ func start(ctx context.Context, runners []Runner) (started int, err error) {
 		if v := reflect.ValueOf(r); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 			return i, fmt.Errorf("runner %d is nil", i+1)
 		}
-		if err := r.Start(ctx); err != nil {
+		if err := begin(ctx, r); err != nil {
 			return i + 1, of(i, r, "did not start", err) // it may have begun something
 		}
 	}
 	return len(runners), nil
+}
+
+// begin starts r. A panic is an error: what was started before is to be drained.
+func begin(ctx context.Context, r Runner) (err error) {
+	defer caught(&err)
+	return r.Start(ctx)
+}
+
+// caught makes an error of a panic.
+func caught(err *error) {
+	if v := recover(); v != nil {
+		*err = fmt.Errorf("panic: %v\n%s", v, debug.Stack())
+	}
 }
 
 // failure waits until ctx ends, or one of the runners fails.
@@ -122,10 +136,16 @@ func drained(ctx context.Context, r Runner) error {
 	return untilLeft(ctx, drainGrace, "it", r.Drain)
 }
 
-// untilLeft calls f, and waits for it until ctx has ended and the grace is over.
+// untilLeft calls f, and waits for it until ctx has ended and the grace is over. A panic
+// is an error, so that the other runners are drained.
 func untilLeft(ctx context.Context, grace time.Duration, who string, f func(context.Context) error) error {
 	over := make(chan error, 1)
-	go func() { over <- f(ctx) }()
+	go func() {
+		err := errors.New("its goroutine was ended by runtime.Goexit")
+		defer func() { over <- err }()
+		defer caught(&err)
+		err = f(ctx)
+	}()
 	select {
 	case err := <-over:
 		return err

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -186,5 +187,70 @@ func TestAListenerThatSomebodyElseClosesEndsTheProgram(t *testing.T) {
 	err := rocketkit.Run(t.Context(), rocketkit.HTTP(l, new(http.Server)), closes)
 	if !errors.Is(err, net.ErrClosed) {
 		t.Errorf("error %v", err)
+	}
+}
+
+// wild is a part that panics, or ends its goroutine.
+type wild struct {
+	part
+	in, how string
+}
+
+func (w *wild) act(in string) {
+	switch {
+	case w.in != in:
+	case w.how == "panic":
+		panic("boom")
+	default:
+		runtime.Goexit()
+	}
+}
+
+func (w *wild) Start(ctx context.Context) error {
+	w.act("start")
+	return w.part.Start(ctx)
+}
+
+func (w *wild) Drain(ctx context.Context) error {
+	_ = w.part.Drain(ctx)
+	w.act("drain")
+	return nil
+}
+
+func (w *wild) Failure(ctx context.Context) error {
+	w.act("failure")
+	<-ctx.Done()
+	return nil
+}
+
+func TestWhatPanicsDoesNotKeepTheOthersFromTheirEnd(t *testing.T) {
+	t.Parallel()
+	for name, tc := range map[string]struct{ in, how, want string }{
+		"a start":           {"start", "panic", "did not start: panic: boom"},
+		"a drain":           {"drain", "panic", "did not end well: panic: boom"},
+		"a failure":         {"failure", "panic", "failed: panic: boom"},
+		"a drain's exit":    {"drain", "exit", "did not end well: its goroutine was ended"},
+		"a failure's exit":  {"failure", "exit", "failed: its goroutine was ended"},
+		"nothing of all it": {"nothing", "", ""},
+	} {
+		for _, within := range []bool{false, true} {
+			var notes []string
+			runners := []rocketkit.Runner{&part{name: "a", notes: &notes}, &wild{part{name: "b", notes: &notes}, tc.in, tc.how}}
+			if within {
+				runners = []rocketkit.Runner{rocketkit.Within(time.Second, runners...)}
+			}
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+			err := rocketkit.Run(ctx, runners...)
+			cancel()
+			if (err == nil) != (tc.want == "") || err != nil && !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("%s: error %v", name, err)
+			}
+			if tc.how == "panic" && (err == nil || !strings.Contains(err.Error(), "run_breaks_test.go")) {
+				t.Errorf("%s: the error has no stack: %v", name, err)
+			}
+			if !slices.Contains(notes, "drain a") {
+				t.Errorf("%s: %v", name, notes)
+			}
+		}
 	}
 }
