@@ -8,10 +8,14 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"go.opentelemetry.io/otel/attribute"
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 
 	"github.com/rocketkit/rocketkit/consumer"
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/message"
+	"github.com/rocketkit/rocketkit/trace"
 )
 
 // popping is a driver whose brokers answer pops as a test says.
@@ -97,5 +101,29 @@ func TestABrokerThatReceiveLeavesOutIsLoggedOnce(t *testing.T) {
 	want := map[string]any{"level": "WARN", "msg": "broker gives no messages", "group": "billing", "topic": "orders", "broker": "b", "error": errDown.Error(), "next": "left out while another works, and asked again by each Receive"}
 	if d := cmp.Diff([]map[string]any{want, want}, log.records(t)); d != "" {
 		t.Errorf("log (-want +got):\n%s", d)
+	}
+}
+
+// A span has the address that was asked, and none where several were asked in vain.
+func TestAReceiveInVainNamesTheOneBrokerThatWasAsked(t *testing.T) {
+	t.Parallel()
+	for want, brokers := range map[string][]string{"a": {"a"}, "": {"a", "b"}} {
+		p := &popping{scripted: newScripted(), brokers: brokers, pop: func(ctx context.Context, r driver.PopRequest) ([]*message.Delivery, error) {
+			driver.NoteReached(ctx, r.Broker+":10911")
+			return nil, nil
+		}}
+		rec := tracetest.NewSpanRecorder()
+		tracer := trace.New(trace.Options{Provider: sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(rec))})
+		s, err := consumer.NewSimpleConsumer(p, "billing", []consumer.Subscription{{Topic: "orders"}}, consumer.PullWait(time.Millisecond), consumer.Tracer(tracer))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ds, err := s.Receive(t.Context(), 1); len(ds) > 0 || err != nil {
+			t.Errorf("received %v, %v", ds, err)
+		}
+		set := attribute.NewSet(rec.Ended()[0].Attributes()...)
+		if got, _ := set.Value("server.address"); got.AsString() != want {
+			t.Errorf("of brokers %q the span names %q, want %q", brokers, got.AsString(), want)
+		}
 	}
 }
