@@ -79,13 +79,15 @@ type broker struct {
 	turn       chan struct{}
 	complaints seldom // about refused heartbeats; the token's
 	contact    contact
-	greeting   atomic.Bool // see greetSoon
 
 	queueing atomic.Int32 // sends in line: others line up behind them
 
 	mu      sync.Mutex // guards the following
 	opening *opening
 	last    chan struct{} // closed when the last send that lined up has started or failed; nil: none has
+	// See greetSoon.
+	greeting  bool
+	ungreeted []func()
 }
 
 // lineUp takes a place in the line of sends that wait for a connection. The send

@@ -208,7 +208,7 @@ func TestFault11ConcurrentUseIsFreeOfRaces(t *testing.T) {
 	})
 	arrived := make(chan struct{}, 10_000)
 	var wg sync.WaitGroup
-	defer wg.Wait()
+	t.Cleanup(wg.Wait) // when nothing is delivered any more
 	sink := &collector{handle: func(d delivery) {
 		wg.Go(func() { d.ack() }) // as handlers do: not on the queue's goroutine
 		arrived <- struct{}{}

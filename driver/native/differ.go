@@ -281,19 +281,20 @@ func expressionOf(d *protocol.SubscriptionData) string {
 }
 
 // refusedFor notes a pull that was refused because the broker lacks the group's
-// subscription or has an older one. It is true while the next heartbeat may mend that.
-func (p *puller) refusedFor(code protocol.Code, err error) (awaited bool) {
+// subscription or has an older one. awaited: the next heartbeat may mend that; first: none
+// has been sent for it yet.
+func (p *puller) refusedFor(code protocol.Code, err error) (first, awaited bool) {
 	now := time.Now()
 	since := &p.missing
 	if code == protocol.SubscriptionNotLatest {
 		since = &p.outdated
 	}
 	if since.IsZero() || now.Sub(*since) >= differCalm && code == protocol.SubscriptionNotExist {
-		*since = now
+		*since, first = now, true
 	}
 	if now.Sub(*since) < refusedGrace {
-		return true
+		return first, true
 	}
 	p.q.s.differ.found(p.q.s.c.log, &message.SubscriptionsDifferError{Group: p.q.s.group, Err: err})
-	return false
+	return first, false
 }

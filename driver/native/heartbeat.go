@@ -131,20 +131,30 @@ func (c *client) greet(ctx context.Context, b *broker) error {
 }
 
 // greetSoon sends a heartbeat to a broker that lacks what it says, and not behind those to
-// other brokers, of which one may have vanished. It does not wait. While one is under way
-// there is no other: who was refused meanwhile will be again.
-func (b *broker) greetSoon() {
-	if !b.greeting.CompareAndSwap(false, true) {
-		return
-	}
-	begun := b.c.run(func() {
-		defer b.greeting.Store(false)
+// other brokers, of which one may have vanished. It does not wait; then runs when one that
+// began afterwards has been answered or has failed.
+func (b *broker) greetSoon(then func()) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ungreeted = append(b.ungreeted, then)
+	b.greeting = b.greeting || b.c.run(b.greetUngreeted)
+}
+
+func (b *broker) greetUngreeted() {
+	for {
+		b.mu.Lock()
+		waiting := b.ungreeted
+		b.ungreeted, b.greeting = nil, len(waiting) > 0
+		b.mu.Unlock()
+		if len(waiting) == 0 {
+			return
+		}
 		if err := b.c.greet(b.c.ctx, b); err != nil {
 			b.c.log.Debug("heartbeat failed", "addr", b.addr, "error", err)
 		}
-	})
-	if !begun {
-		b.greeting.Store(false)
+		for _, then := range waiting {
+			then()
+		}
 	}
 }
 

@@ -192,10 +192,18 @@ func (q *queue) offsetMoved(next int64) {
 func (q *queue) refusedPull(r *pulled) (awaited bool) {
 	switch r.code {
 	case protocol.SubscriptionNotExist, protocol.SubscriptionNotLatest:
-		awaited = q.pull.refusedFor(r.code, r.err)
-		r.by.greetSoon()
+		var first bool
+		first, awaited = q.pull.refusedFor(r.code, r.err)
+		r.by.greetSoon(func() {
+			if first {
+				q.post(func() {
+					q.pull.at = time.Time{}
+					q.pull.pause.reset()
+				})
+			}
+		})
 	case protocol.FilterDataNotExist, protocol.FilterDataNotLatest:
-		r.by.greetSoon() // it lacks this group's subscription
+		r.by.greetSoon(func() {}) // it lacks this group's subscription
 	case protocol.TopicNotExist:
 		q.s.c.routes.refresh(q.mq.Topic)
 	}
