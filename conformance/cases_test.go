@@ -75,6 +75,7 @@ func sdkCases() []testCase {
 		{name: "consume by tags", about: "a || b gets those tags, * all and none", run: consumeTags},
 		{name: "consume by tags of one hash", about: "AaAa does not get BBBB, which is done with", run: consumeCollidingTags},
 		{name: "consume by SQL92", about: "what the expression takes arrives, and again after a failure", run: consumeSQL, needs: sqlFilters},
+		{name: "consume by newer SQL92", about: "an expression counts although the group had another, of a newer version, before", run: sqlAfterNewer, needs: sqlFilters},
 		{name: "consume by wrong SQL92", about: "the start fails with SUBSCRIPTION_PARSE_FAILED and the server's reason", run: consumeWrongSQL, needs: sqlFilters},
 		{name: "consume by SQL92 refused", about: "ErrUnsupported that names enablePropertyFilter", run: consumeSQLRefused, needs: sqlFilters, opts: own(brokerlite.Conf("enablePropertyFilter=false"))},
 		{name: "consume by several handlers", about: "handlers of a group get their tags and topics", run: consumeByHandlers},

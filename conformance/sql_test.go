@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -82,4 +83,37 @@ func consumeSQLRefused(s *stand) {
 	if !errors.Is(err, message.ErrUnsupported) || !strings.Contains(err.Error(), "enablePropertyFilter=true") {
 		s.Errorf("%v", err)
 	}
+}
+
+// sqlAfterNewer: Apache keeps a group's expression for a day after its last member,
+// with its version, which rocketmq-client-go has in ns. No older one replaces it.
+func sqlAfterNewer(s *stand) {
+	topic, group := s.topic(), s.group()
+	p := s.producer(s.open())
+	send := func(amount int) {
+		s.send(p, message.New(topic, fmt.Append(nil, amount), message.Property("amount", fmt.Sprint(amount))))
+	}
+	send(0) // and there is a topic
+	heartbeat := fmt.Sprintf(`{"clientID":"10.0.0.1@past","producerDataSet":[],"consumerDataSet":[{"groupName":%q,"consumeType":"CONSUME_PASSIVELY",`+
+		`"messageModel":"CLUSTERING","consumeFromWhere":"CONSUME_FROM_FIRST_OFFSET","subscriptionDataSet":[{"topic":%q,"subString":"amount > 10",`+
+		`"expressionType":"SQL92","tagsSet":[],"codeSet":[],"subVersion":%d}],"unitMode":false}]}`, group, topic, time.Now().UnixNano())
+	before := s.dial(s.server.broker)
+	if _, err := before.Write(frame(34, nil, []byte(heartbeat))); err != nil { // the answer and a notification
+		s.Fatal(err)
+	}
+	members := func() int { return s.ask(s.server.broker, 203, map[string]string{"consumerGroup": group}).Code }
+	s.eventually("the broker knows the group", func() bool { return members() == answerOK })
+	before.Close()
+	s.eventually("the broker has forgotten it", func() bool { return members() != answerOK })
+	in := s.inbox()
+	mux := s.mux(group)
+	consumer.HandleRaw(mux, topic, in.take, consumer.SQL("amount < 10"))
+	s.start(s.open(), mux)
+	for amount := range 21 {
+		send(amount)
+	}
+	if diff := cmp.Diff([]string{"0", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}, in.bodies(11)); diff != "" {
+		s.Errorf("-want +got\n%s", diff)
+	}
+	in.none()
 }

@@ -82,6 +82,7 @@ func (s *subscription) checkFilter(ctx context.Context, b *broker, name string, 
 	}
 	switch resp.Code {
 	case protocol.Success:
+		f.readable.Store(true)
 		return nil
 	case protocol.SystemError, protocol.CodeNotSupported:
 		return &UnsupportedError{

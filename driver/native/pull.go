@@ -104,6 +104,13 @@ func (q *queue) pullHeader(master bool) *protocol.PullRequest {
 		SuspendTimeout: q.s.cfg.SuspendTimeout.Milliseconds(),
 		SubVersion:     q.f.version.Load(), ExpressionType: q.f.data.ExpressionType, BrokerName: q.mq.Broker,
 	}
+	// Apache keeps a group's expression for a day after its last member, and takes no older
+	// one for it: rocketmq-client-go's have versions in ns. One that comes with the pull
+	// counts whatever is kept, but lets everything pass when it cannot be read.
+	if q.f.readable.Load() {
+		h.SysFlag |= protocol.PullSubscription
+		h.Subscription = q.f.data.SubString
+	}
 	// A commit that travels with a pull costs nothing; slaves do not keep offsets,
 	// and Apache takes none of 0.
 	if low := q.low(); master && low > 0 && q.s.local == nil {

@@ -78,7 +78,9 @@ type filter struct {
 	data    protocol.SubscriptionData // but for its version; never changed
 	version atomic.Int64              // data's subVersion: see renew
 	shown   string                    // the topic's name above the seam
-	tags    map[string]struct{}       // nil: all that the broker sends
+	// readable: it is an expression, and a broker has said that it can read it.
+	readable atomic.Bool
+	tags     map[string]struct{} // nil: all that the broker sends
 }
 
 // subscription is the filter as the wire has it.
