@@ -42,12 +42,14 @@ type Failing interface {
 	Failure(ctx context.Context) error
 }
 
-// Run starts the runners in their order, waits until ctx ends or one fails, and drains
-// them in reverse order, each within DrainTimeout or what Within gives. If one does not start, those
-// before it are drained at once. A panic of a runner's is its error. It returns all errors, joined, and nil after an
-// orderly end; a start that is cut short because ctx ends is no error. When all have
-// started, a Client among them logs the consumer groups that are configured and that the
-// program does not use, and its consumers that nobody has started. RunUntilSignal is Run for a program that ends by a signal.
+// Run starts the runners in their order, waits until ctx ends or one fails, and drains them
+// in reverse order, each within DrainTimeout or what Within gives. If one does not start,
+// those before it are drained at once. It returns all errors, joined, a runner's panic among
+// them, and nil after an orderly end; a start that is cut short because ctx ends is no error.
+//
+// When all have started, a Client among them logs the consumer groups that are configured
+// and that the program does not use, and its consumers that nobody has started.
+// RunUntilSignal is Run for a program that ends by a signal.
 //
 //	err := rocketkit.Run(ctx, client, producer, consumer)
 func Run(ctx context.Context, runners ...Runner) error {
@@ -215,9 +217,8 @@ func of(i int, r Runner, what string, err error) error {
 
 // Within is runners as one: they are started in their order and drained in reverse order,
 // all of them within d; what has not ended then is cut off, all at once. One of them may be
-// a Within of its own, with less time, and one whose Drain takes no notice of its ctx is
-// left behind 5 s later. A program that must end within 5 s, whatever hangs,
-// leaves some of that to the cutting off, which takes a Client up to two seconds:
+// a Within of its own, with less time. A program that must end within 5 s leaves some of
+// that to the cutting off, which takes a Client up to two seconds:
 //
 //	err := rocketkit.RunUntilSignal(ctx, rocketkit.Within(3*time.Second, client, consumer, server))
 func Within(d time.Duration, runners ...Runner) Runner {
