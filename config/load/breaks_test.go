@@ -328,3 +328,35 @@ func TestVariablesOfKubernetesAreNoKeys(t *testing.T) {
 		t.Error("a slip of the user's is passed over")
 	}
 }
+
+// hooked has fields that are the program's.
+type hooked struct {
+	Addr   string `key:"addr"`
+	Hook   string
+	parsed string
+	fails  func() error
+}
+
+func (h *hooked) Validate() error {
+	h.parsed = "parsed " + h.Addr
+	return h.fails()
+}
+
+func TestTheProgramsFieldsStayAsItHasThem(t *testing.T) {
+	t.Parallel()
+	own := hooked{Addr: ":1", Hook: "early", fails: func() error { return nil }}
+	opts := []load.Option{load.Environ(nil), load.Section("shop", &own)}
+	own.Hook = "late"
+	for _, addr := range []string{":2", ":3"} {
+		if _, err := load.Load(append(opts, load.Set("shop.addr", addr))...); err != nil || own.Hook != "late" || own.Addr != addr || own.parsed != "parsed "+addr {
+			t.Errorf("%v: %+q", err, []string{own.Addr, own.Hook, own.parsed})
+		}
+	}
+	if _, err := load.Load(opts...); err != nil || own.Addr != ":1" {
+		t.Errorf("what nothing is said about: %v, %q", err, own.Addr)
+	}
+	own.fails = func() error { panic("no check for this") } // a Watcher calls it in a program that runs
+	if _, err := load.Load(opts...); err == nil || !strings.Contains(err.Error(), "no check for this") || !strings.Contains(err.Error(), `"shop"`) {
+		t.Errorf("error %v", err)
+	}
+}

@@ -69,6 +69,11 @@ func gather(opts []Option) sources {
 // fill it in.
 func Load(opts ...Option) (config.Config, error) {
 	src := gather(opts)
+	for _, o := range src.sections {
+		if o.err == nil {
+			o.refresh()
+		}
+	}
 	c, own, err := src.load()
 	if err != nil {
 		return config.Config{}, err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"regexp"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"time"
@@ -160,9 +161,31 @@ func (o *section) decoded(said tree) (reflect.Value, error) {
 		return p.Elem(), err
 	}
 	if v, ok := p.Interface().(interface{ Validate() error }); ok {
-		return p.Elem(), v.Validate()
+		return p.Elem(), o.valid(v)
 	}
 	return p.Elem(), nil
+}
+
+// valid asks a struct. A panic is its error: a Watcher asks while the program runs.
+func (o *section) valid(v interface{ Validate() error }) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("config: section %q: panic in Validate: %v\n%s", o.name, p, debug.Stack())
+		}
+	}()
+	return v.Validate()
+}
+
+// refresh takes the fields without a key as the program has them now.
+func (o *section) refresh() {
+	now := reflect.New(o.defaults.Type()).Elem()
+	now.Set(o.into)
+	for i := range now.NumField() {
+		if _, ok := now.Type().Field(i).Tag.Lookup("key"); ok {
+			now.Field(i).Set(o.defaults.Field(i))
+		}
+	}
+	o.defaults = now
 }
 
 // differing are the keys under path that two readings of a section differ in.
