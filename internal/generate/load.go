@@ -74,11 +74,11 @@ func list(ctx context.Context, dir string, args ...string) ([]listed, error) {
 // Missing are the packages that generated code imports and no module of go.mod provides, so
 // that the packages, seen from dir, do not compile before "go mod tidy".
 func Missing(ctx context.Context, dir string, patterns ...string) ([]string, error) {
-	all, err := list(ctx, dir, append([]string{"-deps", "-json=ImportPath,Dir,Error", "--"}, patterns...)...)
+	all, err := list(ctx, dir, append([]string{"-deps", "-json=ImportPath,Dir", "--"}, patterns...)...)
 	var missing []string
 	for _, p := range all {
 		ours := p.ImportPath == wirePackage || p.ImportPath == module || strings.HasPrefix(p.ImportPath, module+"/")
-		if ours && p.Error != nil && p.Dir == "" {
+		if ours && p.Dir == "" {
 			missing = append(missing, p.ImportPath)
 		}
 	}
