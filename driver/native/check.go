@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 
 	"github.com/rocketkit/rocketkit/driver"
 	"github.com/rocketkit/rocketkit/internal/answer"
@@ -21,6 +22,7 @@ func (s *subscription) checkBrokers(caller context.Context) error {
 	ctx, cancel := context.WithTimeout(caller, s.c.cfg.RequestTimeout)
 	defer cancel()
 	defer context.AfterFunc(s.ctx, cancel)() // Stop does not wait for answers
+	var asked []func() error
 	for _, topic := range s.topics() {
 		f := s.filter[topic]
 		if f.data.TagType() && (!s.cfg.ExactRetries || topic == message.RetryTopic(s.cfg.Group)) {
@@ -38,17 +40,24 @@ func (s *subscription) checkBrokers(caller context.Context) error {
 			if addr == "" {
 				continue
 			}
-			err := s.checkBroker(ctx, s.c.brokers.get(addr), b.name, f)
-			var refused *message.BrokerError
-			if err != nil && !errors.As(err, &refused) && !errors.Is(err, message.ErrUnsupported) {
-				err = s.unchecked(caller, topic, err)
-			}
-			if err != nil {
+			asked = append(asked, func() error {
+				err := s.checkBroker(ctx, s.c.brokers.get(addr), b.name, f)
+				var refused *message.BrokerError
+				if err != nil && !errors.As(err, &refused) && !errors.Is(err, message.ErrUnsupported) {
+					err = s.unchecked(caller, topic, err)
+				}
 				return err
-			}
+			})
 		}
 	}
-	return nil
+	// All at once: one that says nothing leaves the others their time.
+	errs := make([]error, len(asked))
+	var answers sync.WaitGroup
+	for i, ask := range asked {
+		answers.Go(func() { errs[i] = ask() })
+	}
+	answers.Wait()
+	return errors.Join(errs...)
 }
 
 // checkBroker looks at one broker.

@@ -68,9 +68,7 @@ func TestBrokersAreAskedAboutAnExpressionBeforeTheGroupIsJoined(t *testing.T) {
 				for _, p := range b.requests(protocol.PullMessage) {
 					if p.fields["topic"] == "t" && p.fields["expressionType"] == "SQL92" {
 						bySQL++
-						// It waits, and has its own filter, unless all the time to ask has gone to the
-						// broker that says nothing.
-						if own := p.fields["subscription"] == "a > 1" && p.fields["sysFlag"] == "6"; !own && !test.silent {
+						if p.fields["subscription"] != "a > 1" || p.fields["sysFlag"] != "6" { // it waits, and has its own filter
 							t.Errorf("sysFlag %s, subscription %q", p.fields["sysFlag"], p.fields["subscription"])
 						}
 					}
