@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"log/slog"
 	"os"
 	"os/signal"
 
@@ -16,14 +17,14 @@ import (
 func main() {
 	ctx, done := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer done()
-	var cfg rocketkit.Config // without name servers it follows NAMESRV_ADDR
+	cfg := rocketkit.Config{LogLevel: "warn"} // without name servers it follows NAMESRV_ADDR
 	if os.Getenv("NAMESRV_ADDR") == "" {
 		server := must(brokerlite.Start(ctx, brokerlite.InMemory()))
 		defer func() { check(server.Close(context.Background())) }()
 		cfg.NameServers = []string{server.NameServer()}
 		fmt.Println("Server:   runs in this process, name server", server.NameServer())
 	}
-	client := must(rocketkit.Open(ctx, cfg))
+	client := must(rocketkit.Open(ctx, cfg, rocketkit.WithLogger(slog.Default())))
 	producer := must(client.NewProducer("quickstart_group"))
 	sent := must(producer.Send(ctx, message.New("quickstart", []byte("Hello RocketMQ"), message.Tag("tag1"))))
 	fmt.Println("Sent:    ", sent)
