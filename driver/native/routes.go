@@ -20,8 +20,9 @@ type routes struct {
 	c      *client
 	topics sync.Map // topic → *topicState
 
-	wake chan struct{} // capacity 1: asked has something
-	mu   sync.Mutex    // guards the following
+	wake  chan struct{} // capacity 1: asked has something
+	fresh atomic.Bool   // a message has just made one of asked
+	mu    sync.Mutex    // guards the following
 	// asked are topics to look up at once.
 	asked map[string]struct{}
 }
@@ -37,6 +38,9 @@ type topicState struct {
 	renewed atomic.Int64
 	// made: a message has been sent where there was no route.
 	made atomic.Bool
+	// quick is until when it is looked up often, since the one broker has just made it: ns
+	// since 1970.
+	quick atomic.Int64
 	// missed: the log has said that it does not exist. The routes' loop owns it.
 	missed     bool
 	complaints seldom // the loop's
@@ -47,7 +51,13 @@ type topicState struct {
 }
 
 // due is when it may be looked up again.
-func (st *topicState) due() time.Time { return time.Unix(0, st.renewed.Load()).Add(refreshPause) }
+func (st *topicState) due() time.Time {
+	last := st.renewed.Load()
+	if last < st.quick.Load() {
+		return time.Unix(0, last).Add(newTopicPause)
+	}
+	return time.Unix(0, last).Add(refreshPause)
+}
 
 // routeFlight is one lookup that any number of callers wait for.
 type routeFlight struct {
@@ -106,10 +116,21 @@ func (rs *routes) forSending(ctx context.Context, topic string) (*route, error) 
 // *message.RouteError or ctx's.
 func (rs *routes) forReading(ctx context.Context, topic string) (*route, error) {
 	st := rs.state(topic)
-	if r := st.snap.Load(); r != nil {
-		return r, nil
+	for pause := newTopicPause; ; pause *= 2 {
+		if r := st.snap.Load(); r != nil {
+			return r, nil
+		}
+		r, err := rs.shared(ctx, st, &st.flight, st.snap.Load, rs.fetch)
+		// What our own messages have made is there: its broker tells the name servers soon.
+		if !st.made.Load() || !errors.Is(err, message.ErrNoRoute) || pause > newTopicWait {
+			return r, err
+		}
+		select {
+		case <-time.After(pause):
+		case <-ctx.Done():
+			return nil, err
+		}
 	}
-	return rs.shared(ctx, st, &st.flight, st.snap.Load, rs.fetch)
 }
 
 // renew asks the name servers again for a topic.
@@ -227,8 +248,10 @@ func (rs *routes) want(topics ...string) {
 // broker alone makes it, it is there: the first look-up waits for no pause.
 func (rs *routes) made(topic string) {
 	st := rs.state(topic)
-	if r := st.auto.Load(); r != nil && len(r.brokers) == 1 && st.made.CompareAndSwap(false, true) {
+	if r := st.auto.Load(); r != nil && st.made.CompareAndSwap(false, true) && len(r.brokers) == 1 {
 		st.renewed.Store(0)
+		st.quick.Store(time.Now().Add(newTopicWait).UnixNano())
+		rs.fresh.Store(true)
 	}
 	rs.refresh(topic)
 }
@@ -249,8 +272,10 @@ func (rs *routes) refresh(topics ...string) {
 // Pauses of the refresh loop. RocketMQ has only the interval; a client that
 // waits for its topic or its name server should notice within seconds.
 const (
-	refreshPause = 500 * time.Millisecond // between two look-ups of a topic, however often they are asked for
-	missingPause = 5 * time.Second        // the longest wait while a wanted topic has no route, or no name server answers
+	refreshPause  = 500 * time.Millisecond // between two look-ups of a topic, however often they are asked for
+	newTopicPause = 10 * time.Millisecond  // doubles, while one that reads waits for a topic that was just made
+	newTopicWait  = time.Second            // the longest of these
+	missingPause  = 5 * time.Second        // the longest wait while a wanted topic has no route, or no name server answers
 )
 
 // loop refreshes what is in use every RouteInterval, what was asked for at once,
@@ -282,8 +307,11 @@ func (rs *routes) loop() {
 			nextAll = now.Add(interval)
 		}
 		due, rest := rs.takeDue(now)
-		if len(due) > 0 {
-			pause = refreshPause // something has changed
+		switch { // something has changed
+		case rs.fresh.Swap(false):
+			pause = newTopicPause
+		case len(due) > 0:
+			pause = refreshPause
 		}
 		missing, err := rs.round(ctx, all, due)
 		switch {

@@ -142,6 +142,36 @@ func TestTopicsThatDoNotExist(t *testing.T) {
 	})
 }
 
+// A broker tells the name servers after its answer, or while it is busy.
+func TestATopicThatWasJustMadeIsWaitedFor(t *testing.T) {
+	inBubble(t, func(t *testing.T) {
+		c := newCluster(t, "a", "b")
+		c.addTopic(protocol.DefaultTopic, 8)
+		cl := c.open()
+		begun := time.Now()
+		if _, err := cl.ReadQueues(t.Context(), "fresh"); !errors.Is(err, message.ErrNoRoute) || time.Since(begun) > 0 {
+			t.Errorf("nobody has made it: %v after %v", err, time.Since(begun))
+		}
+		s := newSender(t, cl)
+		qs, err := s.Queues(t.Context(), "fresh")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := <-s.startTest(t.Context(), qs[0], outgoing(s, "fresh", "x")); got.err != nil {
+			t.Fatal(got.err)
+		}
+		impatient, cancel := context.WithTimeout(t.Context(), 5*time.Millisecond)
+		defer cancel()
+		if _, err := cl.ReadQueues(impatient, "fresh"); !errors.Is(err, message.ErrNoRoute) {
+			t.Errorf("for 5 ms: %v", err)
+		}
+		time.AfterFunc(300*time.Millisecond, func() { c.addTopic("fresh", 2) })
+		if qs, err := cl.ReadQueues(t.Context(), "fresh"); err != nil || len(qs) != 4 {
+			t.Errorf("made by our message: %v, %v", qs, err)
+		}
+	})
+}
+
 // Its queues are not where their names say, and its records' offsets are not the queues'.
 func TestStaticTopicsAreRefused(t *testing.T) {
 	inBubble(t, func(t *testing.T) {
